@@ -1,0 +1,86 @@
+"""The error tree.
+
+BioqaError
+├── ConfigError            a setting or a command-line argument cannot be used
+├── InputError             a file that the user gave cannot be read; names file and line
+├── CheckpointError        a model folder or hub name cannot be loaded as an extractive QA model
+├── SourceError            a source of abstracts failed for good
+│   └── RetryableSourceError   the same, but the next try may succeed
+├── DatasetError           the data set on disk cannot be read or written
+│   └── DatasetLockedError     another writer holds it
+├── ShardError             one shard could not be scored; the others go on
+└── TrainingError          a fine-tuning cannot go on
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BioqaError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(BioqaError):
+    """A setting or a command-line argument cannot be used."""
+
+
+class InputError(BioqaError):
+    """A file that the user gave cannot be read.
+
+    Attributes:
+        path: the file.
+        line: its line, counted from 1, where one is known.
+    """
+
+    def __init__(self, message: str, path: Path | str, line: int | None = None) -> None:
+        self.path = Path(path)
+        self.line = line
+        place = f"{path}:{line}" if line is not None else f"{path}"
+        super().__init__(f"{place}: {message}")
+
+
+class CheckpointError(BioqaError):
+    """A model folder or hub name cannot be loaded as an extractive QA model."""
+
+
+class SourceError(BioqaError):
+    """A source of abstracts failed for good.
+
+    Attributes:
+        kind: a short stable word for reports ("http_400", "bad_xml", "no_such_folder").
+        pmid: the record concerned, where there is one.
+    """
+
+    def __init__(self, message: str, *, kind: str = "source", pmid: int | None = None) -> None:
+        self.kind = kind
+        self.pmid = pmid
+        super().__init__(message)
+
+
+class RetryableSourceError(SourceError):
+    """A source failed in a way that the next try may not."""
+
+
+class DatasetError(BioqaError):
+    """The data set on disk cannot be read or written."""
+
+
+class DatasetLockedError(DatasetError):
+    """Another writer holds the data set."""
+
+
+class ShardError(BioqaError):
+    """One shard could not be scored; the others go on.
+
+    Attributes:
+        shard_id: the shard's content-addressed name.
+    """
+
+    def __init__(self, message: str, *, shard_id: str) -> None:
+        self.shard_id = shard_id
+        super().__init__(f"shard {shard_id}: {message}")
+
+
+class TrainingError(BioqaError):
+    """A fine-tuning cannot go on."""

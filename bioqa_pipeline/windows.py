@@ -1,0 +1,144 @@
+"""(question, passage) pairs into windows of at most `max_seq_length` tokens, each text tokenised once.
+
+The layout is that of google-research/bert `run_squad.py`: `[CLS] question [SEP] window [SEP]`, windows starting every
+`doc_stride` passage tokens until one reaches the end. Knows nothing about models or batches.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from bioqa_pipeline.config import SPECIAL_TOKENS, WindowConfig
+from bioqa_pipeline.records import TokenizedText, Window
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialIds:
+    """Vocabulary ids of the tokens that frame a window."""
+
+    cls: int
+    sep: int
+    pad: int
+
+
+class TextTokenizer:
+    """Texts into ids and code-point offsets, without special tokens, truncation or padding.
+
+    Args:
+        backend: a WordPiece tokenizer; its truncation and padding are switched off.
+        special: ids of `[CLS]`, `[SEP]`, `[PAD]`.
+    """
+
+    def __init__(self, backend: Tokenizer, special: SpecialIds) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
+        self.special = special
+
+    def __call__(self, texts: Sequence[str]) -> list[TokenizedText]:
+        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        tokenized = []
+        for encoding in encodings:
+            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+            tokenized.append(
+                TokenizedText(
+                    ids=np.array(encoding.ids, dtype=np.int32), starts=offsets[:, 0].copy(), ends=offsets[:, 1].copy()
+                )
+            )
+        return tokenized
+
+
+def window_ranges(n_tokens: int, capacity: int, doc_stride: int) -> tuple[tuple[int, int], ...]:
+    """Token ranges of a passage's windows: `doc_stride` apart, the last one ending with the passage.
+
+    Args:
+        n_tokens: tokens of the passage; 0 gives the one empty range.
+        capacity: passage tokens that one window holds.
+
+    Example:
+        >>> window_ranges(600, 369, 128)
+        ((0, 369), (128, 497), (256, 600))
+    """
+    ranges = []
+    start = 0
+    while True:
+        end = min(start + capacity, n_tokens)
+        ranges.append((start, end))
+        if end >= n_tokens:
+            return tuple(ranges)
+        start += doc_stride
+
+
+@lru_cache(maxsize=4096)
+def max_context_ranges(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """For each window the tokens for which it has the most context (`token_is_max_context` of run_squad).
+
+    The context of token t in window [a, b) is `min(t - a, b - 1 - t) + 0.01 * (b - a)`; the first window wins ties.
+    Window starts and ends grow together, so any two windows change places once and the results are ranges: disjoint,
+    in order, covering the passage; a window can come out empty.
+    """
+    if len(ranges) == 1:
+        return ranges
+    tokens = np.arange(ranges[-1][1])
+    context = np.full((len(ranges), len(tokens)), -1.0)
+    for row, (start, end) in zip(context, ranges, strict=True):
+        inside = tokens[start:end]
+        row[start:end] = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
+    owner = context.argmax(axis=0)
+    first = np.searchsorted(owner, np.arange(len(ranges) + 1))
+    return tuple((int(a), int(b)) for a, b in zip(first[:-1], first[1:], strict=True))
+
+
+def make_windows(
+    question: TokenizedText, passage: TokenizedText, special: SpecialIds, config: WindowConfig, *, pair_index: int = 0
+) -> list[Window]:
+    """All windows of one pair; at least one, also for a passage without tokens.
+
+    The question is cut at `max_query_length` tokens.
+    """
+    query_ids = question.ids[: config.max_query_length]
+    passage_offset = len(query_ids) + 2
+    capacity = config.max_seq_length - len(query_ids) - SPECIAL_TOKENS
+    ranges = window_ranges(len(passage), capacity, config.doc_stride)
+    contexts = max_context_ranges(ranges)
+    windows = []
+    for index, ((start, end), (context_start, context_end)) in enumerate(zip(ranges, contexts, strict=True)):
+        ids = np.empty(passage_offset + end - start + 1, dtype=np.int32)
+        ids[0] = special.cls
+        ids[1 : passage_offset - 1] = query_ids
+        ids[passage_offset - 1] = special.sep
+        ids[passage_offset:-1] = passage.ids[start:end]
+        ids[-1] = special.sep
+        windows.append(
+            Window(
+                pair_index=pair_index,
+                index=index,
+                n_windows=len(ranges),
+                token_start=start,
+                token_end=end,
+                context_start=context_start,
+                context_end=context_end,
+                passage_offset=passage_offset,
+                input_ids=ids,
+            )
+        )
+    return windows
+
+
+def char_range(text: str, passage: TokenizedText, token_start: int, token_end: int) -> tuple[int, int]:
+    """Code points [start, end) of the passage tokens `token_start` to `token_end`, both included.
+
+    Uncased tokenizers drop combining marks, and their offsets with them: the range is drawn out over the marks that
+    follow, so that an answer never ends inside a character.
+    """
+    start = int(passage.starts[token_start])
+    end = int(passage.ends[token_end])
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return start, end
