@@ -1,0 +1,166 @@
+"""Batches into start and end logits on one device, and windows into scores. Knows nothing about texts or files.
+
+Logits leave this module as float32 arrays, whatever the network runs in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from bioqa_pipeline.batching import make_batches
+from bioqa_pipeline.config import Precision, SpanConfig
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.model import Checkpoint, load_model
+from bioqa_pipeline.records import Batch, FloatArray, Window, WindowScore
+from bioqa_pipeline.spans import decode, window_scores
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+# Tokens of a batch, padding included: enough to fill the device, few enough to keep padding and memory low.
+TOKEN_BUDGETS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerInfo:
+    """What runs where; `precision` is resolved, never "auto"."""
+
+    device: str
+    precision: str
+    engine: str
+    token_budget: int
+    pad_id: int
+
+
+class Scorer(Protocol):
+    """The seam behind which engines differ."""
+
+    @property
+    def info(self) -> ScorerInfo: ...
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """Start and end logits, both (n_windows, length) float32; padded columns hold anything."""
+        ...
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" into "cuda" or "cpu"; a device that is not there is an error.
+
+    Raises:
+        ConfigError: no such device on this machine.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as exc:
+        raise ConfigError(f"--device {device}: not a device name (auto, cpu, cuda, cuda:1, mps)") from exc
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise ConfigError(f"--device {device}: this machine has no such device; use --device cpu")
+    return device
+
+
+def resolve_precision(precision: Precision, device: str) -> str:
+    """ "auto" into the fastest precision that is sound on the device: bf16 where its matrix units have it, else fp32.
+
+    Raises:
+        ConfigError: fp16 on a CPU, which has no kernels for it.
+    """
+    import torch
+
+    on_cpu = device == "cpu"
+    if precision == "fp16" and on_cpu:
+        raise ConfigError("--precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
+    if precision != "auto":
+        return precision
+    if on_cpu:
+        abilities = torch.cpu.get_capabilities()
+        return "bf16" if abilities.get("avx512_bf16") or abilities.get("amx_bf16") or abilities.get("bf16") else "fp32"
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "fp32"
+
+
+def load_scorer(checkpoint: Checkpoint, *, device: str = "auto", precision: Precision = "auto") -> Scorer:
+    """The checkpoint on its device, ready to score."""
+    where = resolve_device(device)
+    return TorchScorer(checkpoint, device=where, precision=resolve_precision(precision, where))
+
+
+class TorchScorer:
+    """transformers' own network with scaled-dot-product attention.
+
+    Args:
+        device: resolved, see `resolve_device`.
+        precision: resolved, see `resolve_precision`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str, precision: str) -> None:
+        import torch
+
+        self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self._device = torch.device(device)
+        self._model = load_model(checkpoint).to(self._device, dtype=self._dtype)
+        self.info = ScorerInfo(
+            device=device,
+            precision=precision,
+            engine="torch",
+            token_budget=TOKEN_BUDGETS[self._device.type],
+            pad_id=int(checkpoint.config.get("pad_token_id") or 0),
+        )
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        import torch
+
+        with torch.inference_mode():
+            output: Any = self._model(
+                input_ids=self._tensor(batch.input_ids),
+                token_type_ids=self._tensor(batch.token_type_ids),
+                attention_mask=self._tensor(batch.attention_mask),
+            )
+            both = torch.stack((output.start_logits, output.end_logits)).float().cpu().numpy()
+        return both[0], both[1]
+
+    def _tensor(self, values: np.ndarray[Any, Any]) -> torch.Tensor:
+        import torch
+
+        tensor = torch.from_numpy(values)
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)
+
+
+def score_windows(
+    windows: Sequence[Window],
+    scorer: Scorer,
+    config: SpanConfig,
+    *,
+    on_batch: Callable[[int], None] | None = None,
+) -> list[WindowScore]:
+    """Scores windows in length-sorted batches; results in the order of `windows`.
+
+    Args:
+        on_batch: called with the number of windows of each batch when it is done.
+
+    Raises:
+        FloatingPointError: the model gave a logit that is not finite.
+    """
+    results: list[WindowScore | None] = [None] * len(windows)
+    for batch in make_batches(windows, token_budget=scorer.info.token_budget, pad_id=scorer.info.pad_id):
+        rows = [windows[i] for i in batch.order]
+        start, end = scorer.logits(batch)
+        for i, score in zip(batch.order, window_scores(decode(start, end, rows, config), rows), strict=True):
+            results[i] = score
+        if on_batch:
+            on_batch(len(rows))
+    return [score for score in results if score is not None]

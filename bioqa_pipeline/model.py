@@ -1,0 +1,378 @@
+"""A checkpoint folder or hub name into a checked extractive QA model: its files, settings, tokenizer and weights.
+
+Safety and exactness come before convenience: weights are read from safetensors, or from a `.bin` through torch's
+weights-only loading; no other pickle and no remote code is ever run; a checkpoint without a QA head, with weights that
+do not fit, or whose tokenizer would turn every capital into [UNK] is an error, never a random initialisation. Knows
+nothing about windows, devices or scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tokenizers
+from pydantic import ValidationError
+
+from bioqa_pipeline.config import Settings, WindowConfig
+from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.spans import Calibration
+from bioqa_pipeline.windows import SpecialIds, TextTokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+Casing = Literal["cased", "uncased"]
+
+SETTINGS_FILE = "bioqa.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+# A vocabulary may be padded to a multiple of 128 rows for speed; more rows than that belong to another vocabulary.
+VOCABULARY_PADDING = 128
+# bert-base-cased has 9,000 entries with a capital; an uncased vocabulary has only its special tokens.
+CASED_VOCABULARY_ENTRIES = 100
+# Weights of the pre-training heads, which question answering does not use.
+IGNORED_WEIGHTS = ("bert.pooler.", "electra.pooler.", "cls.", "discriminator_predictions.", "generator_")
+IGNORED_BUFFERS = (".position_ids", ".token_type_ids")
+
+
+class CheckpointSettings(Settings):
+    """`bioqa.json` next to the weights: what was fitted on held-out data. All defaults for a checkpoint without one."""
+
+    schema_version: Literal[1] = 1
+    score_diff_threshold: float = 0.0
+    calibration: Calibration = Calibration()
+    windows: WindowConfig = WindowConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint whose files were found, read and checked; the weights are not in memory yet.
+
+    Attributes:
+        name: as the user gave it, without the revision.
+        revision: the hub's commit; for a folder the first 12 digits of `digest`.
+        digest: SHA-256 over every file that changes a score or its reading.
+        casing: what the tokenizer does with capitals.
+    """
+
+    name: str
+    revision: str
+    folder: Path
+    weights: Path
+    digest: str
+    casing: Casing
+    vocabulary_size: int
+    config: Mapping[str, Any]
+    settings: CheckpointSettings
+
+    def tokenizer(self) -> TextTokenizer:
+        """A new tokenizer; cheap enough to be made once a worker."""
+        backend, _ = _read_tokenizer(self.folder, self.casing)
+        return TextTokenizer(backend, _special_ids(backend, self.folder))
+
+    @property
+    def description(self) -> str:
+        """One line for people: architecture, size, casing."""
+        c = self.config
+        return (
+            f"{self.name}@{self.revision[:12]} ({c.get('model_type')}, {c.get('num_hidden_layers')} layers, "
+            f"{c.get('hidden_size')} hidden, {self.casing})"
+        )
+
+
+def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
+    """Finds and checks a checkpoint without loading its weights.
+
+    Args:
+        spec: a folder, or a hub name with an optional `@revision`.
+        casing: overrides what the checkpoint's tokenizer files say.
+
+    Raises:
+        CheckpointError: a file is missing or does not fit the others; says which and what to do.
+    """
+    folder, name, commit = _resolve(spec)
+    config = _read_json(folder / "config.json")
+    _check_architecture(config, folder)
+    weights = _find_weights(folder)
+    backend, found_casing = _read_tokenizer(folder, casing)
+    _special_ids(backend, folder)
+    size = backend.get_vocab_size(with_added_tokens=True)
+    rows = int(config.get("vocab_size", 0))
+    if not size <= rows < size + VOCABULARY_PADDING:
+        raise CheckpointError(
+            f"{folder}: the vocabulary has {size} entries but config.json says vocab_size {rows}: "
+            "tokenizer and weights belong to different models"
+        )
+    digest = _digest(
+        [folder / "config.json", weights, *(folder / f for f in (*TOKENIZER_FILES, SETTINGS_FILE))], casing
+    )
+    return Checkpoint(
+        name=name,
+        revision=commit or digest[:12],
+        folder=folder,
+        weights=weights,
+        digest=digest,
+        casing=found_casing,
+        vocabulary_size=size,
+        config=config,
+        settings=_read_settings(folder),
+    )
+
+
+def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
+    """The network in fp32 on the CPU, in evaluation mode, every weight taken from the checkpoint.
+
+    Raises:
+        CheckpointError: a weight is missing, left over or of another shape.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForQuestionAnswering
+
+    settings = {k: v for k, v in checkpoint.config.items() if k not in {"auto_map", "torch_dtype", "dtype"}}
+    config = AutoConfig.for_model(**settings)
+    with torch.random.fork_rng(devices=[]):
+        model: PreTrainedModel = AutoModelForQuestionAnswering.from_config(
+            config, trust_remote_code=False, attn_implementation="sdpa", dtype=torch.float32
+        )
+    state = {_modern_name(k): v.float() for k, v in _read_weights(checkpoint.weights).items()}
+    wanted = model.state_dict()
+    missing = sorted(wanted.keys() - state.keys())
+    if missing:
+        what = "no question-answering head" if any("qa_outputs" in k for k in missing) else "incomplete weights"
+        raise CheckpointError(
+            f"{checkpoint.weights}: {what}: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''} not found; "
+            "give a checkpoint that was fine-tuned for extractive question answering"
+        )
+    wrong = [k for k, v in wanted.items() if state[k].shape != v.shape]
+    if wrong:
+        k = wrong[0]
+        raise CheckpointError(
+            f"{checkpoint.weights}: {k} has shape {tuple(state[k].shape)}, config.json asks for {tuple(wanted[k].shape)}"
+        )
+    extra = [k for k in state.keys() - wanted.keys() if not _is_ignored(k)]
+    if extra:
+        raise CheckpointError(
+            f"{checkpoint.weights}: weights that a {checkpoint.config['model_type']} model does not have: "
+            f"{', '.join(sorted(extra)[:5])}"
+        )
+    model.load_state_dict({k: state[k] for k in wanted})
+    return model.eval()
+
+
+def _resolve(spec: str) -> tuple[Path, str, str | None]:
+    """Folder, name and hub commit (None for a folder)."""
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return path, spec, None
+    if path.is_file():
+        raise CheckpointError(f"{spec} is a file; give the folder that holds config.json and the weights")
+    name, _, revision = spec.partition("@")
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(f"no such folder: {spec}")
+    folder = _download(name, revision or None)
+    return folder, name, folder.name
+
+
+def _download(name: str, revision: str | None) -> Path:
+    """The hub's snapshot folder, which is named after the commit. Only the files that are read are fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    def snapshot(patterns: list[str]) -> Path:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+
+    try:
+        folder = snapshot(["config.json", *TOKENIZER_FILES, SETTINGS_FILE, WEIGHT_FILES[0]])
+        if not (folder / WEIGHT_FILES[0]).exists():
+            folder = snapshot([WEIGHT_FILES[1]])
+    except HFValidationError as exc:
+        raise CheckpointError(f"no such folder, and not a hub name either: {name}") from exc
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
+        raise CheckpointError(
+            f"cannot get {name}{'@' + revision if revision else ''} from the model hub ({type(exc).__name__}: "
+            f"{str(exc).splitlines()[0]}); check name, revision and network, or give a local folder with --model"
+        ) from exc
+    return folder
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as exc:
+        raise CheckpointError(f"{path} is missing: {path.parent} is not a model folder") from exc
+    except ValueError as exc:
+        raise CheckpointError(f"{path} is not valid JSON: {exc}") from exc
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    return content
+
+
+def _check_architecture(config: Mapping[str, Any], folder: Path) -> None:
+    if config.get("model_type") not in {"bert", "electra"}:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: model_type {config.get('model_type')!r} is not a BERT-type encoder "
+            "(bert, electra): windows here are [CLS] question [SEP] passage [SEP] with segment ids"
+        )
+
+
+def _find_weights(folder: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(f"{folder} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}")
+
+
+def _read_settings(folder: Path) -> CheckpointSettings:
+    path = folder / SETTINGS_FILE
+    if not path.exists():
+        return CheckpointSettings()
+    try:
+        return CheckpointSettings.model_validate(_read_json(path))
+    except ValidationError as exc:
+        raise CheckpointError(f"{path}: {exc}") from exc
+
+
+def _read_tokenizer(folder: Path, casing: Casing | None) -> tuple[tokenizers.Tokenizer, Casing]:
+    """The WordPiece tokenizer and its casing, which must suit the vocabulary.
+
+    transformers lowercases where a checkpoint has no tokenizer config; that ruins a cased model silently, so here the
+    vocabulary decides then, and a tokenizer that contradicts it is reported.
+    """
+    config = _read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    declared = config.get("do_lower_case")
+    if (folder / "vocab.txt").exists():
+        vocabulary = _read_vocabulary(folder / "vocab.txt")
+        saved_lowercase = None
+        if (folder / "tokenizer.json").exists():
+            saved_lowercase = _lowercases(_load_tokenizer_json(folder / "tokenizer.json"))
+    elif (folder / "tokenizer.json").exists():
+        saved = _load_tokenizer_json(folder / "tokenizer.json")
+        vocabulary = saved.get_vocab(with_added_tokens=True)
+        saved_lowercase = _lowercases(saved)
+    else:
+        raise CheckpointError(f"{folder} holds neither tokenizer.json nor vocab.txt")
+
+    capitals = sum(1 for token in vocabulary if token != token.lower() and not token.startswith("["))
+    by_vocabulary: Casing = "cased" if capitals >= CASED_VOCABULARY_ENTRIES else "uncased"
+    if casing is None:
+        said = declared if declared is not None else saved_lowercase
+        casing = by_vocabulary if said is None else ("uncased" if said else "cased")
+    if casing == "cased" and by_vocabulary == "uncased":
+        raise CheckpointError(
+            f"{folder}: the tokenizer keeps capitals but the vocabulary has none, so every capitalised word would be "
+            "[UNK]; set do_lower_case to true in tokenizer_config.json, or pass --casing uncased"
+        )
+    if casing == "uncased" and by_vocabulary == "cased":
+        logger.warning(
+            "%s: the vocabulary is cased (%d entries with a capital) but the tokenizer lowercases, as the checkpoint "
+            "says; if it was trained on cased text, pass --casing cased",
+            folder,
+            capitals,
+        )
+    return _wordpiece(vocabulary, casing, config), casing
+
+
+def _load_tokenizer_json(path: Path) -> tokenizers.Tokenizer:
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as exc:  # the binding raises bare Exception
+        raise CheckpointError(f"{path} is not a tokenizer file: {exc}") from exc
+    if not isinstance(tokenizer.model, tokenizers.models.WordPiece):
+        raise CheckpointError(f"{path}: a {type(tokenizer.model).__name__} tokenizer; BERT models use WordPiece")
+    return tokenizer
+
+
+def _lowercases(tokenizer: tokenizers.Tokenizer) -> bool:
+    return tokenizer.normalizer is not None and tokenizer.normalizer.normalize_str("Ä") != "Ä"
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except UnicodeDecodeError as exc:
+        raise CheckpointError(f"{path} is not UTF-8: {exc}") from exc
+    if lines and lines[-1] == "":
+        lines.pop()
+    vocabulary = {line.rstrip("\r"): index for index, line in enumerate(lines)}
+    if len(vocabulary) != len(lines):
+        raise CheckpointError(f"{path}: {len(lines) - len(vocabulary)} entries stand there twice")
+    return vocabulary
+
+
+def _wordpiece(vocabulary: dict[str, int], casing: Casing, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """BERT's own tokenizer over the vocabulary, the same for every checkpoint layout."""
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100)
+    )
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
+        strip_accents=config.get("strip_accents"),
+        lowercase=casing == "uncased",
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def _special_ids(tokenizer: tokenizers.Tokenizer, folder: Path) -> SpecialIds:
+    ids = {token: tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]")}
+    absent = [token for token, i in ids.items() if i is None]
+    if absent:
+        raise CheckpointError(f"{folder}: the vocabulary lacks {', '.join(absent)}: not a BERT vocabulary")
+    return SpecialIds(cls=ids["[CLS]"], sep=ids["[SEP]"], pad=ids["[PAD]"])
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as exc:
+            raise CheckpointError(f"{path} is not a whole safetensors file: {exc}") from exc
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as exc:
+        raise CheckpointError(
+            f"{path} cannot be read as plain weights (weights-only loading): {str(exc).splitlines()[0]}"
+        ) from exc
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise CheckpointError(f"{path} does not hold a flat dictionary of tensors")
+    return state
+
+
+def _modern_name(name: str) -> str:
+    """Checkpoints converted from TensorFlow name the parameters of a layer norm gamma and beta."""
+    if name.endswith("LayerNorm.gamma"):
+        return name.removesuffix("gamma") + "weight"
+    if name.endswith("LayerNorm.beta"):
+        return name.removesuffix("beta") + "bias"
+    return name
+
+
+def _is_ignored(name: str) -> bool:
+    return name.startswith(IGNORED_WEIGHTS) or name.endswith(IGNORED_BUFFERS)
+
+
+def _digest(files: list[Path], casing: Casing | None) -> str:
+    digest = hashlib.sha256(f"casing={casing}".encode())
+    for path in files:
+        if path.exists():
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as handle:
+                content = hashlib.file_digest(handle, "sha256")
+            digest.update(content.digest())
+    return digest.hexdigest()
