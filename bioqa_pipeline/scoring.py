@@ -1,0 +1,111 @@
+"""(question, passage) pairs into answers: tokenise once, cut, score, decode. The one way to a score.
+
+The main job, evaluation and calibration all come through here. Knows nothing about files, PubMed or SQuAD.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bioqa_pipeline.config import ScoringConfig
+from bioqa_pipeline.inference import Scorer, score_windows
+from bioqa_pipeline.records import Passage, PassageAnswer, TokenizedText, Window, WindowScore
+from bioqa_pipeline.spans import Calibration, answer_passage
+from bioqa_pipeline.windows import TextTokenizer, make_windows
+
+# An abstract of 300 tokens takes 4 KB: at most some 16 MB are kept.
+CACHED_TEXTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """One (question, passage) pair scored, with its windows for whoever wants to store them."""
+
+    answer: PassageAnswer
+    windows: tuple[Window, ...]
+    scores: tuple[WindowScore, ...]
+    passage_tokens: TokenizedText
+    question_tokens: int
+
+
+class PairScorer:
+    """Scores pairs on one device.
+
+    Args:
+        threshold: on `score_diff`; a pair is answerable at or below it.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        tokenizer: TextTokenizer,
+        config: ScoringConfig,
+        *,
+        threshold: float,
+        calibration: Calibration,
+    ) -> None:
+        self.scorer = scorer
+        self.config = config
+        self.threshold = threshold
+        self.calibration = calibration
+        self._tokenizer = tokenizer
+        self._cache: OrderedDict[str, TokenizedText] = OrderedDict()
+
+    def score(
+        self, pairs: Sequence[tuple[str, Passage]], *, on_windows: Callable[[int], None] | None = None
+    ) -> list[PairScore]:
+        """Scores pairs of (question text, passage) together; results in their order.
+
+        Args:
+            on_windows: called with the number of windows done, batch by batch.
+
+        Raises:
+            FloatingPointError: the model gave a logit that is not finite.
+        """
+        tokens = self._tokenize({text for question, passage in pairs for text in (question, passage.text)})
+        windows: list[Window] = []
+        for index, (question, passage) in enumerate(pairs):
+            windows += make_windows(
+                tokens[question], tokens[passage.text], self._tokenizer.special, self.config.windows, pair_index=index
+            )
+        scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_windows)
+        results = []
+        position = 0
+        for question, passage in pairs:
+            count = windows[position].n_windows
+            own = tuple(scores[position : position + count])
+            passage_tokens = tokens[passage.text]
+            answer = answer_passage(
+                own,
+                passage,
+                passage_tokens,
+                self.config.spans,
+                threshold=self.threshold,
+                calibration=self.calibration,
+            )
+            results.append(
+                PairScore(
+                    answer=answer,
+                    windows=tuple(windows[position : position + count]),
+                    scores=own,
+                    passage_tokens=passage_tokens,
+                    question_tokens=len(tokens[question]),
+                )
+            )
+            position += count
+        return results
+
+    def _tokenize(self, texts: set[str]) -> dict[str, TokenizedText]:
+        """Each text from the cache where it is there; new ones in one call."""
+        found = {}
+        for text in texts & self._cache.keys():
+            self._cache.move_to_end(text)
+            found[text] = self._cache[text]
+        new = sorted(texts - found.keys())
+        for text, tokens in zip(new, self._tokenizer(new) if new else (), strict=True):
+            found[text] = self._cache[text] = tokens
+        while len(self._cache) > CACHED_TEXTS:
+            self._cache.popitem(last=False)
+        return found
