@@ -1,0 +1,267 @@
+"""Question files: every format gives the same questions, and every bad line is named with file, line and a way out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.questions import (
+    MAX_QUESTION_CHARS,
+    MergedQuestion,
+    QuestionFile,
+    default_id,
+    read_questions,
+)
+from bioqa_pipeline.records import Question
+from bioqa_pipeline.text import normalize_text
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    return path
+
+
+def table(rows: list[tuple[str, ...]], delimiter: str) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter).writerows([("question", "id", "query"), *rows])
+    return buffer.getvalue()
+
+
+def test_text_file_skips_comments_and_blank_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, "asked.txt", "# one\n\nWhat is   BRCA1?\r\n  # indented comment\n Who found insulin? \n")
+
+    assert read_questions(path) == QuestionFile(
+        path,
+        (
+            Question(default_id("What is BRCA1?"), "What is BRCA1?", line=3),
+            Question(default_id("Who found insulin?"), "Who found insulin?", line=5),
+        ),
+    )
+
+
+def test_default_id_is_fixed_and_knows_neither_case_nor_place(tmp_path: Path) -> None:
+    assert default_id("What is BRCA1?") == default_id("what is brca1?") == "q-5c86d1fb26"
+    lines = ["What is BRCA1?", "Who found insulin?", "Which gene causes Huntington disease?"]
+    forwards = read_questions(write(tmp_path, "a.txt", "\n".join(lines)))
+    backwards = read_questions(write(tmp_path, "b.txt", "\n".join(reversed(lines))))
+
+    assert {question.id for question in forwards.questions} == {question.id for question in backwards.questions}
+
+
+@pytest.mark.parametrize("name", ["asked.txt", "asked", "asked.questions", "ASKED.TXT"])
+def test_any_other_suffix_is_text(tmp_path: Path, name: str) -> None:
+    assert [q.text for q in read_questions(write(tmp_path, name, "What is BRCA1?")).questions] == ["What is BRCA1?"]
+
+
+def test_table_columns_stand_in_any_order_and_case(tmp_path: Path) -> None:
+    content = "\n ID\tQuery \tQUESTION\r\ng1\tBRCA1[tiab]\tWhat is BRCA1?\r\n\t\t\r\n\t\tWho found insulin?\r\ng3\n"
+    with pytest.raises(InputError, match=r"asked\.tsv:6: the question is empty"):
+        read_questions(write(tmp_path, "asked.tsv", content))
+
+    assert read_questions(write(tmp_path, "asked.tsv", content.removesuffix("g3\n"))).questions == (
+        Question("g1", "What is BRCA1?", "BRCA1[tiab]", line=3),
+        Question(default_id("Who found insulin?"), "Who found insulin?", line=5),
+    )
+
+
+def test_csv_cells_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
+    content = 'question,id\n"What is ""BRCA1"",\nand where?",a\nWho found insulin?\n'
+
+    assert read_questions(write(tmp_path, "asked.csv", content)).questions == (
+        Question("a", 'What is "BRCA1", and where?', line=2),
+        Question(default_id("Who found insulin?"), "Who found insulin?", line=4),
+    )
+
+
+def test_json_lines_take_null_and_whole_numbers(tmp_path: Path) -> None:
+    content = '{"id": 7, "question": "What is BRCA1?", "query": null}\n\n{"question": "Who found\\ninsulin?"}\n'
+
+    assert read_questions(write(tmp_path, "asked.jsonl", content)).questions == (
+        Question("7", "What is BRCA1?", line=1),
+        Question(default_id("Who found insulin?"), "Who found insulin?", line=3),
+    )
+
+
+def test_byte_order_mark_of_utf8_is_no_part_of_the_first_question(tmp_path: Path) -> None:
+    text = read_questions(write(tmp_path, "asked.txt", b"\xef\xbb\xbfWhat is BRCA1?\n"))
+    comma = read_questions(write(tmp_path, "asked.csv", b"\xef\xbb\xbfquestion\nWhat is BRCA1?\n"))
+
+    assert text.questions[0].text == comma.questions[0].text == "What is BRCA1?"
+
+
+def test_text_is_composed_before_it_is_hashed(tmp_path: Path) -> None:
+    composed = "Who described Sjögren syndrome?"
+    file = read_questions(write(tmp_path, "asked.txt", unicodedata.normalize("NFD", composed)))
+
+    assert file.questions == (Question(default_id(composed), composed, line=1),)
+
+
+def test_repeated_questions_are_asked_once_and_reported(tmp_path: Path) -> None:
+    content = "What is BRCA1?\nWho found insulin?\nwhat  is BRCA1?\nWHAT IS BRCA1?\n"
+    file = read_questions(write(tmp_path, "asked.txt", content))
+
+    assert [question.text for question in file.questions] == ["What is BRCA1?", "Who found insulin?"]
+    assert file.merged == (MergedQuestion(default_id("What is BRCA1?"), "What is BRCA1?", (1, 3, 4)),)
+
+
+def test_a_repetition_may_bring_the_id_and_further_ids_are_reported(tmp_path: Path) -> None:
+    content = "question,id\nWhat is BRCA1?,\nWhat is BRCA1?,a\nWhat is BRCA1?,b\nWhat is BRCA1?,a\n"
+    file = read_questions(write(tmp_path, "asked.csv", content))
+
+    assert file.questions == (Question("a", "What is BRCA1?", line=2),)
+    assert file.merged == (MergedQuestion("a", "What is BRCA1?", (2, 3, 4, 5), ("b",)),)
+
+
+def test_the_same_text_with_another_query_is_another_question(tmp_path: Path) -> None:
+    content = "question,id,query\nWhat is BRCA1?,a,\nWhat is BRCA1?,b,brca1[ti]\nWhat is BRCA1?,,BRCA1[ti]\n"
+    file = read_questions(write(tmp_path, "asked.csv", content))
+
+    assert file.questions == (
+        Question("a", "What is BRCA1?", line=2),
+        Question("b", "What is BRCA1?", "brca1[ti]", line=3),
+    )
+    assert [merged.lines for merged in file.merged] == [(3, 4)]
+
+
+BAD_FILES = [
+    ("empty.txt", b"", None, "holds no question"),
+    ("bom.txt", b"\xef\xbb\xbf", None, "holds no question"),
+    ("comments.txt", b"# one\n\n  # two\n", None, "holds no question"),
+    ("header.csv", b"question,id\n", None, "holds no question"),
+    ("empty.tsv", b"", None, "holds no question"),
+    ("empty.jsonl", b"\n\n", None, "holds no question"),
+    ("binary.txt", b"What is\x00", None, "zero byte at offset 7"),
+    ("wide.txt", "What is BRCA1?".encode("utf-16"), None, "encoded in UTF-16"),
+    ("wide-be.txt", b"\xfe\xff\x00W", None, "encoded in UTF-16"),
+    ("wider.txt", "What is BRCA1?".encode("utf-32"), None, "encoded in UTF-32"),
+    ("latin1.txt", b"# ok\r\nWhat is caf\xe9?\n", 2, r"byte 0xe9 \(byte 12 of the line\) is not UTF-8"),
+    ("cut.txt", b"What is caf\xc3", 1, r"byte 0xc3 \(byte 12 of the line\)"),
+    ("old-mac.txt", b"What?\r\xff", 2, r"byte 0xff \(byte 1 of the line\)"),
+    ("asked.xlsx", b"PK\x03\x04", None, "save it as CSV"),
+    ("asked.json", b"[]", None, "JSON Lines"),
+    ("asked.gz", b"\x1f\x8b", None, "unpack it"),
+    ("tab.txt", b"a\n# c\nWhat is BRCA1?\tg1\n", 3, r"name the file \.tsv"),
+    ("mark.txt", b"What is BRCA1?\n???\n", 2, "has no words"),
+    ("bell.txt", b"What is\x07 BRCA1?\n", 1, r"U\+0007 control character, position 8"),
+    ("zero-width.txt", "What is BRCA\u200b1?\n".encode(), 1, r"U\+200B ZERO WIDTH SPACE, position 13"),
+    ("long.txt", b"ok?\n" + b"What " * 500, 2, r"2499 characters, more than 2000"),
+    ("column.tsv", b"quesion\tid\n", 1, "unknown column 'quesion'"),
+    ("columns.tsv", b"question\tnote\tQUERY\tdate\n", 1, "unknown column 'note', 'date'"),
+    ("semicolon.csv", b"question;id\n", 1, "separated by commas"),
+    ("no-header.csv", b"What is BRCA1?\n", 1, "a table has a header line"),
+    ("missing.csv", b"id,query\n", 1, "the column question is missing"),
+    ("twice.csv", b"question,Question\n", 1, "stands there twice"),
+    ("empty-cell.csv", b"question,id\nWhat?,a\n  ,b\n", 3, "the question is empty"),
+    ("cells.csv", b"question,id\nWhat is BRCA1, really?,a\n", 2, "has 3 cells under 2 columns"),
+    ("open.csv", b'question\nWhat?\n"What is BRCA1?\nWho?\n', 3, "cannot be split into cells"),
+    ("after-quote.tsv", b'question\n"Warburg effect" is what?\n', 2, "doubles those inside"),
+    ("id.csv", b"question,id\nWhat is BRCA1?,a\nWho found insulin?,a\n", 3, "the id 'a' already stands .* line 2"),
+    ("id-merged.csv", b"question,id\nWhat?,a\nWhat?,b\nWho?,b\n", 4, "the id 'b' already stands .* line 3"),
+    ("id-bell.csv", b"question,id\nWhat is BRCA1?,a\x1b\n", 2, "the id holds an invisible character"),
+    ("query.csv", b"question,query\nWhat is BRCA1?,\nWhat is brca1?,BRCA1[ti]\n", 3, "line 2 with another query"),
+    (
+        "broken.jsonl",
+        b'{"question": "What?"}\n{"question": }\n',
+        2,
+        "Expecting value, column 14",
+    ),
+    ("list.jsonl", b'["What?"]\n', 1, "is not a JSON object: write"),
+    ("deep.jsonl", b"[" * 100_000, 1, "is not a JSON object"),
+    ("digits.jsonl", b'{"id": ' + b"1" * 5000 + b"}", 1, "is not a JSON object"),
+    ("key.jsonl", b'{"question": "What?", "quert": "x", "pmids": []}\n', 1, "unknown key 'quert', 'pmids'"),
+    ("keys.jsonl", b'{"question": "What?", "question": "Who?"}\n', 1, "a key stands there twice"),
+    ("no-key.jsonl", b'{"id": "a"}\n', 1, "the key question is missing"),
+    ("null.jsonl", b'{"question": null}\n', 1, "question is not a string"),
+    ("number.jsonl", b'{"question": "What?", "id": true}\n', 1, "id is not a string"),
+    ("object.jsonl", b'{"question": {"a": 1}}\n', 1, "question is not a string"),
+    ("blank.jsonl", b'{"question": " "}\n', 1, "the question is empty"),
+    ("surrogate.jsonl", b'{"question": "What \\ud800?"}\n', 1, r"U\+D800"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "line", "message"), BAD_FILES, ids=[bad[0] for bad in BAD_FILES])
+def test_bad_file_is_named_with_its_line(
+    tmp_path: Path, name: str, content: bytes, line: int | None, message: str
+) -> None:
+    path = write(tmp_path, name, content)
+
+    with pytest.raises(InputError, match=message) as caught:
+        read_questions(path)
+    assert (caught.value.path, caught.value.line) == (path, line)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such file"):
+        read_questions(tmp_path / "absent.txt")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_questions(tmp_path)
+
+
+def test_longest_question_passes(tmp_path: Path) -> None:
+    longest = "W" * MAX_QUESTION_CHARS
+    assert read_questions(write(tmp_path, "asked.txt", longest)).questions[0].text == longest
+
+
+VISIBLE = st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))
+CELL = st.text(VISIBLE, max_size=40).map(normalize_text)
+ROW = st.tuples(CELL.filter(lambda text: any(map(str.isalnum, text))), CELL, CELL)
+
+
+@given(rows=st.lists(ROW, min_size=1, max_size=8), escaped=st.booleans())
+def test_formats_give_back_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], escaped: bool
+) -> None:
+    """Distinct questions with distinct ids come back whole and in order, from CSV, TSV and JSON Lines alike."""
+    assume(len({text.casefold() for text, _, _ in rows}) == len(rows))
+    ids = [identifier or default_id(text) for text, identifier, _ in rows]
+    assume(len(set(ids)) == len(ids))
+    folder = tmp_path_factory.mktemp("formats")
+    json_lines = "".join(
+        json.dumps({"query": query, "question": text, "id": identifier}, ensure_ascii=escaped) + "\n"
+        for text, identifier, query in rows
+    )
+    expected = tuple(
+        Question(identifier, text, query or None, line=None)
+        for identifier, (text, _, query) in zip(ids, rows, strict=True)
+    )
+
+    for name, content, first_line in [
+        ("asked.csv", table(rows, ","), 2),
+        ("asked.tsv", table(rows, "\t"), 2),
+        ("asked.jsonl", json_lines, 1),
+    ]:
+        file = read_questions(write(folder, name, content))
+        assert [question.line for question in file.questions] == list(range(first_line, first_line + len(rows)))
+        assert tuple(Question(q.id, q.text, q.query) for q in file.questions) == expected
+        assert file.merged == ()
+
+
+@given(texts=st.lists(ROW.map(lambda row: row[0]), min_size=1, max_size=12), seed=st.randoms())
+def test_text_file_merges_like_a_set(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], seed: random.Random
+) -> None:
+    """Whatever the order and the repetitions, each question is asked once, under the same id, and no line is lost."""
+    texts = [text for text in texts if not text.startswith("#")] or ["What?"]
+    shuffled = seed.sample(texts, len(texts))
+    folder = tmp_path_factory.mktemp("text")
+    file = read_questions(write(folder, "a.txt", "\n".join(texts)))
+    other = read_questions(write(folder, "b.txt", "\n".join(shuffled)))
+
+    distinct = {text.casefold() for text in texts}
+    assert [q.text for q in file.questions] == [
+        text for i, text in enumerate(texts) if text.casefold() not in {t.casefold() for t in texts[:i]}
+    ]
+    assert {q.id for q in file.questions} == {q.id for q in other.questions}
+    assert len({q.id for q in file.questions}) == len(distinct)
+    repeated = sum(len(merged.lines) - 1 for merged in file.merged)
+    assert len(file.questions) + repeated == len(texts)
