@@ -7,6 +7,8 @@ passage, as in google-research/bert `run_squad.py`. The `stride` of fast tokeniz
 from __future__ import annotations
 
 import json
+from datetime import date
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bioqa_pipeline.records import content_digest
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Casing = Literal["cased", "uncased"]
+SourceKind = Literal["sample", "pubmed", "medline", "pmids"]
 
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 
@@ -60,3 +64,53 @@ class ScoringConfig(Settings):
         """The scoring key: equal keys mean that a pair need not be scored again."""
         settings = json.dumps(self.model_dump(), sort_keys=True)
         return content_digest("scoring", settings, checkpoint_digest, precision, str(schema_version))
+
+
+class SourceConfig(Settings):
+    """Where abstracts come from and how many of them a question is asked of."""
+
+    kind: SourceKind = "sample"
+    max_abstracts: int = Field(20, ge=1, le=100_000, description="abstracts retrieved for a question")
+    medline_dir: Path | None = Field(None, description="folder of PubMed XML files, for source medline")
+    pmids_file: Path | None = Field(None, description="file of PMIDs, one a line, for source pmids")
+    mindate: date | None = Field(None, description="earliest date of a record")
+    maxdate: date | None = Field(None, description="latest date of a record")
+    datetype: Literal["pdat", "edat", "mdat"] = Field("pdat", description="publication, entry or modification date")
+    sort: Literal["relevance", "pub_date"] = Field("relevance", description="order in which PubMed ranks")
+    since_last_run: bool = Field(False, description="only records entered since the last finished run")
+    email: str | None = Field(None, description="sent to NCBI with every request, as it asks")
+
+    @model_validator(mode="after")
+    def _complete(self) -> SourceConfig:
+        if self.kind == "medline" and self.medline_dir is None:
+            raise ValueError("source medline needs --medline-dir, the folder that holds the PubMed XML files")
+        if self.kind == "pmids" and self.pmids_file is None:
+            raise ValueError("source pmids needs --pmids, a file with one PMID a line")
+        if self.mindate and self.maxdate and self.mindate > self.maxdate:
+            raise ValueError(f"--mindate {self.mindate} is later than --maxdate {self.maxdate}")
+        return self
+
+
+class ModelConfig(Settings):
+    """Which checkpoint, and where it runs."""
+
+    name: str = Field(description="a folder, or a hub name with an optional @revision")
+    casing: Casing | None = Field(None, description="overrides what the checkpoint says of capitals")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Precision = Field("auto", description="auto takes bf16 where the device computes in it, else fp32")
+
+
+class RunConfig(Settings):
+    """One run of the main job, resolved: it is stored in the manifest and in every Parquet file."""
+
+    questions: Path
+    out: Path
+    model: ModelConfig
+    source: SourceConfig = SourceConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    threshold: float | None = Field(
+        None, description="answerable iff score_diff is at most this; None takes the checkpoint's own"
+    )
+    max_answers: int = Field(10, ge=1, description="merged answers kept for a question in summary/")
+    shard_pairs: int = Field(256, ge=1, description="(question, abstract) pairs scored and committed together")
+    wait_for_lock: bool = Field(True, description="wait while another run writes the data set, instead of failing")

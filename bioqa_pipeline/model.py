@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tokenizers
 from pydantic import ValidationError
 
-from bioqa_pipeline.config import Settings, WindowConfig
+from bioqa_pipeline.config import Casing, Settings, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.spans import Calibration
 from bioqa_pipeline.windows import SpecialIds, TextTokenizer
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
-
-Casing = Literal["cased", "uncased"]
 
 SETTINGS_FILE = "bioqa.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -146,7 +144,9 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     wanted = model.state_dict()
     missing = sorted(wanted.keys() - state.keys())
     if missing:
-        what = "no question-answering head" if any("qa_outputs" in k for k in missing) else "incomplete weights"
+        head = [k for k in missing if k.startswith("qa_outputs.")]
+        what = "no question-answering head" if head else "incomplete weights"
+        missing = head or missing
         raise CheckpointError(
             f"{checkpoint.weights}: {what}: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''} not found; "
             "give a checkpoint that was fine-tuned for extractive question answering"
@@ -155,7 +155,8 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     if wrong:
         k = wrong[0]
         raise CheckpointError(
-            f"{checkpoint.weights}: {k} has shape {tuple(state[k].shape)}, config.json asks for {tuple(wanted[k].shape)}"
+            f"{checkpoint.weights}: {k} has shape {tuple(state[k].shape)}, but config.json asks for "
+            f"{tuple(wanted[k].shape)}"
         )
     extra = [k for k in state.keys() - wanted.keys() if not _is_ignored(k)]
     if extra:

@@ -1,0 +1,410 @@
+"""The stages of the main job, one function each: retrieve, ensure, plan, score a shard, summarise.
+
+Each takes values and paths and leaves its result in the data set or its staging folder, so that any orchestrator, or
+none, can run them. Knows nothing about Prefect, terminals or arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bioqa_pipeline.answers import Candidate, merge_answers
+from bioqa_pipeline.dataset import AnswerRow, ChunkRow, Dataset, NBest, write_staged
+from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.records import (
+    Abstract,
+    FetchStatus,
+    MergedAnswer,
+    Missing,
+    Pair,
+    Passage,
+    Question,
+    Retrieval,
+    RetrievalOutcome,
+    SpanAnswer,
+    content_digest,
+)
+from bioqa_pipeline.scoring import PairScore, PairScorer
+from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.store import AbstractStore
+from bioqa_pipeline.text import sentences
+from bioqa_pipeline.windows import char_range
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What every row of a run says of its origin."""
+
+    run_id: str
+    scoring_key: str
+    model: str
+    model_revision: str
+    config_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """Pairs that are scored and committed together: row group `row_group` of the plan file."""
+
+    shard_id: str
+    row_group: int
+    n_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run asks and what of it is new.
+
+    Attributes:
+        path: Parquet, one row a pair: question_index, question_id, question, pmid, rank, content_hash, pair_id; the new
+            pairs first, one row group a shard, then those that are already in the data set.
+        statuses: how each PMID that was asked for ends, as far as scoring has no say in it.
+    """
+
+    path: Path
+    shards: tuple[ShardPlan, ...]
+    n_pairs: int
+    n_reused: int
+    statuses: Mapping[int, Missing]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPair:
+    """A pair that could not be scored; the next run tries it again."""
+
+    question_id: str
+    pmid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What scoring one shard came to."""
+
+    shard_id: str
+    n_pairs: int
+    n_windows: int
+    seconds: float
+    failed: tuple[FailedPair, ...]
+
+
+def retrieve(
+    questions: Sequence[Question], source: Source, limit: int, *, progress: Progress | None = None
+) -> list[Retrieval]:
+    """Searches for every question; one that fails is reported in its `Retrieval`, the others go on."""
+    retrievals = []
+    for question in questions:
+        retrieval = source.search(question, limit)
+        if retrieval.outcome is not RetrievalOutcome.OK:
+            logger.warning("%s (%s): %s", question.text, question.id, retrieval.error or "nothing found")
+        retrievals.append(retrieval)
+        if progress:
+            progress(1)
+    return retrievals
+
+
+def plan_run(
+    questions: Sequence[Question],
+    retrievals: Sequence[Retrieval],
+    missing: Iterable[Missing],
+    store: AbstractStore,
+    dataset: Dataset,
+    *,
+    scoring_key: str,
+    shard_pairs: int,
+    path: Path,
+) -> RunPlan:
+    """Pairs every question with its abstracts and leaves out what the data set holds under the same scoring key.
+
+    A PMID without an abstract, or that could not be had, gets a status in place of pairs.
+    """
+    asked = _asked_pairs(questions, retrievals)
+    records = store.index(asked["pmid"].unique().to_list())
+    statuses = {m.pmid: m for m in missing}
+    for pmid in records.filter(~pl.col("has_abstract"))["pmid"]:
+        statuses.setdefault(pmid, Missing(pmid, FetchStatus.NO_ABSTRACT, "the record has no abstract"))
+    for pmid in asked.join(records, on="pmid", how="anti")["pmid"].unique():
+        statuses.setdefault(pmid, Missing(pmid, FetchStatus.NOT_FOUND, "the source has no such record"))
+
+    pairs = asked.join(records.filter(pl.col("has_abstract")).select("pmid", "content_hash"), on="pmid", how="inner")
+    pairs = pairs.sort("question_index", "rank")
+    pairs = pairs.with_columns(
+        pl.Series(
+            "pair_id",
+            [
+                content_digest("pair", question_id, text, str(pmid), content_hash, scoring_key)
+                for question_id, text, pmid, content_hash in pairs.select(
+                    "question_id", "question", "pmid", "content_hash"
+                ).iter_rows()
+            ],
+            dtype=pl.String,
+        )
+    )
+    done = dataset.done(pairs["pair_id"])
+    is_done = pl.col("pair_id").is_in(done.implode())
+    new, reused = pairs.filter(~is_done), pairs.filter(is_done)
+    shards = _write_plan(path, new, reused, shard_pairs)
+    return RunPlan(path=path, shards=shards, n_pairs=len(pairs), n_reused=len(reused), statuses=statuses)
+
+
+def _asked_pairs(questions: Sequence[Question], retrievals: Sequence[Retrieval]) -> pl.DataFrame:
+    by_id = {q.id: (i, q) for i, q in enumerate(questions)}
+    rows = [
+        (by_id[r.question_id][0], r.question_id, by_id[r.question_id][1].text, hit.pmid, hit.rank)
+        for r in retrievals
+        for hit in r.hits
+    ]
+    schema = {
+        "question_index": pl.Int32,
+        "question_id": pl.String,
+        "question": pl.String,
+        "pmid": pl.Int64,
+        "rank": pl.Int32,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row").unique(["question_index", "pmid"], keep="first")
+
+
+def _write_plan(path: Path, new: pl.DataFrame, reused: pl.DataFrame, shard_pairs: int) -> tuple[ShardPlan, ...]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = new.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    shards = []
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, len(new), shard_pairs):
+            part = new.slice(start, shard_pairs)
+            shard_id = content_digest("shard", *part["pair_id"])
+            shards.append(ShardPlan(shard_id=shard_id, row_group=len(shards), n_pairs=len(part)))
+            writer.write_table(_arrow(part, schema), row_group_size=len(part))
+        if len(reused):
+            writer.write_table(_arrow(reused, schema))
+    return tuple(shards)
+
+
+def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+
+
+def score_shard(
+    plan_path: Path,
+    shard: ShardPlan,
+    store: AbstractStore,
+    scorer: PairScorer,
+    identity: RunIdentity,
+    root: Path,
+    *,
+    progress: Progress | None = None,
+) -> ShardReport:
+    """Scores one shard and stages its rows below `root`; the caller commits them.
+
+    A pair with logits that are not finite, or whose record changed since the plan, is left out and named in the report.
+
+    Args:
+        progress: called with the number of windows of each batch when it is done.
+
+    Raises:
+        ShardError: not one pair of the shard could be scored, or its rows could not be written.
+    """
+    started = time.perf_counter()
+    try:
+        pairs, failed = _load_pairs(plan_path, shard, store, scorer, identity)
+        scored, unscorable = _score_pairs(pairs, scorer, progress)
+        failed += unscorable
+        if not scored:
+            raise ShardError(f"none of {shard.n_pairs} pairs could be scored: {failed[0].reason}", shard_id=shard.shard_id)
+        now = datetime.now(UTC)
+        answers = [_answer_row(pair, score, scorer, identity, now) for pair, score in scored]
+        chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, identity)]
+        write_staged(root, identity.run_id, shard.shard_id, answers, chunks, identity.config_json)
+    except ShardError:
+        raise
+    except Exception as exc:
+        raise ShardError(f"{type(exc).__name__}: {exc}", shard_id=shard.shard_id) from exc
+    seconds = time.perf_counter() - started
+    n_windows = len(chunks)
+    logger.info(
+        "shard %s: %d pairs, %d windows, %.1f windows/s, %d failed",
+        shard.shard_id[:12],
+        len(scored),
+        n_windows,
+        n_windows / seconds,
+        len(failed),
+    )
+    return ShardReport(
+        shard_id=shard.shard_id, n_pairs=len(scored), n_windows=n_windows, seconds=seconds, failed=tuple(failed)
+    )
+
+
+def _load_pairs(
+    plan_path: Path, shard: ShardPlan, store: AbstractStore, scorer: PairScorer, identity: RunIdentity
+) -> tuple[list[Pair], list[FailedPair]]:
+    table = pl.from_arrow(pq.ParquetFile(plan_path).read_row_group(shard.row_group))
+    assert isinstance(table, pl.DataFrame)
+    abstracts = {a.pmid: a for a in store.get(table["pmid"].unique(maintain_order=True).to_list())}
+    pairs, failed = [], []
+    for row in table.iter_rows(named=True):
+        abstract = abstracts.get(row["pmid"])
+        if abstract is None or abstract.content_hash != row["content_hash"]:
+            reason = "the record changed in the abstract store since the run was planned"
+            failed.append(FailedPair(row["question_id"], row["pmid"], reason))
+            continue
+        question = Question(id=row["question_id"], text=row["question"])
+        pairs.append(Pair(question=question, abstract=abstract, rank=row["rank"], pair_id=row["pair_id"]))
+    return pairs, failed
+
+
+def _score_pairs(
+    pairs: Sequence[Pair], scorer: PairScorer, progress: Progress | None
+) -> tuple[list[tuple[Pair, PairScore]], list[FailedPair]]:
+    """Together; where a logit is not finite, one by one, so that the poisoned pair alone is lost."""
+    asked = [(p.question.text, Passage(id=str(p.abstract.pmid), text=p.abstract.text)) for p in pairs]
+    try:
+        return list(zip(pairs, scorer.score(asked, on_windows=progress), strict=True)), []
+    except FloatingPointError:
+        logger.warning("a logit is not finite: scoring the %d pairs of the shard one by one", len(pairs))
+    scored, failed = [], []
+    for pair, question in zip(pairs, asked, strict=True):
+        try:
+            scored.append((pair, scorer.score([question])[0]))
+        except FloatingPointError as exc:
+            failed.append(FailedPair(pair.question.id, pair.abstract.pmid, str(exc)))
+    return scored, failed
+
+
+def _answer_row(
+    pair: Pair, score: PairScore, scorer: PairScorer, identity: RunIdentity, scored_at: datetime
+) -> AnswerRow:
+    abstract, answer = pair.abstract, score.answer
+    best = answer.best
+    accepted = best if answer.is_answerable else None
+    evidence = _evidence(abstract, best)
+    return AnswerRow(
+        pair_id=pair.pair_id,
+        question_id=pair.question.id,
+        question=pair.question.text,
+        pmid=abstract.pmid,
+        pmid_version=abstract.version,
+        title=abstract.title,
+        journal=abstract.journal,
+        pub_date=abstract.pub_date,
+        pub_year=int(abstract.pub_date[:4]) if abstract.pub_date else None,
+        doi=abstract.doi,
+        is_retracted=abstract.is_retracted,
+        rank=pair.rank,
+        answer=accepted.text if accepted else None,
+        answer_start=accepted.start if accepted else None,
+        answer_end=accepted.end if accepted else None,
+        evidence=abstract.text[evidence[0] : evidence[1]] if evidence else None,
+        evidence_start=evidence[0] if evidence else None,
+        evidence_end=evidence[1] if evidence else None,
+        n_windows=answer.n_windows,
+        span_score=best.score if best else None,
+        null_score=answer.null_score,
+        score_diff=answer.score_diff if best else None,
+        span_log_prob=best.log_prob if best else None,
+        null_log_prob=answer.null_log_prob,
+        margin=answer.margin if best else None,
+        answerability=answer.answerability,
+        threshold=scorer.threshold,
+        is_answerable=answer.is_answerable,
+        n_best=tuple(
+            NBest(text=s.text, start=s.start, end=s.end, score=s.score, log_prob=s.log_prob) for s in answer.n_best
+        ),
+        content_hash=abstract.content_hash,
+        scoring_key=identity.scoring_key,
+        model=identity.model,
+        model_revision=identity.model_revision,
+        run_id=identity.run_id,
+        scored_at=scored_at,
+    )
+
+
+def _evidence(abstract: Abstract, span: SpanAnswer | None) -> tuple[int, int] | None:
+    """The sentences that the span touches, as one range; nearly always one."""
+    if span is None:
+        return None
+    touched = [(a, b) for a, b in sentences(abstract.text) if a < span.end and span.start < b]
+    if not touched:
+        return span.start, span.end
+    return min(touched[0][0], span.start), max(touched[-1][1], span.end)
+
+
+def _chunk_rows(pair: Pair, score: PairScore, identity: RunIdentity) -> Iterator[ChunkRow]:
+    text, tokens = pair.abstract.text, score.passage_tokens
+    for window, said in zip(score.windows, score.scores, strict=True):
+        empty = window.token_start == window.token_end
+        start, end = (0, 0) if empty else char_range(text, tokens, window.token_start, window.token_end - 1)
+        best = said.best
+        best_range = char_range(text, tokens, best.token_start, best.token_end) if best else (None, None)
+        yield ChunkRow(
+            pair_id=pair.pair_id,
+            question_id=pair.question.id,
+            pmid=pair.abstract.pmid,
+            window_index=window.index,
+            n_windows=window.n_windows,
+            char_start=start,
+            char_end=end,
+            n_tokens=len(window),
+            null_score=said.null_score,
+            null_log_prob=said.null_log_prob,
+            best_start=best_range[0],
+            best_end=best_range[1],
+            span_score=best.score if best else None,
+            span_log_prob=best.log_prob if best else None,
+            span_logsumexp=said.span_logsumexp if best else None,
+            margin=said.margin if best else None,
+            run_id=identity.run_id,
+            scoring_key=identity.scoring_key,
+        )
+
+
+def summarise(
+    questions: Sequence[Question], plan_path: Path, dataset: Dataset, *, threshold: float, max_answers: int
+) -> list[MergedAnswer]:
+    """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
+
+    Whether a pair is answerable is decided anew with `threshold`, since a reused row may have been written with another.
+    """
+    asked = pl.scan_parquet(plan_path).select("question_index", "pair_id")
+    columns = ["pmid", "evidence", "margin", "answerability", "score_diff", "n_best", "is_retracted"]
+    found = (
+        dataset.answers()
+        .select("pair_id", *columns)
+        .join(asked, on="pair_id", how="inner")
+        .with_columns(answer=pl.col("n_best").list.first().struct.field("text"))
+        .drop("n_best", "pair_id")
+        .collect(engine="streaming")
+        .partition_by("question_index", as_dict=True)
+    )
+    merged: list[MergedAnswer] = []
+    for index, question in enumerate(questions):
+        rows = found.get((index,))
+        candidates = [] if rows is None else [_candidate(row, threshold) for row in rows.iter_rows(named=True)]
+        merged += merge_answers(question, candidates, limit=max_answers)
+    return merged
+
+
+def _candidate(row: Mapping[str, object], threshold: float) -> Candidate:
+    score_diff, margin, answerability = row["score_diff"], row["margin"], row["answerability"]
+    pmid, answer, evidence = row["pmid"], row["answer"], row["evidence"]
+    assert isinstance(pmid, int) and isinstance(answerability, float)
+    answered = isinstance(score_diff, float) and score_diff <= threshold
+    return Candidate(
+        pmid=pmid,
+        answer=str(answer) if answered else None,
+        evidence=str(evidence) if answered and evidence is not None else None,
+        margin=margin if isinstance(margin, float) else float("-inf"),
+        answerability=answerability,
+        is_retracted=bool(row["is_retracted"]),
+    )

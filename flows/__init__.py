@@ -1,0 +1,1 @@
+"""Prefect flows and command lines over `bioqa_pipeline`. Nothing imports this package."""

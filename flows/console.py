@@ -1,0 +1,144 @@
+"""What a user sees: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bioqa_pipeline.records import MergedAnswer
+
+LINE_EVERY_SECONDS = 5.0
+
+
+class Stage(Protocol):
+    """Called with the number of steps that were done; safe to be called from several threads."""
+
+    def __call__(self, steps: int) -> None: ...
+
+
+class Reporter:
+    """Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+
+    def say(self, text: str) -> None:
+        """One line, at once."""
+        self.console.print(escape(text), soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """A stage of `total` steps."""
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                RateColumn(),
+                TimeRemainingColumn(),
+            )
+            with Progress(*columns, console=self.console) as bar:
+                task = bar.add_task(name, total=total)
+                yield lambda steps: bar.advance(task, steps)
+        else:
+            lines = LineProgress(self, name, total, unit)
+            yield lines
+            lines.finish()
+
+
+class RateColumn(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+class LineProgress:
+    """A line every few seconds, for logs and pipes."""
+
+    def __init__(self, reporter: Reporter, name: str, total: int, unit: str) -> None:
+        self._say = reporter.say
+        self._name, self._total, self._unit = name, total, unit
+        self._done = 0
+        self._started = self._said = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, steps: int) -> None:
+        with self._lock:
+            self._done += steps
+            now = time.monotonic()
+            if now - self._said >= LINE_EVERY_SECONDS and self._done < self._total:
+                self._said = now
+                rate = self._done / (now - self._started)
+                left = (self._total - self._done) / rate
+                self._say(
+                    f"{self._name}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.1f}/s, "
+                    f"{duration(left)} left"
+                )
+
+    def finish(self) -> None:
+        """The last line of the stage."""
+        seconds = time.monotonic() - self._started
+        self._say(
+            f"{self._name}: {self._done:,} {self._unit} in {duration(seconds)} "
+            f"({self._done / max(seconds, 1e-9):,.1f}/s)"
+        )
+
+
+def duration(seconds: float) -> str:
+    """ "48 s", "3 min 05 s", "2 h 10 min"."""
+    if seconds < 1:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_answers(answers: Sequence[MergedAnswer]) -> None:
+    """The best answer of every question, on standard output."""
+    table = Table(show_lines=False, pad_edge=False)
+    table.add_column("question", ratio=5)
+    table.add_column("best answer", ratio=4)
+    table.add_column("p", justify="right")
+    table.add_column("support", justify="right")
+    table.add_column("PMID", justify="right")
+    for answer in answers:
+        if answer.rank != 1:
+            continue
+        if answer.answer is None:
+            support = f"0 of {answer.n_abstracts}"
+            table.add_row(escape(answer.question), "[dim]no answer[/dim]", "", support, "")
+            continue
+        retracted = " (retracted)" if answer.best_pmid in answer.retracted_pmids else ""
+        table.add_row(
+            escape(answer.question),
+            escape(answer.answer),
+            f"{answer.answerability:.2f}",
+            f"{len(answer.support_pmids)} of {answer.n_abstracts}",
+            f"{answer.best_pmid}{retracted}",
+        )
+    console = Console(highlight=False)
+    # A pipe has no width: wide enough for whole questions, so that grep finds them.
+    console.print(table, width=None if console.is_terminal else 160)
+
+
+def print_counts(counts: Mapping[str, int | str]) -> None:
+    """Label and number a line, aligned, on standard output."""
+    width = max(map(len, counts), default=0)
+    for label, value in counts.items():
+        number = f"{value:,}" if isinstance(value, int) else value
+        sys.stdout.write(f"{label:<{width}}  {number}\n")

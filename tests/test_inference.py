@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import WORDS, make_checkpoint
+
+from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.inference import Scorer, load_scorer, resolve_device, resolve_precision, score_windows
+from bioqa_pipeline.model import Checkpoint, open_checkpoint
+from bioqa_pipeline.records import Batch, FloatArray, Passage, Window
+from bioqa_pipeline.scoring import PairScorer
+from bioqa_pipeline.spans import Calibration
+from bioqa_pipeline.windows import make_windows
+
+SMALL = WindowConfig(max_seq_length=64, doc_stride=24, max_query_length=16)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(str(make_checkpoint(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture(scope="module")
+def scorer(checkpoint: Checkpoint) -> Scorer:
+    return load_scorer(checkpoint, device="cpu", precision="fp32")
+
+
+def texts(count: int, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, size=rng.integers(1, 160))) for _ in range(count)]
+
+
+def windows_of(checkpoint: Checkpoint, passages: Sequence[str]) -> list[Window]:
+    tokenizer = checkpoint.tokenizer()
+    question, *tokens = tokenizer(["which gene causes cancer", *passages])
+    return [w for i, t in enumerate(tokens) for w in make_windows(question, t, tokenizer.special, SMALL, pair_index=i)]
+
+
+def test_scores_do_not_depend_on_batch_mates_or_padding(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    windows = windows_of(checkpoint, texts(30, seed=1))
+    assert len({len(w) for w in windows}) > 5
+    together = score_windows(windows, scorer, SpanConfig())
+    alone = [score_windows([w], scorer, SpanConfig())[0] for w in windows]
+    shuffled_order = np.random.default_rng(2).permutation(len(windows))
+    shuffled = score_windows([windows[i] for i in shuffled_order], scorer, SpanConfig())
+    for other in (alone, [shuffled[i] for i in np.argsort(shuffled_order)]):
+        for a, b in zip(together, other, strict=True):
+            assert a.best is not None and b.best is not None
+            assert (a.best.token_start, a.best.token_end) == (b.best.token_start, b.best.token_end)
+            np.testing.assert_allclose(
+                [a.null_score, a.null_log_prob, a.margin, a.best.score],
+                [b.null_score, b.null_log_prob, b.margin, b.best.score],
+                atol=1e-4,
+            )
+
+
+def test_bf16_stays_near_fp32(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    windows = windows_of(checkpoint, texts(8, seed=3))
+    exact = score_windows(windows, scorer, SpanConfig())
+    rough = score_windows(windows, load_scorer(checkpoint, device="cpu", precision="bf16"), SpanConfig())
+    np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.3)
+
+
+class PoisonedScorer:
+    """Gives the logits of a real scorer, but no number where a window holds the token `poison`."""
+
+    def __init__(self, inner: Scorer, poison: int) -> None:
+        self.inner, self.poison = inner, poison
+        self.info = inner.info
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        start, end = self.inner.logits(batch)
+        return np.where((batch.input_ids == self.poison).any(axis=1, keepdims=True), np.nan, start), end
+
+
+def pair_scorer(checkpoint: Checkpoint, scorer: Scorer) -> PairScorer:
+    config = ScoringConfig(windows=SMALL)
+    return PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=Calibration())
+
+
+def test_a_logit_that_is_not_finite_is_an_error(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    [malaria] = checkpoint.tokenizer()(["malaria"])
+    poisoned = pair_scorer(checkpoint, PoisonedScorer(scorer, int(malaria.ids[0])))
+    assert len(poisoned.score([("what", Passage("1", "cancer"))])) == 1
+    with pytest.raises(FloatingPointError):
+        poisoned.score([("what", Passage("1", "cancer")), ("what", Passage("2", "malaria"))])
+
+
+def test_pairs_come_back_in_order_with_all_their_windows(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    passages = [Passage(str(i), text) for i, text in enumerate([*texts(12, seed=5), "", " \u200b", "\U0001f9ec"])]
+    pairs = [(q, p) for q in ("which gene causes cancer", "what " * 40) for p in passages]
+    done: list[int] = []
+    ours = pair_scorer(checkpoint, scorer)
+    scored = ours.score(pairs, on_windows=done.append)
+    assert sum(done) == sum(len(s.windows) for s in scored)
+    for (question, passage), score in zip(pairs, scored, strict=True):
+        assert score.answer.n_windows == len(score.windows) == len(score.scores) >= 1
+        assert all(passage.text[s.start : s.end] == s.text for s in score.answer.n_best)
+        assert max(len(w) for w in score.windows) <= 64
+        if not score.passage_tokens.ids.size:
+            assert score.answer.best is None and not score.answer.is_answerable and score.answer.answerability == 0.0
+
+
+def test_each_text_is_tokenised_once(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    tokenizer = checkpoint.tokenizer()
+    seen: list[str] = []
+
+    class Counting:
+        special = tokenizer.special
+
+        def __call__(self, batch: Sequence[str]) -> object:
+            seen.extend(batch)
+            return tokenizer(batch)
+
+    config = ScoringConfig(windows=SMALL)
+    ours = PairScorer(scorer, Counting(), config, threshold=0.0, calibration=Calibration())  # type: ignore[arg-type]
+    passages = [Passage(str(i), text) for i, text in enumerate(texts(5, seed=6))]
+    for question in ("what is cancer", "who treats fever"):
+        ours.score([(question, p) for p in passages])
+    assert sorted(seen) == sorted({p.text for p in passages} | {"what is cancer", "who treats fever"})
+
+
+@pytest.mark.parametrize("device", ["cuda:99x", "tpu", "nonsense"])
+def test_a_device_that_is_not_there_is_a_clear_error(device: str) -> None:
+    with pytest.raises(ConfigError, match="--device"):
+        resolve_device(device)
+
+
+def test_half_precision_on_a_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match="GPU"):
+        resolve_precision("fp16", "cpu")
+    assert resolve_precision("auto", "cpu") in {"fp32", "bf16"}
