@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.answers import Candidate, merge_answers
-from bioqa_pipeline.dataset import AnswerRow, ChunkRow, Dataset, NBest, write_staged
+from bioqa_pipeline.dataset import Dataset, write_staged
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.records import (
     Abstract,
@@ -33,6 +33,7 @@ from bioqa_pipeline.records import (
     SpanAnswer,
     content_digest,
 )
+from bioqa_pipeline.schemas import AnswerRow, ChunkRow
 from bioqa_pipeline.scoring import PairScore, PairScorer
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.store import AbstractStore
@@ -318,9 +319,7 @@ def _answer_row(
         answerability=answer.answerability,
         threshold=scorer.threshold,
         is_answerable=answer.is_answerable,
-        n_best=tuple(
-            NBest(text=s.text, start=s.start, end=s.end, score=s.score, log_prob=s.log_prob) for s in answer.n_best
-        ),
+        n_best=answer.n_best,
         content_hash=abstract.content_hash,
         scoring_key=identity.scoring_key,
         model=identity.model,
