@@ -1,0 +1,157 @@
+"""One writer at a time, by flock on a file that also says who the writer is.
+
+The kernel drops the lock when the last descriptor of it closes, so a killed writer frees it. A child must not keep such
+a descriptor: O_CLOEXEC closes it in every child that executes a program, and a hook closes it in children of a bare
+fork (multiprocessing "fork"), which would otherwise hold the lock for as long as they live.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from bioqa_pipeline.errors import DatasetError, DatasetLockedError
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+REMIND_SECONDS = 60.0
+
+_held_fds: set[int] = set()
+# No fork happens between the opening of a descriptor and its being known here, nor between its end and its closing.
+_fork_guard = threading.Lock()
+
+
+def _close_in_child() -> None:
+    for fd in _held_fds:
+        os.close(fd)
+    _held_fds.clear()
+    _fork_guard.release()
+
+
+os.register_at_fork(before=_fork_guard.acquire, after_in_parent=_fork_guard.release, after_in_child=_close_in_child)
+
+
+def _close(fd: int) -> None:
+    with _fork_guard:
+        _held_fds.discard(fd)
+        os.close(fd)
+
+
+class Held(Protocol):
+    """A lock that is held."""
+
+    def check(self) -> None:
+        """Raises DatasetError where this process does not hold the lock (any more)."""
+
+
+class FileLock:
+    """Holds the lock inside `with`; not to be entered twice.
+
+    Args:
+        path: the lock file; made where it is absent, never deleted.
+        run_id: told to others that wait.
+        location: the data set, for messages.
+        wait: False raises DatasetLockedError where another holds the lock; True waits, and says so once a minute.
+    """
+
+    def __init__(self, path: Path, run_id: str, *, location: str, wait: bool) -> None:
+        self._path = path
+        self._run_id = run_id
+        self._location = location
+        self._wait = wait
+        self._fd = -1
+        self._pid = -1
+
+    def __enter__(self) -> Self:
+        reminded = -REMIND_SECONDS
+        while not self._try():
+            message = f"{self._location}: another run writes this data set: {self._holder()}"
+            if not self._wait:
+                raise DatasetLockedError(f"{message}; wait for its end, or stop it")
+            if time.monotonic() - reminded >= REMIND_SECONDS:
+                logger.warning("%s; waiting for its end", message)
+                reminded = time.monotonic()
+            time.sleep(POLL_SECONDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pid != os.getpid():
+            return
+        self._pid = -1
+        with suppress(OSError):
+            os.ftruncate(self._fd, 0)
+        _close(self._fd)
+
+    def check(self) -> None:
+        """Raises DatasetError in a forked child, after the end of `with`, and where the lock file was replaced."""
+        if self._pid != os.getpid():
+            raise DatasetError(
+                f"{self._location}: only the process that opened the writer can commit, while it is open"
+            )
+        if not self._is_current(self._fd):
+            raise DatasetError(f"{self._path}: the lock file was deleted while run {self._run_id} wrote; run again")
+
+    def _try(self) -> bool:
+        fd = self._open()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _close(fd)
+            return False
+        except OSError as exc:
+            _close(fd)
+            raise DatasetError(f"{self._path}: this file system cannot lock files: {exc.strerror}") from exc
+        if not self._is_current(fd):
+            _close(fd)
+            return False
+        self._fd, self._pid = fd, os.getpid()
+        self._tell()
+        return True
+
+    def _open(self) -> int:
+        try:
+            with _fork_guard:
+                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                _held_fds.add(fd)
+        except OSError as exc:
+            raise DatasetError(f"{self._path}: cannot open the lock file: {exc.strerror}") from exc
+        return fd
+
+    def _tell(self) -> None:
+        holder = {
+            "run_id": self._run_id,
+            "pid": self._pid,
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        # A full disk keeps the message from others, not the lock from us.
+        with suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, json.dumps(holder).encode(), 0)
+
+    def _is_current(self, fd: int) -> bool:
+        """Whether the path still names the open file."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads(self._path.read_text())
+            return f"run {holder['run_id']} (pid {holder['pid']} on {holder['host']}) since {holder['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "it has not said which"

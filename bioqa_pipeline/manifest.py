@@ -1,0 +1,87 @@
+"""What a run leaves in `runs/RUN_ID.json`: what it was asked, what it did, what it skipped and why.
+
+Written last; a run without a manifest did not come to its end. Knows no paths.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from bioqa_pipeline.records import FetchStatus, QueryAttempt, Retrieval, RetrievalOutcome
+from bioqa_pipeline.schemas import SCHEMA_VERSION
+
+RunStatus = Literal["completed", "partial", "failed"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Record):
+    """A file that the run committed; `path` is relative to the data set."""
+
+    path: str
+    rows: int
+    bytes: int
+
+
+class RetrievalRecord(_Record):
+    """How the search for one question ended."""
+
+    question_id: str
+    outcome: RetrievalOutcome
+    hits: int
+    attempts: tuple[QueryAttempt, ...] = ()
+    error: str | None = None
+
+    @classmethod
+    def of(cls, retrieval: Retrieval) -> RetrievalRecord:
+        return cls(
+            question_id=retrieval.question_id,
+            outcome=retrieval.outcome,
+            hits=len(retrieval.hits),
+            attempts=retrieval.attempts,
+            error=retrieval.error,
+        )
+
+
+class RunManifest(_Record):
+    """One run.
+
+    Attributes:
+        status: "completed", also where single abstracts were skipped; "partial": some shards or questions failed, the
+            next run takes them up; "failed": the run broke off.
+        n_pairs: (question, abstract) pairs planned: n_scored + n_reused + n_failed.
+        n_windows: windows scored.
+        n_reused: pairs that the data set held already.
+        statuses: how many of the distinct PMIDs asked for ended how; absent means 0.
+        files: filled in by `DatasetWriter.finish`.
+        config: the whole resolved configuration.
+        source: what the source says of itself; never a secret.
+        model: name, revision, digest and whatever else describes the checkpoint.
+        error: what broke a failed run off, in words.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+    status: RunStatus
+    n_questions: int = Field(ge=0)
+    n_pairs: int = Field(ge=0)
+    n_windows: int = Field(ge=0)
+    n_scored: int = Field(ge=0)
+    n_reused: int = Field(ge=0)
+    n_failed: int = Field(0, ge=0)
+    statuses: dict[FetchStatus, int] = {}
+    retrievals: tuple[RetrievalRecord, ...] = ()
+    files: tuple[FileRecord, ...] = ()
+    config: dict[str, JsonValue]
+    versions: dict[str, str]
+    timings_seconds: dict[str, float]
+    scoring_key: str
+    source: dict[str, str] = {}
+    model: dict[str, str]
+    error: str | None = None

@@ -1,0 +1,164 @@
+"""Rows into Parquet bytes and back: values are checked, metadata is added. Knows no paths.
+
+A string that UTF-8 cannot hold (lone surrogates, as broken JSON escapes give them) is written with U+FFFD in the place
+of each of them, one code point for one, so that all character offsets stay true; a warning counts the strings.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.records import MergedAnswer, SpanAnswer
+from bioqa_pipeline.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
+
+logger = logging.getLogger(__name__)
+
+# Keys of the Parquet metadata stand under this prefix.
+METADATA_PREFIX = "bioqa."
+# A scan reads one column of one group at a time: large enough to compress, small enough for several readers.
+ROW_GROUP_ROWS = 65_536
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def to_table(rows: Sequence[Row], table: Table) -> pa.Table:
+    """Rows as an Arrow table with exactly the table's schema, sorted by `table.sorted_by`.
+
+    Raises:
+        DatasetError: a value does not fit its column (None, NaN, infinite, out of range, a time without zone).
+    """
+    ordered = sorted(rows, key=lambda row: tuple(getattr(row, name) for name in table.sorted_by))
+    arrays = [_column([getattr(row, field.name) for row in ordered], field, table.name) for field in table.schema]
+    return pa.Table.from_arrays(arrays, schema=table.schema)
+
+
+def summary_rows(merged: Iterable[MergedAnswer], run_id: str) -> list[SummaryRow]:
+    """Merged answers as the rows of one run."""
+    return [
+        SummaryRow(
+            run_id=run_id,
+            question_id=answer.question_id,
+            question=answer.question,
+            rank=answer.rank,
+            answer=answer.answer,
+            answerability=answer.answerability,
+            margin=answer.margin,
+            n_support=len(answer.support_pmids),
+            support_pmids=answer.support_pmids,
+            retracted_pmids=answer.retracted_pmids,
+            variants=answer.variants,
+            best_pmid=answer.best_pmid,
+            evidence=answer.evidence,
+            n_abstracts=answer.n_abstracts,
+        )
+        for answer in merged
+    ]
+
+
+def encode(data: pa.Table, table: Table, metadata: Mapping[str, str]) -> bytes:
+    """An Arrow table as one zstd Parquet file.
+
+    Args:
+        metadata: goes into the file under `bioqa.`; "config", the whole resolved configuration as JSON, must be there.
+    """
+    if "config" not in metadata:
+        raise ValueError("metadata lacks 'config', the resolved configuration as JSON")
+    own = {"schema_version": str(SCHEMA_VERSION), "table": table.name}
+    stamped = {METADATA_PREFIX + key: replace_surrogates(value) for key, value in {**metadata, **own}.items()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        data.replace_schema_metadata(stamped),
+        sink,
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=list(table.dictionary),
+        sorting_columns=pq.SortingColumn.from_ordering(data.schema, [(name, "ascending") for name in table.sorted_by]),
+    )
+    return bytes(sink.getvalue())
+
+
+def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The Arrow table in a Parquet file, or some of its columns."""
+    return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+
+
+def file_metadata(schema: pa.Schema) -> dict[str, str]:
+    """What `encode` put into a file's metadata, without the prefix; empty for a foreign file."""
+    prefix = METADATA_PREFIX.encode()
+    raw: dict[bytes, bytes] = schema.metadata or {}
+    return {k.removeprefix(prefix).decode(): v.decode() for k, v in raw.items() if k.startswith(prefix)}
+
+
+def empty_frame(table: Table) -> pl.LazyFrame:
+    """No rows, with the columns and types that a scan of the table's files has."""
+    frame = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(frame, pl.DataFrame)
+    return frame.lazy()
+
+
+def replace_surrogates(value: Any) -> Any:
+    """Each surrogate in the strings of a value as U+FFFD."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list | tuple):
+        return [replace_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {key: replace_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def _column(values: list[Any], field: pa.Field, table_name: str) -> pa.Array:
+    place = f"column {table_name}.{field.name}"
+    if pa.types.is_floating(field.type):
+        values = [_finite(value, field.nullable, place) for value in values]
+    elif pa.types.is_timestamp(field.type):
+        for value in values:
+            if isinstance(value, datetime) and value.tzinfo is None:
+                raise DatasetError(f"{place}: {value.isoformat()} has no time zone")
+    elif field.name == "n_best":
+        values = [[_n_best_item(span) for span in spans] for spans in values]
+    try:
+        array = _array(values, field, place)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
+        raise DatasetError(f"{place}: a value does not fit {field.type}: {exc}") from exc
+    if array.null_count and not field.nullable:
+        raise DatasetError(f"{place}: a value is missing")
+    return array
+
+
+def _array(values: list[Any], field: pa.Field, place: str) -> pa.Array:
+    try:
+        return pa.array(values, type=field.type)
+    except UnicodeEncodeError:
+        cleaned = [replace_surrogates(value) for value in values]
+        changed = sum(a != b for a, b in zip(values, cleaned, strict=True))
+        logger.warning("%s: %d values hold characters that UTF-8 cannot; stored as U+FFFD", place, changed)
+        return pa.array(cleaned, type=field.type)
+
+
+def _finite(value: float | None, nullable: bool, place: str) -> float | None:
+    if value is None or math.isfinite(value):
+        return value
+    if nullable and math.isinf(value):
+        return None
+    raise DatasetError(f"{place}: {value} is not a score")
+
+
+def _n_best_item(span: SpanAnswer) -> dict[str, object]:
+    return {
+        "text": span.text,
+        "start": span.start,
+        "end": span.end,
+        "score": span.score,
+        "log_prob": span.log_prob,
+    }
