@@ -1,0 +1,253 @@
+"""A question in English into PubMed queries from strict to loose.
+
+Each step of the ladder matches all that the stricter ones match, so a client sends them in order and appends what is
+new until it has enough. Untagged words are left to PubMed's automatic term mapping (MeSH terms, spelling variants,
+inflections); single words of the looser steps are also truncated in title and abstract. No text of the question can act
+as search syntax. Nothing here talks to a service: what one says (words it does not know, how many records have a term)
+comes back in as arguments of `build_queries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Literal
+
+from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.query_lint import query_problems
+from bioqa_pipeline.records import Question
+from bioqa_pipeline.terms import Word, question_words
+
+MAX_LOOSE_WORDS = 8
+_FIRST_DAY = date(1000, 1, 1)
+_LAST_DAY = date(3000, 12, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFilters:
+    """Which records a ladder may match; a query of the user's own gets the dates only.
+
+    Attributes:
+        has_abstract: only records with an abstract.
+        languages: as PubMed names them ("english"); empty takes all: many papers in other languages have an English
+            abstract.
+        mindate, maxdate: first and last day, of the date that `datetype` names; sent beside the term, see
+            `date_parameters`.
+    """
+
+    has_abstract: bool = True
+    languages: tuple[str, ...] = ()
+    mindate: date | None = None
+    maxdate: date | None = None
+    datetype: Literal["pdat", "edat", "mdat"] = "pdat"
+
+    def __post_init__(self) -> None:
+        for language in self.languages:
+            if not (language.isascii() and language.isalpha()):
+                raise ValueError(f"language {language!r} is not a PubMed language name such as english")
+
+
+class StepKind(StrEnum):
+    """What a step asks of a record."""
+
+    USER = "user"
+    ALL = "all"
+    CONTENT = "content"
+    MOST = "most"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class LadderStep:
+    """One query. `level` counts from 0, the strictest; a level that would repeat a stricter one is left out."""
+
+    level: int
+    kind: StepKind
+    term: str
+    description: str
+
+
+def build_queries(
+    question: Question,
+    *,
+    filters: QueryFilters,
+    missing: Collection[str] = (),
+    counts: Mapping[str, int] | None = None,
+) -> tuple[LadderStep, ...]:
+    """The ladder of a question, strictest first; empty where it has no word to search for.
+
+    A `question.query` is the only step and sent as it is.
+
+    Args:
+        missing: words or phrases that the service reported as not found; they are left out of every step. A client
+            builds the ladder again with them and goes on with the first step whose term it has not sent.
+        counts: records matched by each of `countable_terms(question)`, if the client asked; the rarest then stay
+            required longest.
+
+    Raises:
+        SourceError: kind "bad_query", `question.query` is not a query that PubMed would read as it is meant.
+    """
+    if question.query is not None:
+        problems = query_problems(question.query)
+        if problems:
+            place = f" (line {question.line})" if question.line is not None else ""
+            raise SourceError(f"query of question {question.id}{place}: {'; '.join(problems)}", kind="bad_query")
+        return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
+    words = without_missing(question_words(question.text), missing)
+    steps = _steps(words, counts or {})
+    ladder: dict[str, LadderStep] = {}
+    for level, (kind, expression, description) in enumerate(steps):
+        term = _filtered(expression, filters)
+        ladder.setdefault(term, LadderStep(level, kind, term, description))
+    return tuple(ladder.values())
+
+
+def countable_terms(question: Question) -> tuple[str, ...]:
+    """The terms whose numbers of records (ESearch with rettype=count) tell `build_queries` which are specific."""
+    if question.query is not None:
+        return ()
+    return tuple(_word_term(word) for word in question_words(question.text) if not word.soft)
+
+
+def narrow(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[Word, ...]:
+    """The words from the most specific: names first, then by the number of records, then the longer, then in order.
+
+    A word that was not counted stands behind those that were.
+    """
+    unknown = max(counts.values(), default=0) + 1
+    return tuple(
+        sorted(words, key=lambda word: (not word.core, counts.get(_word_term(word), unknown), -len(word.text)))
+    )
+
+
+def without_missing(words: Sequence[Word], missing: Collection[str]) -> tuple[Word, ...]:
+    """The words without those that the service does not know; all of them if it knows none."""
+    unknown = {part for phrase in missing for part in _plain(phrase).split()} | {_plain(phrase) for phrase in missing}
+    return tuple(word for word in words if word.text not in unknown) or tuple(words)
+
+
+def date_parameters(filters: QueryFilters) -> dict[str, str]:
+    """The ESearch parameters of the date filter, to be sent with every term; empty without one."""
+    if filters.mindate is None and filters.maxdate is None:
+        return {}
+    return {
+        "datetype": filters.datetype,
+        "mindate": f"{filters.mindate or _FIRST_DAY:%Y/%m/%d}",
+        "maxdate": f"{filters.maxdate or _LAST_DAY:%Y/%m/%d}",
+    }
+
+
+def render_ladder(question: Question, steps: Sequence[LadderStep], filters: QueryFilters) -> list[str]:
+    """Lines of plain text that show what would be sent for a question."""
+    lines = [f"{question.id}  {question.text}"]
+    dates = date_parameters(filters)
+    if dates:
+        lines.append("  " + "  ".join(f"{name}={value}" for name, value in dates.items()))
+    if not steps:
+        lines.append("  nothing to search for")
+    for step in steps:
+        lines.append(f"  level {step.level}  {step.kind}: {step.description}")
+        lines.append(f"    {step.term}")
+    return lines
+
+
+def _plain(phrase: str) -> str:
+    """A phrase as the service reports it, without quotes and field tag."""
+    return phrase.split("[", 1)[0].strip(' "()*').lower()
+
+
+def _steps(words: Sequence[Word], counts: Mapping[str, int]) -> list[tuple[StepKind, str, str]]:
+    """Kind, expression and description of each level."""
+    if not words:
+        return []
+    content = [word for word in words if not word.soft] or list(words)
+    kept = set(narrow(content, counts)[:MAX_LOOSE_WORDS])
+    loose = [word for word in content if word in kept]
+    anchors, rest = _split(loose, counts)
+    steps = [
+        (StepKind.ALL, _and(_run_terms(words)), "all words"),
+        (StepKind.CONTENT, _and(_run_terms(content)), "the words of the subject"),
+    ]
+    anchor = _or([_loose_term(word) for word in anchors])
+    for need in _backoff(len(rest)):
+        expression = _and([*([anchor] if anchor else []), _at_least(need, [_loose_term(word) for word in rest])])
+        names = f"{' or '.join(word.text for word in anchors)} and " if anchors else ""
+        steps.append((StepKind.MOST, expression, f"{names}{need} of {len(rest)} words"))
+    steps.append((StepKind.ANY, _or([_loose_term(word) for word in loose]), "any of the words"))
+    return steps
+
+
+def _split(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[list[Word], list[Word]]:
+    """The words of which one must be there until the last step (names, else the rarest if counted), and the others."""
+    anchors = [word for word in words if word.core]
+    if not anchors and counts and len(words) > 1:
+        anchors = list(narrow(words, counts)[:1])
+    return anchors, [word for word in words if word not in anchors]
+
+
+def _backoff(n_words: int) -> list[int]:
+    """How many of n words the middle steps need, strictly falling: one less than all, two thirds, one third."""
+    needs = (n_words - 1, (2 * n_words) // 3, (n_words + 2) // 3)
+    return sorted({need for need in needs if 0 < need < n_words}, reverse=True)
+
+
+def _run_terms(words: Sequence[Word]) -> list[str]:
+    """One untagged group for each run of neighbours, which PubMed maps as a phrase or word by word."""
+    runs: dict[int, list[Word]] = {}
+    for word in words:
+        runs.setdefault(word.run, []).append(word)
+    return [_word_term(run[0]) if len(run) == 1 else _group(" ".join(w.text for w in run)) for run in runs.values()]
+
+
+def _word_term(word: Word) -> str:
+    spellings = [_group(text) if " " in text else _tagged_number(text) for text in word.variants]
+    return _or(spellings)
+
+
+def _tagged_number(text: str) -> str:
+    """A bare number in title and abstract only: untagged, it would be read as a PMID."""
+    return f"{text}[tiab]" if text.isdigit() else text
+
+
+def _loose_term(word: Word) -> str:
+    """The word as mapped by PubMed, or its inflections in title and abstract."""
+    return _or([_word_term(word), *([f"{word.stem}*[tiab]"] if word.stem else [])])
+
+
+def _at_least(need: int, terms: Sequence[str]) -> str:
+    """At least `need` of the terms, by halves so that its length stays near n log n."""
+    if need == 1:
+        return _or(terms)
+    if need == len(terms):
+        return _and(terms)
+    left, right = terms[: len(terms) // 2], terms[len(terms) // 2 :]
+    cases = []
+    for n_left in range(max(0, need - len(right)), min(need, len(left)) + 1):
+        parts = [_at_least(n_left, left)] if n_left else []
+        parts += [_at_least(need - n_left, right)] if need - n_left else []
+        cases.append(_and(parts))
+    return _or(cases)
+
+
+def _filtered(expression: str, filters: QueryFilters) -> str:
+    parts = [expression]
+    if filters.has_abstract:
+        parts.append("hasabstract")
+    if filters.languages:
+        parts.append(_or([f"{language.lower()}[la]" for language in filters.languages]))
+    return " AND ".join(parts)
+
+
+def _group(text: str) -> str:
+    return f"({text})"
+
+
+def _and(terms: Sequence[str]) -> str:
+    return terms[0] if len(terms) == 1 else _group(" AND ".join(terms))
+
+
+def _or(terms: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(terms))
+    return unique[0] if len(unique) == 1 else _group(" OR ".join(unique)) if unique else ""

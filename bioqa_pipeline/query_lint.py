@@ -1,0 +1,98 @@
+"""A PubMed query that a user wrote into what is wrong with it.
+
+PubMed ignores an unknown field tag or a typographic quotation mark without a word and searches for something else; such
+slips are found here before anything is sent. Knows nothing of questions and ladders.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Tags of the PubMed user guide, short and long; PubMed takes them in any case.
+_TAG_LINES = """
+ad; affl; affiliation
+aid; article identifier; lid; location id; doi; pii
+all; all fields
+au; auth; author; 1au; fau; first author; first author name; lastau; last author; last author name; fuller; full author name
+auid; author - identifier; cn; corporate author; author - corporate; ir; investigator; fir; full investigator name
+author - first; author - full; author - last
+book; ed; editor; isbn; pubn; publisher
+cois; conflict of interest statements
+crdt; date - create; create date; dcom; date - completion; completion date
+dp; pdat; date - publication; publication date; ppdat; epdat
+edat; date - entry; entry date; entrez date; lr; mdat; date - modification; modification date; mhda; date - mesh; mesh date
+rn; ec/rn number; nm; substance name; supplementary concept; pa; pharmacological action
+filter; sb; subset; gr; grants and funding; grant number
+ip; issue; vi; volume; pg; page; pagination
+ta; jo; jour; journal; is; issn; jid; nlm unique id
+la; lang; language; pl; place of publication
+mh; mesh; mesh terms; majr; mesh major topic; sh; subh; mesh subheading; subheading
+ot; other term; own; owner; ps; personal name as subject
+pmid; uid; pt; ptyp; publication type; si; secondary source id
+ti; title; tt; transliterated title; tiab; title/abstract; tw; text word; text words; word
+"""
+FIELD_TAGS = frozenset(tag.strip() for line in _TAG_LINES.splitlines() for tag in line.split(";") if tag.strip())
+
+_LOOKALIKES = {
+    **dict.fromkeys("“”„‟«»″＂", 'the straight quotation mark "'),
+    **dict.fromkeys("∗＊⁎﹡", "the asterisk * of the keyboard"),
+    **dict.fromkeys("（﹙", "the bracket ("),
+    **dict.fromkeys("）﹚", "the bracket )"),
+    **dict.fromkeys("［", "the bracket ["),
+    **dict.fromkeys("］", "the bracket ]"),
+}
+_QUOTED = re.compile(r'"[^"]*"')
+_TAG = re.compile(r"\[([^\[\]]*)\]")
+_MODIFIER = re.compile(r":(?:noexp|~\d+)$")
+_OPERATORS = ("AND", "OR", "NOT")
+_PARTS = re.compile(r"[()]|[^\s()]+")
+
+
+def query_problems(query: str) -> tuple[str, ...]:
+    """What PubMed would misread in a query, in words that say how to mend it; empty where nothing is wrong."""
+    if not query.strip():
+        return ("it is empty",)
+    problems = [
+        f"{char!r} (U+{ord(char):04X}) is not search syntax: type {right}"
+        for char, right in _LOOKALIKES.items()
+        if char in query
+    ]
+    if query.count('"') % 2:
+        return (*problems, 'a quotation mark " is not closed')
+    bare = _QUOTED.sub(" x ", query)
+    return (*problems, *_tag_problems(bare), *_group_problems(_TAG.sub(" ", bare)))
+
+
+def _tag_problems(bare: str) -> list[str]:
+    problems = []
+    for match in _TAG.finditer(bare):
+        name = _MODIFIER.sub("", " ".join(match.group(1).lower().split()))
+        if name not in FIELD_TAGS:
+            problems.append(f"[{match.group(1)}] is not a PubMed field tag, and PubMed would ignore it")
+        if bare[: match.start()].rstrip().endswith(")"):
+            problems.append(f"[{match.group(1)}] stands behind a group, where PubMed ignores it: tag each term")
+    if re.search(r"[\[\]]", _TAG.sub("", bare)):
+        problems.append("a square bracket [ or ] is not paired")
+    return problems
+
+
+def _group_problems(bare: str) -> list[str]:
+    """Unpaired or empty groups, and operators without a term on one side."""
+    problems: list[str] = []
+    depth = 0
+    previous = "("
+    for part in [*_PARTS.findall(bare), ")"]:
+        depth += (part == "(") - (part == ")")
+        if part in ("AND", "OR") and previous == "(":
+            problems.append(f"{part} has no term before it")
+        elif part in (")", "AND", "OR") and previous in _OPERATORS:
+            problems.append(f"{previous} has no term behind it")
+        elif part == ")" and previous == "(":
+            problems.append("a group () is empty")
+        if depth < -1:
+            problems.append("a bracket ) was never opened")
+            depth = -1
+        previous = part
+    if depth > -1:
+        problems.append("a bracket ( is not closed")
+    return list(dict.fromkeys(problems))
