@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.answers import Candidate, merge_answers
-from bioqa_pipeline.dataset import Dataset, write_staged
+from bioqa_pipeline.dataset import Dataset, make_pair_id, make_shard_id, write_staged
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.records import (
     Abstract,
@@ -31,7 +31,6 @@ from bioqa_pipeline.records import (
     Retrieval,
     RetrievalOutcome,
     SpanAnswer,
-    content_digest,
 )
 from bioqa_pipeline.schemas import AnswerRow, ChunkRow
 from bioqa_pipeline.scoring import PairScore, PairScorer
@@ -122,7 +121,7 @@ def plan_run(
     retrievals: Sequence[Retrieval],
     missing: Iterable[Missing],
     store: AbstractStore,
-    dataset: Dataset,
+    done: Callable[[pl.Series], pl.Series],
     *,
     scoring_key: str,
     shard_pairs: int,
@@ -131,6 +130,10 @@ def plan_run(
     """Pairs every question with its abstracts and leaves out what the data set holds under the same scoring key.
 
     A PMID without an abstract, or that could not be had, gets a status in place of pairs.
+
+    Args:
+        done: pair ids into (n_pairs,) Boolean, `DatasetWriter.done`.
+        path: where the plan goes.
     """
     asked = _asked_pairs(questions, retrievals)
     records = store.index(asked["pmid"].unique().to_list())
@@ -146,7 +149,7 @@ def plan_run(
         pl.Series(
             "pair_id",
             [
-                content_digest("pair", question_id, text, str(pmid), content_hash, scoring_key)
+                make_pair_id(question_id, text, pmid, content_hash, scoring_key)
                 for question_id, text, pmid, content_hash in pairs.select(
                     "question_id", "question", "pmid", "content_hash"
                 ).iter_rows()
@@ -154,8 +157,7 @@ def plan_run(
             dtype=pl.String,
         )
     )
-    done = dataset.done(pairs["pair_id"])
-    is_done = pl.col("pair_id").is_in(done.implode())
+    is_done = done(pairs["pair_id"])
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
     shards = _write_plan(path, new, reused, shard_pairs)
     return RunPlan(path=path, shards=shards, n_pairs=len(pairs), n_reused=len(reused), statuses=statuses)
@@ -185,7 +187,7 @@ def _write_plan(path: Path, new: pl.DataFrame, reused: pl.DataFrame, shard_pairs
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, len(new), shard_pairs):
             part = new.slice(start, shard_pairs)
-            shard_id = content_digest("shard", *part["pair_id"])
+            shard_id = make_shard_id(part["pair_id"].to_list())
             shards.append(ShardPlan(shard_id=shard_id, row_group=len(shards), n_pairs=len(part)))
             writer.write_table(_arrow(part, schema), row_group_size=len(part))
         if len(reused):
@@ -227,7 +229,7 @@ def score_shard(
         now = datetime.now(UTC)
         answers = [_answer_row(pair, score, scorer, identity, now) for pair, score in scored]
         chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, identity)]
-        write_staged(root, identity.run_id, shard.shard_id, answers, chunks, identity.config_json)
+        write_staged(root, identity.run_id, shard.shard_id, answers, chunks, {"config": identity.config_json})
     except ShardError:
         raise
     except Exception as exc:
