@@ -18,7 +18,6 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.filelock import Held
@@ -26,7 +25,7 @@ from bioqa_pipeline.manifest import FileRecord, RunManifest
 from bioqa_pipeline.records import MergedAnswer
 from bioqa_pipeline.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, STAGING, SUMMARY, AnswerRow, ChunkRow, make_shard_id
 from bioqa_pipeline.storage import Storage, storage_at
-from bioqa_pipeline.tables import decode, encode, file_metadata, replace_surrogates, summary_rows, to_table
+from bioqa_pipeline.tables import decode, encode, file_metadata, n_rows, replace_surrogates, summary_rows, to_table
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +81,11 @@ def _stage_tables(
     """Two files with a name of their own; answers last, so that a pair of files is whole once its answers are there."""
     attempt = f"{STAGING}/{run_id}/{shard_id}/{uuid.uuid4().hex}"
     storage.write(f"{attempt}.chunks{PARQUET}", encode(chunks, CHUNKS, metadata))
-    storage.write(f"{attempt}.answers{PARQUET}", encode(answers, ANSWERS, metadata))
+    try:
+        storage.write(f"{attempt}.answers{PARQUET}", encode(answers, ANSWERS, metadata))
+    except DatasetError:
+        storage.delete(f"{attempt}.chunks{PARQUET}")
+        raise
     return attempt
 
 
@@ -128,7 +131,11 @@ class DatasetWriter:
                 if shard_id in self._settled:
                     return False
                 raise DatasetError(f"{self._storage.uri(folder)}: nothing was staged for this shard")
-            committed = self._commit(shard_id, f"{folder}/{attempt}")
+            try:
+                committed = self._commit(shard_id, f"{folder}/{attempt}")
+            except pa.ArrowException as exc:
+                self._storage.delete(folder)
+                raise DatasetError(f"shard {shard_id}: the staged files cannot be read: {exc}") from exc
             self._settled.add(shard_id)
             self._storage.delete(folder)
             return committed
@@ -197,11 +204,13 @@ class DatasetWriter:
             attempt, answers, chunks = self._restage(shard_id, answers, chunks, new)
         # The name follows from the content: a set of pairs can be published once, whoever cut the shards how.
         name = make_shard_id(new) + PARQUET
+        records = [
+            FileRecord(path=f"{table.name}/{name}", rows=n_rows(data), bytes=len(data))
+            for table, data in ((CHUNKS, chunks), (ANSWERS, answers))
+        ]
         self._free.difference_update(new)
         self._publish_pair(attempt, name)
-        for table, data in ((CHUNKS, chunks), (ANSWERS, answers)):
-            rows = pq.read_metadata(pa.BufferReader(data)).num_rows
-            self._files.append(FileRecord(path=f"{table.name}/{name}", rows=rows, bytes=len(data)))
+        self._files += records
         return True
 
     def _publish_pair(self, attempt: str, name: str) -> None:

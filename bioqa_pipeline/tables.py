@@ -92,6 +92,12 @@ def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
 
 
+def n_rows(data: bytes) -> int:
+    """Rows of a Parquet file."""
+    rows: int = pq.read_metadata(pa.BufferReader(data)).num_rows
+    return rows
+
+
 def file_metadata(schema: pa.Schema) -> dict[str, str]:
     """What `encode` put into a file's metadata, without the prefix; empty for a foreign file."""
     prefix = METADATA_PREFIX.encode()
