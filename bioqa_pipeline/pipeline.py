@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ from bioqa_pipeline.windows import char_range
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int], None]
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,16 @@ class RunPlan:
     """What a run asks and what of it is new.
 
     Attributes:
-        path: Parquet, one row a pair: question_index, question_id, question, pmid, rank, content_hash, pair_id; the new
-            pairs first, one row group a shard, then those that are already in the data set.
-        statuses: how each PMID that was asked for ends, as far as scoring has no say in it.
+        path: Parquet, one row a pair: question_index, question_id, question, pmid, rank, content_hash, is_retracted,
+            pair_id; the new pairs first, one row group a shard, then those that are already in the data set.
+        missing: the PMIDs that were asked for and have no pair, with the reason.
     """
 
     path: Path
     shards: tuple[ShardPlan, ...]
     n_pairs: int
     n_reused: int
-    statuses: Mapping[int, Missing]
+    missing: tuple[Missing, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,8 @@ def plan_run(
     for pmid in asked.join(records, on="pmid", how="anti")["pmid"].unique():
         statuses.setdefault(pmid, Missing(pmid, FetchStatus.NOT_FOUND, "the source has no such record"))
 
-    pairs = asked.join(records.filter(pl.col("has_abstract")).select("pmid", "content_hash"), on="pmid", how="inner")
-    pairs = pairs.sort("question_index", "rank")
+    usable = records.filter(pl.col("has_abstract")).select("pmid", "content_hash", "is_retracted")
+    pairs = asked.join(usable, on="pmid", how="inner").sort("question_index", "rank")
     pairs = pairs.with_columns(
         pl.Series(
             "pair_id",
@@ -160,7 +161,18 @@ def plan_run(
     is_done = done(pairs["pair_id"])
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
     shards = _write_plan(path, new, reused, shard_pairs)
-    return RunPlan(path=path, shards=shards, n_pairs=len(pairs), n_reused=len(reused), statuses=statuses)
+    return RunPlan(path=path, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
+
+
+def count_statuses(plan: RunPlan, failed: Iterable[FailedPair]) -> dict[FetchStatus, int]:
+    """How many of the distinct PMIDs asked for ended how; each ends in exactly one status."""
+    pmids = pl.read_parquet(plan.path, columns=["pmid", "is_retracted"]).unique("pmid")
+    unscored = {f.pmid for f in failed}
+    statuses = Counter(m.status for m in plan.missing)
+    for pmid, is_retracted in pmids.iter_rows():
+        scored = FetchStatus.SCORED_RETRACTED if is_retracted else FetchStatus.SCORED
+        statuses[FetchStatus.SCORE_ERROR if pmid in unscored else scored] += 1
+    return dict(statuses)
 
 
 def _asked_pairs(questions: Sequence[Question], retrievals: Sequence[Retrieval]) -> pl.DataFrame:
@@ -214,7 +226,7 @@ def score_shard(
     A pair with logits that are not finite, or whose record changed since the plan, is left out and named in the report.
 
     Args:
-        progress: called with the number of windows of each batch when it is done.
+        progress: called batch by batch with what was done, in pairs.
 
     Raises:
         ShardError: not one pair of the shard could be scored, or its rows could not be written.
@@ -225,7 +237,9 @@ def score_shard(
         scored, unscorable = _score_pairs(pairs, scorer, progress)
         failed += unscorable
         if not scored:
-            raise ShardError(f"none of {shard.n_pairs} pairs could be scored: {failed[0].reason}", shard_id=shard.shard_id)
+            raise ShardError(
+                f"none of {shard.n_pairs} pairs could be scored: {failed[0].reason}", shard_id=shard.shard_id
+            )
         now = datetime.now(UTC)
         answers = [_answer_row(pair, score, scorer, identity, now) for pair, score in scored]
         chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, identity)]
@@ -273,13 +287,13 @@ def _score_pairs(
     """Together; where a logit is not finite, one by one, so that the poisoned pair alone is lost."""
     asked = [(p.question.text, Passage(id=str(p.abstract.pmid), text=p.abstract.text)) for p in pairs]
     try:
-        return list(zip(pairs, scorer.score(asked, on_windows=progress), strict=True)), []
+        return list(zip(pairs, scorer.score(asked, progress=progress), strict=True)), []
     except FloatingPointError:
         logger.warning("a logit is not finite: scoring the %d pairs of the shard one by one", len(pairs))
     scored, failed = [], []
     for pair, question in zip(pairs, asked, strict=True):
         try:
-            scored.append((pair, scorer.score([question])[0]))
+            scored.append((pair, scorer.score([question], progress=progress)[0]))
         except FloatingPointError as exc:
             failed.append(FailedPair(pair.question.id, pair.abstract.pmid, str(exc)))
     return scored, failed
@@ -375,7 +389,7 @@ def summarise(
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
-    Whether a pair is answerable is decided anew with `threshold`, since a reused row may have been written with another.
+    Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
     """
     asked = pl.scan_parquet(plan_path).select("question_index", "pair_id")
     columns = ["pmid", "evidence", "margin", "answerability", "score_diff", "n_best", "is_retracted"]

@@ -54,12 +54,12 @@ class PairScorer:
         self._cache: OrderedDict[str, TokenizedText] = OrderedDict()
 
     def score(
-        self, pairs: Sequence[tuple[str, Passage]], *, on_windows: Callable[[int], None] | None = None
+        self, pairs: Sequence[tuple[str, Passage]], *, progress: Callable[[float], None] | None = None
     ) -> list[PairScore]:
         """Scores pairs of (question text, passage) together; results in their order.
 
         Args:
-            on_windows: called with the number of windows done, batch by batch.
+            progress: called batch by batch with what was done, in pairs; the calls add up to the number of pairs.
 
         Raises:
             FloatingPointError: the model gave a logit that is not finite.
@@ -70,7 +70,12 @@ class PairScorer:
             windows += make_windows(
                 tokens[question], tokens[passage.text], self._tokenizer.special, self.config.windows, pair_index=index
             )
-        scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_windows)
+
+        def on_batch(n_windows: int) -> None:
+            if progress:
+                progress(n_windows * len(pairs) / len(windows))
+
+        scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_batch)
         results = []
         position = 0
         for question, passage in pairs:

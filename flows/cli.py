@@ -29,7 +29,7 @@ Run it again and only what is new is scored."""
 EPILOG = """\
 question files:
   questions.txt            one question a line; blank lines and lines that start with # are skipped
-  questions.tsv, .csv      a header line with `question` and, if wanted, `id` and `query` (a PubMed query, sent as it is)
+  questions.tsv, .csv      a header line: `question` and, if wanted, `id` and `query` (a PubMed query, sent as it is)
   questions.jsonl          one object a line with the same keys
 
 exit codes: 0 done; 1 something failed (what was scored is kept, the next run goes on); 2 wrong usage or input
@@ -197,6 +197,37 @@ def _in_words(error: object) -> str:
     where = str(error["loc"][-1]) if error["loc"] else ""
     option = f"--{where.replace('_', '-')}: " if where else ""
     return f"{option}{str(error['msg']).removeprefix('Value error, ')}"
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = parse_config(args)
+    from bioqa_pipeline.job import preflight, run_job
+    from flows.console import Reporter, print_answers, print_outcome
+
+    ready = preflight(config)
+    if args.dry_run:
+        from flows.dry_run import print_dry_run
+
+        print_dry_run(config, ready)
+        return EXIT_DONE
+    reporter = Reporter(quiet=args.quiet)
+    if args.no_prefect:
+        result = run_job(config, reporter=reporter)
+    else:
+        reporter.say("starting Prefect" + _where())
+        from flows.run import run_for_command_line
+
+        result = run_for_command_line(config, reporter)
+    print_answers(result.answers)
+    print_outcome(result, config.out)
+    return EXIT_FAILED if result.failures else EXIT_DONE
+
+
+def _where() -> str:
+    import os
+
+    url = os.environ.get("PREFECT_API_URL")
+    return f" at {url}" if url else "'s own temporary server (some ten seconds; --no-prefect runs without)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from bioqa_pipeline.records import MergedAnswer
+from bioqa_pipeline.job import RunResult
+from bioqa_pipeline.pipeline import Progress
+from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
 
 LINE_EVERY_SECONDS = 5.0
-
-
-class Stage(Protocol):
-    """Called with the number of steps that were done; safe to be called from several threads."""
-
-    def __call__(self, steps: int) -> None: ...
+SHOWN = 10
 
 
 class Reporter:
@@ -37,7 +34,7 @@ class Reporter:
         self.console.print(escape(text), soft_wrap=True)
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Progress]:
         """A stage of `total` steps."""
         if self.console.is_terminal:
             columns = (
@@ -48,7 +45,7 @@ class Reporter:
                 RateColumn(),
                 TimeRemainingColumn(),
             )
-            with Progress(*columns, console=self.console) as bar:
+            with Bar(*columns, console=self.console) as bar:
                 task = bar.add_task(name, total=total)
                 yield lambda steps: bar.advance(task, steps)
         else:
@@ -70,11 +67,11 @@ class LineProgress:
     def __init__(self, reporter: Reporter, name: str, total: int, unit: str) -> None:
         self._say = reporter.say
         self._name, self._total, self._unit = name, total, unit
-        self._done = 0
+        self._done = 0.0
         self._started = self._said = time.monotonic()
         self._lock = threading.Lock()
 
-    def __call__(self, steps: int) -> None:
+    def __call__(self, steps: float) -> None:
         with self._lock:
             self._done += steps
             now = time.monotonic()
@@ -83,7 +80,7 @@ class LineProgress:
                 rate = self._done / (now - self._started)
                 left = (self._total - self._done) / rate
                 self._say(
-                    f"{self._name}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.1f}/s, "
+                    f"{self._name}: {self._done:,.0f} of {self._total:,} {self._unit}, {rate:,.1f}/s, "
                     f"{duration(left)} left"
                 )
 
@@ -91,7 +88,7 @@ class LineProgress:
         """The last line of the stage."""
         seconds = time.monotonic() - self._started
         self._say(
-            f"{self._name}: {self._done:,} {self._unit} in {duration(seconds)} "
+            f"{self._name}: {self._done:,.0f} {self._unit} in {duration(seconds)} "
             f"({self._done / max(seconds, 1e-9):,.1f}/s)"
         )
 
@@ -136,9 +133,26 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
     console.print(table, width=None if console.is_terminal else 160)
 
 
-def print_counts(counts: Mapping[str, int | str]) -> None:
-    """Label and number a line, aligned, on standard output."""
-    width = max(map(len, counts), default=0)
-    for label, value in counts.items():
-        number = f"{value:,}" if isinstance(value, int) else value
-        sys.stdout.write(f"{label:<{width}}  {number}\n")
+def print_outcome(result: RunResult, out: Path) -> None:
+    """Counts, what was skipped and why, what failed, and the path written; on standard output."""
+    manifest = result.manifest
+    lines = [
+        f"scored {manifest.n_scored:,} new pairs ({manifest.n_windows:,} windows), reused {manifest.n_reused:,}, "
+        f"failed {manifest.n_failed:,}",
+        "abstracts: "
+        + (", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in manifest.statuses.items()) or "none"),
+    ]
+    nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
+    if nothing:
+        lines.append(f"nothing found for {len(nothing):,} questions: {_some(nothing)}")
+    if result.failures:
+        lines.append(f"{len(result.failures):,} failures; the next run tries them again:")
+        lines += [f"  {failure}" for failure in result.failures[:SHOWN]]
+        if len(result.failures) > SHOWN:
+            lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
+    lines.append(f"data set: {out}  (run {manifest.run_id})")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")

@@ -93,10 +93,9 @@ def test_a_logit_that_is_not_finite_is_an_error(checkpoint: Checkpoint, scorer: 
 def test_pairs_come_back_in_order_with_all_their_windows(checkpoint: Checkpoint, scorer: Scorer) -> None:
     passages = [Passage(str(i), text) for i, text in enumerate([*texts(12, seed=5), "", " \u200b", "\U0001f9ec"])]
     pairs = [(q, p) for q in ("which gene causes cancer", "what " * 40) for p in passages]
-    done: list[int] = []
-    ours = pair_scorer(checkpoint, scorer)
-    scored = ours.score(pairs, on_windows=done.append)
-    assert sum(done) == sum(len(s.windows) for s in scored)
+    done: list[float] = []
+    scored = pair_scorer(checkpoint, scorer).score(pairs, progress=done.append)
+    assert sum(done) == pytest.approx(len(pairs))
     for (question, passage), score in zip(pairs, scored, strict=True):
         assert score.answer.n_windows == len(score.windows) == len(score.scores) >= 1
         assert all(passage.text[s.start : s.end] == s.text for s in score.answer.n_best)

@@ -1,0 +1,388 @@
+"""One run of the main job: settings in, a committed data set and a manifest out.
+
+The order of the stages stands here once; how a stage is executed, in this process, as a Prefect task or on other
+machines, is the `Executor`'s. Knows nothing about Prefect, terminals or arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from bioqa_pipeline import __version__
+from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
+from bioqa_pipeline.dataset import Dataset, DatasetWriter
+from bioqa_pipeline.errors import BioqaError, ShardError
+from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_precision
+from bioqa_pipeline.manifest import RetrievalRecord, RunManifest, RunStatus
+from bioqa_pipeline.model import Checkpoint, open_checkpoint
+from bioqa_pipeline.pipeline import (
+    FailedPair,
+    Progress,
+    RunIdentity,
+    RunPlan,
+    ShardPlan,
+    ShardReport,
+    count_statuses,
+    plan_run,
+    retrieve,
+    score_shard,
+    summarise,
+)
+from bioqa_pipeline.questions import QuestionFile, read_questions
+from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
+from bioqa_pipeline.schemas import SCHEMA_VERSION
+from bioqa_pipeline.scoring import PairScorer
+from bioqa_pipeline.sources import open_source
+from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.store import AbstractStore
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
+# PubMed dates an entry by the day and indexes late: two days' overlap loses nothing and costs what is scored already.
+SINCE_OVERLAP = timedelta(days=2)
+
+
+class Reporter(Protocol):
+    """Where a run says how far it is."""
+
+    def say(self, text: str) -> None: ...
+
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Progress]: ...
+
+
+class SilentReporter:
+    """Says nothing."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda steps: None)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringJob:
+    """All that a worker process needs to score shards of a run: settings and paths, no data."""
+
+    model: ModelConfig
+    scoring: ScoringConfig
+    threshold: float
+    plan_path: Path
+    store_path: Path
+    root: Path
+    identity: RunIdentity
+
+    def score(self, shard: ShardPlan, progress: Progress | None = None) -> ShardReport:
+        """Scores and stages one shard; the model is loaded once a process."""
+        scorer = load_pair_scorer(self.model, self.scoring, self.threshold)
+        store = AbstractStore(self.store_path)
+        return score_shard(self.plan_path, shard, store, scorer, self.identity, self.root, progress=progress)
+
+
+@lru_cache(maxsize=1)
+def load_pair_scorer(model: ModelConfig, scoring: ScoringConfig, threshold: float) -> PairScorer:
+    """The checkpoint on its device, kept for the life of the process."""
+    checkpoint = open_checkpoint(model.name, casing=model.casing)
+    scorer = load_scorer(checkpoint, device=model.device, precision=model.precision)
+    logger.info("%s: %s", checkpoint.description, scorer.info)
+    return PairScorer(
+        scorer, checkpoint.tokenizer(), scoring, threshold=threshold, calibration=checkpoint.settings.calibration
+    )
+
+
+class Executor(Protocol):
+    """How stages are executed."""
+
+    def stage(self, name: str, function: Callable[[], T]) -> T:
+        """Calls a function of the flow's own process."""
+        ...
+
+    def score(
+        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
+    ) -> Iterator[ShardReport | ShardError]:
+        """Scores all shards, in any order; one that fails gives its error in place of a report."""
+        ...
+
+
+class InProcess:
+    """One stage after the other, here."""
+
+    def stage(self, name: str, function: Callable[[], T]) -> T:
+        return function()
+
+    def score(
+        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
+    ) -> Iterator[ShardReport | ShardError]:
+        for shard in shards:
+            try:
+                yield job.score(shard, progress)
+            except ShardError as exc:
+                yield exc
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to; `answers` in the order of the question file."""
+
+    manifest: RunManifest
+    answers: tuple[MergedAnswer, ...]
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What can be checked before anything is started."""
+
+    questions: QuestionFile
+    checkpoint: Checkpoint
+    threshold: float
+
+
+def preflight(config: RunConfig) -> Preflight:
+    """Reads the questions and opens the checkpoint, so that what is wrong with them is said at once.
+
+    Raises:
+        InputError: the file of questions.
+        CheckpointError: the model.
+    """
+    questions = read_questions(config.questions)
+    checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
+    threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
+    return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)
+
+
+def run_job(config: RunConfig, *, executor: Executor | None = None, reporter: Reporter | None = None) -> RunResult:
+    """Runs the main job from question file to manifest.
+
+    Single abstracts, searches and shards that fail are counted and named in the result, the rest is committed. An error
+    that breaks the run off is written to the manifest and raised; what was committed before it stays.
+
+    Raises:
+        BioqaError: the run cannot start or go on.
+    """
+    return _Run(config, executor or InProcess(), reporter or SilentReporter()).run()
+
+
+class _Run:
+    def __init__(self, config: RunConfig, executor: Executor, reporter: Reporter) -> None:
+        self.started = datetime.now(UTC)
+        self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.executor, self.reporter = executor, reporter
+        self.dataset = Dataset(config.out)
+        self.timings: dict[str, float] = {}
+        self.ready = preflight(config)
+        device = resolve_device(config.model.device)
+        precision = resolve_precision(config.model.precision, device)
+        model = config.model.model_copy(update={"device": device, "precision": precision})
+        scoring = config.scoring.model_copy(update={"windows": self.ready.checkpoint.settings.windows})
+        self.config = config.model_copy(
+            update={"model": model, "scoring": scoring, "threshold": self.ready.threshold, "out": config.out.absolute()}
+        )
+        self.scoring_key = scoring.key(
+            checkpoint_digest=self.ready.checkpoint.digest, precision=precision, schema_version=SCHEMA_VERSION
+        )
+        self.failures: list[str] = []
+
+    def run(self) -> RunResult:
+        self._introduce()
+        with self.dataset.writer(self.run_id, wait=self.config.wait_for_lock) as writer:
+            source = open_source(self.config.source, since=self._since())
+            retrievals: list[Retrieval] = []
+            try:
+                retrievals = self._retrieve(source)
+                plan = self._plan(source, retrievals, writer)
+                reports, failed = self._score(source, plan, writer)
+                answers = self._summarise(plan, writer)
+            except BaseException as exc:
+                self._finish_failed(writer, source, retrievals, exc)
+                raise
+            manifest = self._manifest(source, retrievals, status="partial" if self.failures else "completed")
+            manifest = manifest.model_copy(
+                update={
+                    "n_pairs": plan.n_pairs,
+                    "n_reused": plan.n_reused,
+                    "n_scored": sum(r.n_pairs for r in reports),
+                    "n_failed": len(failed),
+                    "n_windows": sum(r.n_windows for r in reports),
+                    "statuses": count_statuses(plan, failed),
+                }
+            )
+            manifest = writer.finish(manifest)
+        return RunResult(manifest=manifest, answers=tuple(answers), failures=tuple(self.failures))
+
+    def _introduce(self) -> None:
+        questions, model = self.ready.questions, self.config.model
+        for merged in questions.merged:
+            lines = ", ".join(map(str, merged.lines))
+            self.reporter.say(f"{questions.path}: asked on lines {lines}, answered once: {merged.text}")
+        self.reporter.say(f"{len(questions.questions):,} questions; model {self.ready.checkpoint.description}")
+        self.reporter.say(f"scoring on {model.device} in {model.precision}")
+
+    def _since(self) -> datetime | None:
+        if not self.config.source.since_last_run:
+            return None
+        finished = [m.started_at for m in self.dataset.runs() if m.status == "completed"] if self._has_runs() else []
+        return max(finished) - SINCE_OVERLAP if finished else None
+
+    def _has_runs(self) -> bool:
+        return (self.config.out / "runs").is_dir()
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = round(time.perf_counter() - started, 3)
+
+    def _retrieve(self, source: Source) -> list[Retrieval]:
+        questions = self.ready.questions.questions
+        limit = self.config.source.max_abstracts
+        with self._timed("retrieve"), self.reporter.stage("searching", len(questions), "questions") as progress:
+            retrievals = self.executor.stage("search", lambda: retrieve(questions, source, limit, progress=progress))
+        self.failures += [
+            f"search for {r.question_id} failed: {r.error}" for r in retrievals if r.outcome is RetrievalOutcome.FAILED
+        ]
+        return retrievals
+
+    def _plan(self, source: Source, retrievals: Sequence[Retrieval], writer: DatasetWriter) -> RunPlan:
+        pmids = list(dict.fromkeys(hit.pmid for r in retrievals for hit in r.hits))
+        with self._timed("fetch"), self.reporter.stage("fetching", len(pmids), "abstracts") as progress:
+            missing = self.executor.stage("fetch", lambda: source.ensure(pmids, progress=progress))
+        with self._timed("plan"):
+            plan = self.executor.stage(
+                "plan",
+                lambda: plan_run(
+                    self.ready.questions.questions,
+                    retrievals,
+                    missing,
+                    source.store,
+                    writer.done,
+                    scoring_key=self.scoring_key,
+                    shard_pairs=self.config.shard_pairs,
+                    path=self.config.out / "_staging" / self.run_id / "plan.parquet",
+                ),
+            )
+        new = plan.n_pairs - plan.n_reused
+        self.reporter.say(
+            f"{plan.n_pairs:,} (question, abstract) pairs: {plan.n_reused:,} in the data set already, {new:,} new"
+        )
+        return plan
+
+    def _score(
+        self, source: Source, plan: RunPlan, writer: DatasetWriter
+    ) -> tuple[list[ShardReport], list[FailedPair]]:
+        identity = RunIdentity(
+            run_id=self.run_id,
+            scoring_key=self.scoring_key,
+            model=self.ready.checkpoint.name,
+            model_revision=self.ready.checkpoint.revision,
+            config_json=self.config.model_dump_json(),
+        )
+        job = ScoringJob(
+            model=self.config.model,
+            scoring=self.config.scoring,
+            threshold=self.ready.threshold,
+            plan_path=plan.path,
+            store_path=source.store.path,
+            root=self.config.out,
+            identity=identity,
+        )
+        by_id = {shard.shard_id: shard for shard in plan.shards}
+        reports: list[ShardReport] = []
+        failed: list[FailedPair] = []
+        if not plan.shards:
+            return reports, failed
+        total = plan.n_pairs - plan.n_reused
+        with self._timed("score"), self.reporter.stage("scoring", total, "pairs") as progress:
+            for outcome in self.executor.score(job, plan.shards, progress):
+                if isinstance(outcome, ShardError):
+                    failed += _pairs_of(plan, by_id[outcome.shard_id], str(outcome))
+                    self.failures.append(str(outcome))
+                    logger.error("%s", outcome)
+                    continue
+                writer.commit_shard(outcome.shard_id)
+                reports.append(outcome)
+                failed += outcome.failed
+                self.failures += [f"{f.question_id}, PMID {f.pmid}: {f.reason}" for f in outcome.failed]
+        return reports, failed
+
+    def _summarise(self, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
+        with self._timed("summarise"):
+            answers = self.executor.stage(
+                "summarise",
+                lambda: summarise(
+                    self.ready.questions.questions,
+                    plan.path,
+                    self.dataset,
+                    threshold=self.ready.threshold,
+                    max_answers=self.config.max_answers,
+                ),
+            )
+            writer.write_summary(answers, {"config": self.config.model_dump_json()})
+        return answers
+
+    def _manifest(
+        self, source: Source, retrievals: Sequence[Retrieval], *, status: RunStatus, error: str | None = None
+    ) -> RunManifest:
+        checkpoint = self.ready.checkpoint
+        return RunManifest(
+            run_id=self.run_id,
+            started_at=self.started,
+            finished_at=datetime.now(UTC),
+            status=status,
+            n_questions=len(self.ready.questions.questions),
+            n_pairs=0,
+            n_windows=0,
+            n_scored=0,
+            n_reused=0,
+            retrievals=tuple(RetrievalRecord.of(r) for r in retrievals),
+            config=json.loads(self.config.model_dump_json()),
+            versions={
+                "bioqa": __version__,
+                "python": platform.python_version(),
+                **{p: version(p) for p in REPORTED_PACKAGES},
+            },
+            timings_seconds=self.timings,
+            scoring_key=self.scoring_key,
+            source=source.describe(),
+            model={
+                "name": checkpoint.name,
+                "revision": checkpoint.revision,
+                "digest": checkpoint.digest,
+                "casing": checkpoint.casing,
+            },
+            error=error,
+        )
+
+    def _finish_failed(
+        self, writer: DatasetWriter, source: Source, retrievals: Sequence[Retrieval], exc: BaseException
+    ) -> None:
+        """A manifest for a run that broke off; that it cannot be written either must not hide why."""
+        error = f"{type(exc).__name__}: {exc}".rstrip(": ")
+        try:
+            writer.finish(self._manifest(source, retrievals, status="failed", error=error))
+        except (BioqaError, OSError) as second:
+            logger.error("the manifest of run %s could not be written: %s", self.run_id, second)
+
+
+def _pairs_of(plan: RunPlan, shard: ShardPlan, reason: str) -> list[FailedPair]:
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(plan.path).read_row_group(shard.row_group, columns=["question_id", "pmid"])
+    return [FailedPair(row["question_id"], row["pmid"], reason) for row in table.to_pylist()]

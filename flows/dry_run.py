@@ -1,0 +1,32 @@
+"""What a run would do, without doing it: nothing is fetched, scored or written."""
+
+from __future__ import annotations
+
+import sys
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.job import Preflight
+from bioqa_pipeline.query import QueryFilters, build_queries, render_ladder
+
+
+def print_dry_run(config: RunConfig, ready: Preflight) -> None:
+    """Questions, the queries they become, model and data set, on standard output."""
+    source, questions = config.source, ready.questions
+    lines = [f"{len(questions.questions):,} questions from {questions.path}"]
+    lines += [f"asked more than once: {merged.text}" for merged in questions.merged]
+    lines.append(f"model {ready.checkpoint.description}, threshold {ready.threshold:g}")
+    lines.append(f"source {source.kind}, at most {source.max_abstracts:,} abstracts a question")
+    lines.append(f"data set {config.out}")
+    if source.kind == "pubmed":
+        filters = QueryFilters(mindate=source.mindate, maxdate=source.maxdate, datetype=source.datetype)
+        for question in questions.questions:
+            lines.append("")
+            try:
+                lines += render_ladder(question, build_queries(question, filters=filters), filters)
+            except SourceError as exc:
+                lines.append(f"{question.id}  {question.text}\n  error: {exc}")
+    else:
+        lines += [f"{question.id}  {question.text}" for question in questions.questions]
+    lines.append("\nnothing was fetched, scored or written")
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,95 @@
+"""The main job as a Prefect flow: `python -m flows.run`, or a deployment of `flows/run.py:run`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    # Before Prefect is imported: --help has to be quick, and tasks must not live in __main__, which other processes
+    # cannot import.
+    import sys
+
+    from flows.cli import main
+
+    sys.exit(main())
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.errors import BioqaError
+from bioqa_pipeline.job import Reporter, RunResult, run_job
+from bioqa_pipeline.manifest import RunManifest
+from bioqa_pipeline.pipeline import Progress
+from flows.tasks import PrefectExecutor
+
+
+class PartialRunError(BioqaError):
+    """A run came to its end and is committed, but parts of it failed; the next run tries them again."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What a command line gives to the flow that it calls, and gets back; a deployment has none."""
+
+    reporter: Reporter
+    result: RunResult | None = None
+
+
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
+@flow(
+    name="bioqa",
+    flow_run_name="{config.questions.name} to {config.out.name}",
+    task_runner=ThreadPoolTaskRunner(max_workers=1),
+    persist_result=False,
+)
+def run(config: RunConfig) -> RunManifest:
+    """Asks PubMed a file of questions and commits the answers.
+
+    Raises:
+        PartialRunError: parts of the run failed; the rest is committed.
+        BioqaError: the run cannot start or go on; what it had committed stays.
+    """
+    session = _session.get()
+    result = run_job(
+        config, executor=PrefectExecutor(), reporter=session.reporter if session else RunLoggerReporter()
+    )
+    if session:
+        session.result = result
+    if result.failures:
+        raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(result.failures[:5]))
+    return result.manifest
+
+
+def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
+    """The same flow, with progress shown by `reporter`; failed parts are in the result and do not raise."""
+    session = Session(reporter)
+    token = _session.set(session)
+    try:
+        run(config)
+    except PartialRunError:
+        if session.result is None:
+            raise
+    finally:
+        _session.reset(token)
+    assert session.result is not None
+    return session.result
+
+
+class RunLoggerReporter:
+    """Progress as lines in the flow run's log."""
+
+    def say(self, text: str) -> None:
+        get_run_logger().info(text)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Progress]:
+        self.say(f"{name} {total:,} {unit}")
+        yield lambda steps: None
+        self.say(f"{name}: done")
