@@ -40,7 +40,6 @@ _WIDE_BOMS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-_JOINERS = "\u200c\u200d"  # invisible, yet part of the spelling in several scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +138,12 @@ def _read_utf8(path: Path) -> str:
 
 def _text_rows(content: str, path: Path) -> Iterator[_Row]:
     for line, raw in enumerate(io.StringIO(content, newline=None), start=1):
-        stripped = raw.strip()
-        if not stripped or stripped.startswith("#"):
+        text = normalize_text(raw)
+        if not text or text.startswith("#"):
             continue
-        if "\t" in stripped:
+        if "\t" in raw.strip():
             raise InputError("holds a tab: name the file .tsv and give it a header line if it is a table", path, line)
-        yield _checked({"question": stripped}, path, line)
+        yield _checked({"question": raw}, path, line)
 
 
 def _table_rows(content: str, path: Path, delimiter: str, delimiter_name: str) -> Iterator[_Row]:
@@ -231,9 +230,9 @@ def _checked_object(pairs: _Pairs, path: Path, line: int) -> dict[str, str]:
 
 
 def _checked(fields: Mapping[str, str], path: Path, line: int) -> _Row:
-    """One row's fields normalised; raises where the question cannot be asked or a field holds what cannot be seen."""
+    """One row's fields normalised; raises where the question cannot be asked or a field holds controls."""
     for name, value in fields.items():
-        _refuse_invisible(name, value, path, line)
+        _refuse_controls(name, value, path, line)
     text, identifier, query = (normalize_text(fields.get(name, "")) for name in FIELDS)
     if not text:
         raise InputError("the question is empty: fill it in or delete the line", path, line)
@@ -248,13 +247,11 @@ def _checked(fields: Mapping[str, str], path: Path, line: int) -> _Row:
     return _Row(line, text, identifier or None, query or None)
 
 
-def _refuse_invisible(name: str, value: str, path: Path, line: int) -> None:
+def _refuse_controls(name: str, value: str, path: Path, line: int) -> None:
     for position, character in enumerate(value, start=1):
-        if character in "\t\r\n" or character in _JOINERS:
-            continue
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs"):
-            label = f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}, position {position}"
-            raise InputError(f"the {name} holds an invisible character ({label}): delete it", path, line)
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\r\n":
+            place = f"U+{ord(character):04X}, position {position}"
+            raise InputError(f"the {name} holds a control character ({place}): delete it", path, line)
 
 
 def _merge(rows: list[_Row], path: Path) -> tuple[tuple[Question, ...], tuple[MergedQuestion, ...]]:

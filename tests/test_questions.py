@@ -7,6 +7,7 @@ import io
 import json
 import random
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def table(rows: list[tuple[str, ...]], delimiter: str) -> str:
+def table(rows: Sequence[tuple[str, ...]], delimiter: str) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, delimiter=delimiter).writerows([("question", "id", "query"), *rows])
     return buffer.getvalue()
@@ -106,6 +107,15 @@ def test_text_is_composed_before_it_is_hashed(tmp_path: Path) -> None:
     assert file.questions == (Question(default_id(composed), composed, line=1),)
 
 
+def test_invisible_marks_of_copied_text_are_dropped(tmp_path: Path) -> None:
+    content = "What is BRCA\u200b1?\n\ufeff# second file\n\u200b\n\ufeffWho found in\u00adsulin?\n"
+
+    assert read_questions(write(tmp_path, "asked.txt", content)).questions == (
+        Question(default_id("What is BRCA1?"), "What is BRCA1?", line=1),
+        Question(default_id("Who found insulin?"), "Who found insulin?", line=4),
+    )
+
+
 def test_repeated_questions_are_asked_once_and_reported(tmp_path: Path) -> None:
     content = "What is BRCA1?\nWho found insulin?\nwhat  is BRCA1?\nWHAT IS BRCA1?\n"
     file = read_questions(write(tmp_path, "asked.txt", content))
@@ -152,8 +162,7 @@ BAD_FILES = [
     ("asked.gz", b"\x1f\x8b", None, "unpack it"),
     ("tab.txt", b"a\n# c\nWhat is BRCA1?\tg1\n", 3, r"name the file \.tsv"),
     ("mark.txt", b"What is BRCA1?\n???\n", 2, "has no words"),
-    ("bell.txt", b"What is\x07 BRCA1?\n", 1, r"U\+0007 control character, position 8"),
-    ("zero-width.txt", "What is BRCA\u200b1?\n".encode(), 1, r"U\+200B ZERO WIDTH SPACE, position 13"),
+    ("bell.txt", b"What is\x07 BRCA1?\n", 1, r"control character \(U\+0007, position 8\)"),
     ("long.txt", b"ok?\n" + b"What " * 500, 2, r"2499 characters, more than 2000"),
     ("column.tsv", b"quesion\tid\n", 1, "unknown column 'quesion'"),
     ("columns.tsv", b"question\tnote\tQUERY\tdate\n", 1, "unknown column 'note', 'date'"),
@@ -167,7 +176,7 @@ BAD_FILES = [
     ("after-quote.tsv", b'question\n"Warburg effect" is what?\n', 2, "doubles those inside"),
     ("id.csv", b"question,id\nWhat is BRCA1?,a\nWho found insulin?,a\n", 3, "the id 'a' already stands .* line 2"),
     ("id-merged.csv", b"question,id\nWhat?,a\nWhat?,b\nWho?,b\n", 4, "the id 'b' already stands .* line 3"),
-    ("id-bell.csv", b"question,id\nWhat is BRCA1?,a\x1b\n", 2, "the id holds an invisible character"),
+    ("id-bell.csv", b"question,id\nWhat is BRCA1?,a\x1b\n", 2, "the id holds a control character"),
     ("query.csv", b"question,query\nWhat is BRCA1?,\nWhat is brca1?,BRCA1[ti]\n", 3, "line 2 with another query"),
     (
         "broken.jsonl",

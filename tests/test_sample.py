@@ -162,7 +162,7 @@ def test_unanswerable_questions_have_no_answer_in_any_abstract(texts: dict[int, 
 
     assert {row.question for row in unanswerable} == set(ABSENT)
     for row in unanswerable:
-        assert row.answers == row.pmids == ()
+        assert (row.answers, row.pmids) == ((), ())
         hits = [pmid for pmid, text in texts.items() if re.search(ABSENT[row.question], text, re.IGNORECASE)]
         assert hits == [], row.question
 
