@@ -145,7 +145,7 @@ class FileLock:
     def _is_current(self, fd: int) -> bool:
         """Whether the path still names the open file."""
         try:
-            return os.path.samestat(os.fstat(fd), os.stat(self._path))
+            return os.path.samestat(os.fstat(fd), self._path.stat())
         except FileNotFoundError:
             return False
 

@@ -97,7 +97,7 @@ class LocalStorage:
     def list(self, folder: str) -> list[str]:
         path = self._root / folder
         with _explained(path), suppress(FileNotFoundError):
-            return sorted(name for name in os.listdir(path) if not name.endswith(_PARTIAL))
+            return sorted(entry.name for entry in path.iterdir() if not entry.name.endswith(_PARTIAL))
         return []
 
     def uri(self, name: str) -> str:

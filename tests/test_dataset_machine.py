@@ -1,0 +1,259 @@
+"""Plans, commits and crashes in any order, against a dict of what must be there and what may be there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import hypothesis.strategies as st
+from dataset_processes import WINDOWS, pair
+from dataset_rows import METADATA, chunk_rows, manifest, merged_answer
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from bioqa_pipeline.commit import DatasetWriter, stage
+from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.filelock import Held
+from bioqa_pipeline.schemas import make_shard_id
+from bioqa_pipeline.storage import LocalStorage
+
+T = TypeVar("T")
+PAIRS = 6
+
+
+class Crash(BaseException):
+    """The process is dead: nothing that it does afterwards has an effect."""
+
+
+class CrashingStorage:
+    """A local storage whose process dies before, in or after the n-th change from now, and is dead until revived.
+
+    With "error" before the moment the change fails there and the process lives on.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._local = LocalStorage(root)
+        self._changes_left: int | None = None
+        self._moment = "before"
+        self.dead = False
+
+    def arm(self, changes: int, moment: str) -> None:
+        self._changes_left, self._moment = changes, moment
+
+    def revive(self) -> None:
+        self.dead = False
+        self._changes_left = None
+
+    @property
+    def location(self) -> str:
+        return self._local.location
+
+    def exists(self) -> bool:
+        self._live()
+        return self._local.exists()
+
+    def list(self, folder: str) -> list[str]:
+        self._live()
+        return self._local.list(folder)
+
+    def uri(self, name: str) -> str:
+        return self._local.uri(name)
+
+    def read(self, name: str) -> bytes:
+        self._live()
+        return self._local.read(name)
+
+    def create(self) -> None:
+        self._change(self._local.create, lambda: None)
+
+    def write(self, name: str, data: bytes) -> None:
+        def half() -> None:
+            path = Path(self._local.uri(name) + ".part")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data[: len(data) // 2])
+
+        self._change(lambda: self._local.write(name, data), half)
+
+    def publish(self, staged: str, name: str) -> bool:
+        return self._change(lambda: self._local.publish(staged, name), lambda: None)
+
+    def delete(self, name: str) -> None:
+        def half() -> None:
+            path = Path(self._local.uri(name))
+            for file in sorted(path.rglob("*"))[::2] if path.is_dir() else ():
+                if file.is_file():
+                    file.unlink()
+
+        self._change(lambda: self._local.delete(name), half)
+
+    def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
+        # The kernel's part: a dead process holds no lock, so its release is not stopped by the crash.
+        self._live()
+        return self._local.lock(run_id, wait=wait)
+
+    def _live(self) -> None:
+        if self.dead:
+            raise Crash
+
+    def _change(self, whole: Callable[[], T], half: Callable[[], None]) -> T:
+        self._live()
+        if self._changes_left is not None:
+            self._changes_left -= 1
+            if self._changes_left < 0:
+                self._changes_left = None
+                self.dead = not self._moment.startswith("error")
+                {"before": lambda: None, "half": half, "after": whole}[self._moment.removeprefix("error ")]()
+                raise Crash if self.dead else DatasetError("no room to write")
+        return whole()
+
+
+class PlanCommitCrash(RuleBasedStateMachine):
+    """`must`: pairs whose commit has returned. `may`: pairs in a commit that a crash cut short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Memory where there is some: the guarantee under test is the order of steps, not the disk.
+        memory = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self.storage = CrashingStorage(self.folder / "set")
+        self.dataset = Dataset(self.folder / "set", storage=self.storage)
+        self.must: set[int] = set()
+        self.may: set[int] = set()
+        self.staged: dict[str, set[int]] = {}
+        self.plan: set[int] = set()
+        self.runs = 0
+        self.finished: set[str] = set()
+        self.perhaps_finished: set[str] = set()
+        self.stack = ExitStack()
+        self.writer: DatasetWriter | None = None
+
+    def teardown(self) -> None:
+        self.storage.revive()
+        self.stack.close()
+        shutil.rmtree(self.folder)
+
+    def alive(self, step: Callable[[], T]) -> T | None:
+        """Does the step; None where it failed. After a crash, lets go of what the kernel lets go of, and reboots."""
+        try:
+            return step()
+        except DatasetError:
+            return None
+        except Crash:
+            self.close()
+            self.storage.revive()
+            return None
+
+    def close(self) -> None:
+        with suppress(Crash, DatasetError):
+            self.stack.close()
+        self.stack, self.writer, self.staged = ExitStack(), None, {}
+
+    def clean(self) -> None:
+        root = self.folder / "set"
+        assert not list((root / "_staging").glob("**/*.parquet*"))
+        assert self.storage.list("chunks") == self.storage.list("answers")
+        assert {n.removesuffix(".parquet") for n in self.storage.list("summary")} <= {
+            n.removesuffix(".json") for n in self.storage.list("runs")
+        }
+
+    @rule(
+        changes=st.integers(0, 12), moment=st.sampled_from(["before", "half", "after", "error before", "error after"])
+    )
+    def fail_soon(self, changes: int, moment: str) -> None:
+        self.storage.arm(changes, moment)
+
+    @precondition(lambda self: self.writer is None)
+    @rule(pairs=st.sets(st.integers(0, PAIRS - 1)))
+    def plan_without_lock(self, pairs: set[int]) -> None:
+        done = self.dataset.done([pair(i).pair_id for i in sorted(pairs)])
+        self.plan = {i for i, is_done in zip(sorted(pairs), done, strict=True) if not is_done}
+        assert self.must & pairs <= pairs - self.plan <= self.must | self.may
+
+    @precondition(lambda self: self.writer is None)
+    @rule()
+    def open_writer(self) -> None:
+        self.runs += 1
+        writer = self.alive(lambda: self.stack.enter_context(self.dataset.writer(f"run-{self.runs}", wait=False)))
+        if writer is not None:
+            self.writer = writer
+            self.clean()
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(pairs=st.sets(st.integers(0, PAIRS - 1)))
+    def plan_under_lock(self, pairs: set[int]) -> None:
+        assert self.writer is not None
+        done = self.writer.done([pair(i).pair_id for i in sorted(pairs)])
+        self.plan = {i for i, is_done in zip(sorted(pairs), done, strict=True) if not is_done}
+
+    @precondition(lambda self: self.writer is not None)
+    @rule(pairs=st.sets(st.integers(0, PAIRS - 1), min_size=1), planned=st.booleans())
+    def stage_shard(self, pairs: set[int], planned: bool) -> None:
+        assert self.writer is not None
+        run_id = self.writer.run_id
+        rows = [pair(i) for i in sorted((pairs & self.plan or pairs) if planned else pairs)]
+        shard_id = make_shard_id([row.pair_id for row in rows])
+
+        def step() -> bool:
+            stage(self.storage, run_id, shard_id, rows, chunk_rows(rows), METADATA)
+            return True
+
+        if self.alive(step):
+            self.staged[shard_id] = {row.pmid for row in rows}
+
+    @precondition(lambda self: self.staged)
+    @rule(data=st.data())
+    def commit_shard(self, data: st.DataObject) -> None:
+        assert self.writer is not None
+        shard_id = data.draw(st.sampled_from(sorted(self.staged)))
+        pairs = self.staged[shard_id]
+        writer = self.writer
+        added = self.alive(lambda: writer.commit_shard(shard_id))
+        if added is None:
+            self.may |= pairs
+        else:
+            # A pair that an earlier commit left in doubt may have been there, or not.
+            assert added or pairs <= self.must | self.may
+            assert not added or pairs - self.must
+            self.must |= pairs
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def finish(self) -> None:
+        assert self.writer is not None
+        writer = self.writer
+        self.perhaps_finished.add(writer.run_id)
+
+        def step() -> bool:
+            writer.write_summary([merged_answer(1)], METADATA)
+            writer.finish(manifest(writer.run_id))
+            return True
+
+        if self.alive(step):
+            self.finished.add(writer.run_id)
+        self.close()
+        self.storage.revive()
+
+    @invariant()
+    def readers_see_what_was_committed(self) -> None:
+        if self.storage.dead or not self.dataset.storage.exists():
+            return
+        answers = self.dataset.answers().select("pmid", "title", "pair_id").collect()
+        found = list(answers["pmid"])
+        assert len(found) == len(set(found))
+        assert self.must <= set(found) <= self.must | self.may
+        assert answers.rows() == [(i, pair(i).title, pair(i).pair_id) for i in found]
+        assert sorted(self.dataset.chunks().collect()["pmid"]) == sorted(found * WINDOWS)
+        runs = {run.run_id for run in self.dataset.runs()}
+        assert self.finished <= runs <= self.perhaps_finished
+        assert set(self.dataset.summary().collect()["run_id"]) == runs
+
+
+TestPlanCommitCrash = PlanCommitCrash.TestCase
+TestPlanCommitCrash.settings = settings(
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
