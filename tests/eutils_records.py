@@ -151,10 +151,14 @@ def _made(rng: random.Random, pmid: int, day: date, *, bare: bool) -> ServerReco
     ymd = f"<Year>{day.year}</Year><Month>{day.month}</Month><Day>{day.day}</Day>"
     xml = f"""<PubmedArticle><MedlineCitation Status="MEDLINE" Owner="NLM"><PMID Version="1">{pmid}</PMID>
 <DateRevised>{ymd}</DateRevised><Article PubModel="Print"><Journal><JournalIssue CitedMedium="Print">
-<PubDate>{ymd}</PubDate></JournalIssue><Title>Journal of generated records</Title></Journal><ArticleTitle>{title}</ArticleTitle>{abstract}
-<Language>eng</Language><PublicationTypeList><PublicationType UI="D016428">Journal Article</PublicationType>
+<PubDate>{ymd}</PubDate></JournalIssue><Title>Journal of generated records</Title></Journal>
+<ArticleTitle>{title}</ArticleTitle>{abstract}
+<Language>eng</Language><PublicationTypeList>
+<PublicationType UI="D016428">Journal Article</PublicationType>
 </PublicationTypeList></Article><MeshHeadingList><MeshHeading>
-<DescriptorName UI="D1" MajorTopicYN="N">{subject.title()}</DescriptorName></MeshHeading></MeshHeadingList></MedlineCitation><PubmedData><History>
-<PubMedPubDate PubStatus="entrez">{ymd}</PubMedPubDate></History><PublicationStatus>ppublish</PublicationStatus><ArticleIdList>
+<DescriptorName UI="D1" MajorTopicYN="N">{subject.title()}</DescriptorName>
+</MeshHeading></MeshHeadingList></MedlineCitation><PubmedData><History>
+<PubMedPubDate PubStatus="entrez">{ymd}</PubMedPubDate></History>
+<PublicationStatus>ppublish</PublicationStatus><ArticleIdList>
 <ArticleId IdType="pubmed">{pmid}</ArticleId></ArticleIdList></PubmedData></PubmedArticle>"""
     return _record(xml.encode())
