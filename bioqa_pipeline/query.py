@@ -95,8 +95,7 @@ def build_queries(
             place = f" (line {question.line})" if question.line is not None else ""
             raise SourceError(f"query of question {question.id}{place}: {'; '.join(problems)}", kind="bad_query")
         return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
-    words = without_missing(question_words(question.text), missing)
-    steps = _steps(words, counts or {})
+    steps = _steps(without_missing(question_words(question.text), missing), counts or {})
     ladder: dict[str, LadderStep] = {}
     for level, (kind, expression, description) in enumerate(steps):
         term = _filtered(expression, filters)
@@ -120,12 +119,6 @@ def narrow(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[Word, ...]
     return tuple(
         sorted(words, key=lambda word: (not word.core, counts.get(_word_term(word), unknown), -len(word.text)))
     )
-
-
-def without_missing(words: Sequence[Word], missing: Collection[str]) -> tuple[Word, ...]:
-    """The words without those that the service does not know; all of them if it knows none."""
-    unknown = {part for phrase in missing for part in _plain(phrase).split()} | {_plain(phrase) for phrase in missing}
-    return tuple(word for word in words if word.text not in unknown) or tuple(words)
 
 
 def date_parameters(filters: QueryFilters) -> dict[str, str]:
@@ -153,9 +146,23 @@ def render_ladder(question: Question, steps: Sequence[LadderStep], filters: Quer
     return lines
 
 
-def _plain(phrase: str) -> str:
-    """A phrase as the service reports it, without quotes and field tag."""
-    return phrase.split("[", 1)[0].strip(' "()*').lower()
+def without_missing(words: Sequence[Word], missing: Collection[str]) -> tuple[Word, ...]:
+    """The words without those of which the service knows no spelling; all of them if it knows none.
+
+    Args:
+        missing: words or phrases as the service reports them.
+    """
+    gone = _normalized(missing)
+    return tuple(word for word in words if not _is_missing(word, gone)) or tuple(words)
+
+
+def _normalized(missing: Collection[str]) -> frozenset[str]:
+    """Terms as the service reports them, without quotes and field tags."""
+    return frozenset(phrase.split("[", 1)[0].strip(' "()').lower() for phrase in missing)
+
+
+def _is_missing(word: Word, gone: frozenset[str]) -> bool:
+    return all(spelling in gone or not gone.isdisjoint(spelling.split()) for spelling in word.spellings)
 
 
 def _steps(words: Sequence[Word], counts: Mapping[str, int]) -> list[tuple[StepKind, str, str]]:
@@ -163,52 +170,57 @@ def _steps(words: Sequence[Word], counts: Mapping[str, int]) -> list[tuple[StepK
     if not words:
         return []
     content = [word for word in words if not word.soft] or list(words)
-    kept = set(narrow(content, counts)[:MAX_LOOSE_WORDS])
-    loose = [word for word in content if word in kept]
+    narrowest = set(narrow(content, counts)[:MAX_LOOSE_WORDS])
+    loose = [word for word in content if word in narrowest]
     anchors, rest = _split(loose, counts)
     steps = [
         (StepKind.ALL, _and(_run_terms(words)), "all words"),
         (StepKind.CONTENT, _and(_run_terms(content)), "the words of the subject"),
     ]
-    anchor = _or([_loose_term(word) for word in anchors])
-    for need in _backoff(len(rest)):
-        expression = _and([*([anchor] if anchor else []), _at_least(need, [_loose_term(word) for word in rest])])
-        names = f"{' or '.join(word.text for word in anchors)} and " if anchors else ""
+    anchor = [_or([_loose_term(word) for word in anchors])] if anchors else []
+    names = f"{' or '.join(word.text for word in anchors)} and " if anchors else ""
+    for need in _backoff(len(rest), at_least=1 if anchors else 2):
+        expression = _and([*anchor, _at_least(need, [_loose_term(word) for word in rest])])
         steps.append((StepKind.MOST, expression, f"{names}{need} of {len(rest)} words"))
     steps.append((StepKind.ANY, _or([_loose_term(word) for word in loose]), "any of the words"))
     return steps
 
 
 def _split(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[list[Word], list[Word]]:
-    """The words of which one must be there until the last step (names, else the rarest if counted), and the others."""
+    """The words of which one must be there until the last step, and those of which ever fewer must.
+
+    The former are the names, else the rarest word if they were counted; none where that would leave one word or none.
+    """
     anchors = [word for word in words if word.core]
-    if not anchors and counts and len(words) > 1:
+    if not anchors and counts:
         anchors = list(narrow(words, counts)[:1])
-    return anchors, [word for word in words if word not in anchors]
+    rest = [word for word in words if word not in anchors]
+    return (anchors, rest) if len(rest) > 1 else ([], list(words))
 
 
-def _backoff(n_words: int) -> list[int]:
+def _backoff(n_words: int, *, at_least: int) -> list[int]:
     """How many of n words the middle steps need, strictly falling: one less than all, two thirds, one third."""
     needs = (n_words - 1, (2 * n_words) // 3, (n_words + 2) // 3)
-    return sorted({need for need in needs if 0 < need < n_words}, reverse=True)
+    return sorted({need for need in needs if at_least <= need < n_words}, reverse=True)
 
 
 def _run_terms(words: Sequence[Word]) -> list[str]:
     """One untagged group for each run of neighbours, which PubMed maps as a phrase or word by word."""
-    runs: dict[int, list[Word]] = {}
+    runs: dict[tuple[int, str], list[Word]] = {}
     for word in words:
-        runs.setdefault(word.run, []).append(word)
+        alone = word.text if word.text.isdigit() else ""
+        runs.setdefault((word.run, alone), []).append(word)
     return [_word_term(run[0]) if len(run) == 1 else _group(" ".join(w.text for w in run)) for run in runs.values()]
 
 
 def _word_term(word: Word) -> str:
-    spellings = [_group(text) if " " in text else _tagged_number(text) for text in word.variants]
-    return _or(spellings)
+    """The word in all its spellings, untagged.
 
-
-def _tagged_number(text: str) -> str:
-    """A bare number in title and abstract only: untagged, it would be read as a PMID."""
-    return f"{text}[tiab]" if text.isdigit() else text
+    A number goes to title and abstract: untagged, PubMed would take it for a PMID.
+    """
+    if word.text.isdigit():
+        return f"{word.text}[tiab]"
+    return _or([_group(text) if " " in text else text for text in word.spellings])
 
 
 def _loose_term(word: Word) -> str:

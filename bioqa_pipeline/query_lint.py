@@ -13,14 +13,15 @@ _TAG_LINES = """
 ad; affl; affiliation
 aid; article identifier; lid; location id; doi; pii
 all; all fields
-au; auth; author; 1au; fau; first author; first author name; lastau; last author; last author name; fuller; full author name
+au; auth; author; 1au; fau; full author name; first author; first author name; lastau; last author; last author name
 auid; author - identifier; cn; corporate author; author - corporate; ir; investigator; fir; full investigator name
 author - first; author - full; author - last
 book; ed; editor; isbn; pubn; publisher
 cois; conflict of interest statements
 crdt; date - create; create date; dcom; date - completion; completion date
 dp; pdat; date - publication; publication date; ppdat; epdat
-edat; date - entry; entry date; entrez date; lr; mdat; date - modification; modification date; mhda; date - mesh; mesh date
+edat; date - entry; entry date; entrez date; lr; mdat; date - modification; modification date
+mhda; date - mesh; mesh date
 rn; ec/rn number; nm; substance name; supplementary concept; pa; pharmacological action
 filter; sb; subset; gr; grants and funding; grant number
 ip; issue; vi; volume; pg; page; pagination

@@ -20,64 +20,60 @@ same seem seen several shall she should since so some somebody someone something
 theirs them themselves then there thereby therefore these they this those though through thus to too under until
 up upon us various very via was we well were what whatever when whenever where whereas whereby wherein whether
 which whichever while who whoever whom whose why will with within without would yet you your
-aren't can't couldn't didn't doesn't don't hasn't haven't isn't it's shouldn't that's there's wasn't weren't
-what's won't wouldn't
-hasabstract
+aren't can't couldn't didn't doesn't don't hasn't haven't isn't shouldn't wasn't weren't won't wouldn't hasabstract
 """
-_STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 _QUESTION_WORDS_TEXT = """
 ask asked call called describe described define explain give given happen happened happens kind kinds know known
 list many mention name named names say sort sorts state tell term think
 """
-_QUESTION_WORDS = frozenset(_QUESTION_WORDS_TEXT.split())
+_STOP_WORDS = frozenset(f"{_STOP_WORDS_TEXT} {_QUESTION_WORDS_TEXT}".split())
 # Content words that say what is asked about the subject, not what the subject is: abstracts often have others.
 _SOFT_WORDS_TEXT = """
 ability able achieve achieved actually affect affected affects after against age aged agent agents aim allow allows
 amount appear appears approach approximately around associated association average avoid based become becomes begin
-benefit best better case cases causal cause caused causes causing certain change changed changes changing choice
-chance common commonly compared comparison compare concluded conclusion condition conditions consequence
-consequences considered contribute contributes could current currently decrease decreased decreases degree depend
-depends detect detected determine develop developed developing development did differ difference differences
-different do drive effect effective effectively effectiveness effects evidence example examples exist experience
-explain explains extent fact factor factors far feature features figure find finding findings first form found
-fraction frequency frequent frequently function functions get gets good greater group groups happening help helped
-helpful helps high higher highest identified identify impact implicated improve improved improves improvement
-include included includes including increase increased increases increasing indicate influence instead involve
-involved involves investigate issue keep kept large larger largest last later lead leading leads least less level
-levels likelihood likely linked link long longer look lot low lower lowered lowers lowest main majority many matter
-mean means measure measured measurement mechanism mechanisms mediate method methods months most need needed needs
-new normal number numbers occur occurs often older outcome outcomes overall part participants particular patient
-patients people percent percentage person play played plays point possible predict prefer presence present prevent
-preventing previously probability problem process produce produced produces proportion proposed prove proved proven
-provide provides quickly range rate rates reason reasons receive received recommended reduce reduced reduces
-reducing related relation relationship report reported reports require required research researchers respond
-response responsible result results role roles safe safely scientists serve serves show showed shown shows
-significant significantly similar size small smaller specific start step strong strongest studied studies study
-subject subjects suffer suggest suggested suggests suitable suited take taken takes taking target targets test
-tested time times treat treated treating treatment treatments trigger triggers true try turn type types typical
-typically understood use used useful uses using usual usually value values way ways week weeks work worked working
-works worse worst year years yield
+benefit best better case cases causal cause caused causes causing certain chance change changed changes changing choice
+common commonly compare compared comparison concluded conclusion condition conditions consequence consequences
+considered contribute contributes current currently decrease decreased decreases degree depend depends detect detected
+determine develop developed developing development differ difference differences different drive effect effective
+effectively effectiveness effects evidence example examples exist experience explains extent fact factor factors far
+feature features figure find finding findings first form found fraction frequency frequent frequently function functions
+get gets good greater group groups happening help helped helpful helps high higher highest identified identify impact
+implicated improve improved improvement improves include included includes including increase increased increases
+increasing indicate influence instead investigate involve involved involves issue keep kept large larger largest last
+later lead leading leads least less level levels likelihood likely link linked long longer look lot low lower lowered
+lowers lowest main majority matter mean means measure measured measurement mechanism mechanisms mediate method methods
+months need needed needs new normal number numbers occur occurs older outcome outcomes part participants particular
+patient patients people percent percentage person play played plays point possible predict prefer presence present
+prevent preventing previously probability problem process produce produced produces proportion proposed prove proved
+proven provide provides quickly range rate rates reason reasons receive received recommended reduce reduced reduces
+reducing related relation relationship report reported reports require required research researchers respond response
+responsible result results role roles safe safely scientists serve serves show showed shown shows significant
+significantly similar size small smaller specific start step strong strongest studied studies study subject subjects
+suffer suggest suggested suggests suitable suited take taken takes taking target targets test tested time times treat
+treated treating treatment treatments trigger triggers true try turn type types typical typically understood use used
+useful uses using usual usually value values way ways week weeks work worked working works worse worst year years yield
 """
 _SOFT_WORDS = frozenset(_SOFT_WORDS_TEXT.split())
 
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-")
-_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u2032\u00b4`"), "'")
-_WORD = re.compile(r"[^\W_]+(?:[-.'][^\W_]+)*")
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
+_TOKEN = re.compile(r"[^\W_]+(?:[-.'][^\W_]+)*")
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
-    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "ο": "omicron", "π": "pi", "ρ": "rho",
-    "σ": "sigma", "ς": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "ϕ": "phi", "χ": "chi", "ψ": "psi",
-    "ω": "omega",
+    "κ": "kappa", "λ": "lambda", "μ": "mu", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
+_LETTERS = {name: letter for letter, name in _GREEK.items()}
 _GREEK_LETTER = re.compile("[" + "".join(_GREEK) + "]")
-_LETTERS = {name: letter for letter, name in _GREEK.items() if letter not in "ςϕ"}
-_GREEK_NAME = re.compile(r"\b(?:alpha|beta|gamma|delta|epsilon|kappa|lambda|omega|sigma|theta|zeta)\b")
+_GREEK_NAME = re.compile(rf"\b(?:{'|'.join(name for name in _LETTERS if len(name) > 3)})(?=\d*\b)")
+_MARK = "|".join((*_GREEK, *(name for name in _LETTERS if len(name) > 3), r"\d+"))
+# "il-6", "tnf-α", "tgfbeta1": a name, perhaps a hyphen, a number or Greek letter, perhaps a number.
+_MARKED_NAME = re.compile(rf"([a-z]{{2,}}\d*?)-?({_MARK})(\d*)")
 _SUFFIXES = (
     "ations", "ation", "ements", "ement", "ments", "ment", "ities", "ity", "ively", "ives", "ive", "ions", "ion",
     "ings", "ing", "ally", "als", "al", "ies", "ied", "ers", "er", "ors", "or", "ed", "es", "ic", "ly", "s", "y", "e",
 )  # fmt: skip
 _MIN_STEM_CHARS = 5
-_MIN_PLURAL_STEM_CHARS = 4  # also PubMed's least number of characters before a truncation
+_MIN_PLURAL_STEM_CHARS = 4  # also the least that PubMed truncates
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +94,9 @@ class Word:
     run: int
 
     @property
-    def variants(self) -> tuple[str, ...]:
-        """The word, and its Greek letters in the other spelling: "tnf-α", "tnf-alpha"."""
-        return (self.text, *_other_spellings(self.text))
+    def spellings(self) -> tuple[str, ...]:
+        """The word and, for a name, its other spellings: tnf-α, tnfα, tnf-alpha, tnfalpha; il-6, il6."""
+        return tuple(dict.fromkeys((self.text, *_other_spellings(self.text, named=self.core))))
 
     @property
     def stem(self) -> str | None:
@@ -109,18 +105,28 @@ class Word:
 
 
 def question_words(text: str) -> tuple[Word, ...]:
-    """The terms of a question in its order, each once; all of its words where it has stop words only."""
+    """The terms of a question in its order, each once; none where it has stop words only."""
     tokens = _tokens(text)
-    return _words(tokens, _STOP_WORDS | _QUESTION_WORDS) or _words(tokens, frozenset())
+    cased = not all(token.text.upper() == token.text for token in tokens)
+    titled = sum(token.text[0].isupper() for token in tokens[1:]) * 2 > len(tokens)
+    words: dict[str, Word] = {}
+    for run, members in enumerate(_runs(tokens, cased=cased)):
+        for group in _glued(members):
+            term = " ".join(token.lowered for token in group)
+            named = cased and any(_is_name(token, proper_nouns=not titled) for token in group)
+            numbered = group[-1].is_short and not group[0].is_short  # "type 2" says more than "type"
+            soft = not numbered and all(token.lowered in _SOFT_WORDS or token.is_short for token in group)
+            words.setdefault(term, Word(term, named, soft, run))
+    return tuple(words.values())
 
 
 def content_terms(text: str) -> tuple[str, ...]:
     """The terms of a text for a ranked full-text search, lower case, each once, in order.
 
-    Stop words and question words are gone, Greek letters stand in both spellings, other words as written: an index
-    that folds inflections does so itself.
+    Stop words and question words are gone, names stand in all their spellings, other words as written: an index that
+    folds inflections does so itself. A term with a space, hyphen, stop or apostrophe inside is meant as a phrase.
     """
-    return tuple(dict.fromkeys(variant for word in question_words(text) for variant in word.variants))
+    return tuple(dict.fromkeys(spelling for word in question_words(text) for spelling in word.spellings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,8 @@ class _Token:
 
     @property
     def lowered(self) -> str:
-        return self.text.lower()
+        """Lower case without the marks that some capitals turn into there."""
+        return "".join(c for c in self.text.lower() if c.isalnum() or c in "-.'")
 
     @property
     def is_short(self) -> bool:
@@ -142,38 +149,24 @@ class _Token:
 
 
 def _tokens(text: str) -> list[_Token]:
-    plain = unicodedata.normalize("NFKC", text).translate(_DASHES | _APOSTROPHES)
+    plain = unicodedata.normalize("NFKC", text.translate(_DASHES | _APOSTROPHES))
     tokens: list[_Token] = []
     end = 0
-    for match in _WORD.finditer(plain):
+    for match in _TOKEN.finditer(plain):
         between = plain[end : match.start()]
         tokens.append(_Token(match.group().removesuffix("'s"), between.isspace(), len(tokens)))
         end = match.end()
     return tokens
 
 
-def _words(tokens: list[_Token], stop_words: frozenset[str]) -> tuple[Word, ...]:
-    cased = not all(token.text.upper() == token.text for token in tokens)
-    titled = sum(token.text[0].isupper() for token in tokens[1:]) * 2 > len(tokens)
-    words: dict[str, Word] = {}
-    for run, members in enumerate(_runs(tokens, stop_words, cased=cased)):
-        for group in _glued(members):
-            text = " ".join(token.lowered for token in group)
-            named = cased and any(_is_name(token, proper_nouns=not titled) for token in group)
-            numbered = group[-1].is_short and not group[0].is_short  # "type 2" says more than "type"
-            soft = not numbered and all(token.lowered in _SOFT_WORDS or token.is_short for token in group)
-            words.setdefault(text, Word(text, named, soft, run))
-    return tuple(words.values())
-
-
-def _runs(tokens: list[_Token], stop_words: frozenset[str], *, cased: bool) -> list[list[_Token]]:
+def _runs(tokens: list[_Token], *, cased: bool) -> list[list[_Token]]:
     """Content tokens in runs of neighbours; a capital "A" or "I" behind a content word is content ("hepatitis A")."""
     runs: list[list[_Token]] = [[]]
     for token in tokens:
         if not token.adjacent:
             runs.append([])
         is_letter = cased and token.is_short and token.text.isupper() and bool(runs[-1])
-        if token.lowered in stop_words and not is_letter:
+        if token.lowered in _STOP_WORDS and not is_letter:
             runs.append([])
         else:
             runs[-1].append(token)
@@ -203,11 +196,15 @@ def _is_name(token: _Token, *, proper_nouns: bool) -> bool:
     return proper_nouns and token.position > 0 and text[0].isupper()
 
 
-def _other_spellings(text: str) -> list[str]:
-    """Greek letters by name and names by letter, where the text has any."""
-    named = _GREEK_LETTER.sub(lambda match: _GREEK[match.group()], text)
-    lettered = _GREEK_NAME.sub(lambda match: _LETTERS[match.group()], text)
-    return [spelling for spelling in (named, lettered) if spelling != text]
+def _other_spellings(text: str, *, named: bool) -> list[str]:
+    marked = _MARKED_NAME.fullmatch(text) if named else None
+    if marked is None:
+        by_name = _GREEK_LETTER.sub(lambda match: _GREEK[match.group()], text)
+        by_letter = _GREEK_NAME.sub(lambda match: _LETTERS[match.group()], text)
+        return [by_name, by_letter]
+    name, mark, number = marked.groups()
+    marks = (mark, _GREEK.get(mark) or _LETTERS.get(mark) or mark)
+    return [f"{name}{hyphen}{other}{number}" for other in marks for hyphen in ("-", "")]
 
 
 def _stem(word: str) -> str | None:
