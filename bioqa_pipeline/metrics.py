@@ -1,0 +1,255 @@
+"""Predictions and gold answers into the official SQuAD v2.0 metrics, and the search for the best threshold.
+
+Equal to the official evaluation script to the last digit, so sums are made in its order. An answer that is not there
+is "" here, as in the official files. Knows nothing about models.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True, slots=True)
+class GoldQuestion:
+    """A question's id and the texts of its gold answers; none where it cannot be answered."""
+
+    id: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionScore:
+    """Exact match (0 or 1) and token F1 of one prediction, the best over the gold answers."""
+
+    exact: int
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The highest value that a threshold on the no-answer score reaches (in percent), and that threshold."""
+
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What one threshold on the no-answer score gives.
+
+    Attributes:
+        f1, exact: over all questions, in percent.
+        has_answer_f1, no_answer: over the answerable and the other questions, in percent.
+    """
+
+    threshold: float
+    f1: float
+    exact: float
+    has_answer_f1: float
+    no_answer: float
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionRecall:
+    """A curve over descending certainty, each value 0 to 1, and its average precision in percent."""
+
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+    average_precision: float
+
+
+def normalise_answer(text: str) -> str:
+    """Lower case, no ASCII punctuation, no articles, single spaces."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(gold: str, predicted: str) -> int:
+    """1 where both are the same after normalisation."""
+    return int(normalise_answer(gold) == normalise_answer(predicted))
+
+
+def token_f1(gold: str, predicted: str) -> float:
+    """Harmonic mean of precision and recall over the words; 1 or 0 where either side has none."""
+    gold_words = normalise_answer(gold).split()
+    words = normalise_answer(predicted).split()
+    if not gold_words or not words:
+        return float(gold_words == words)
+    common = sum((Counter(gold_words) & Counter(words)).values())
+    if common == 0:
+        return 0.0
+    precision = common / len(words)
+    recall = common / len(gold_words)
+    return (2 * precision * recall) / (precision + recall)
+
+
+def score_questions(gold: Sequence[GoldQuestion], predictions: Mapping[str, str]) -> dict[str, QuestionScore]:
+    """Scores every question that has a prediction; gold answers that normalise to nothing do not count."""
+    scores = {}
+    for question in gold:
+        if question.id not in predictions:
+            continue
+        predicted = predictions[question.id]
+        answers = [a for a in question.answers if normalise_answer(a)] or [""]
+        scores[question.id] = QuestionScore(
+            exact=max(exact_match(a, predicted) for a in answers), f1=max(token_f1(a, predicted) for a in answers)
+        )
+    return scores
+
+
+def apply_threshold(
+    gold: Sequence[GoldQuestion],
+    scores: Mapping[str, QuestionScore],
+    no_answer: Mapping[str, float],
+    threshold: float,
+) -> dict[str, QuestionScore]:
+    """Scores after every prediction whose no-answer score exceeds the threshold was made "no answer"."""
+    has_answer = {q.id: bool(q.answers) for q in gold}
+    return {
+        i: QuestionScore(int(not has_answer[i]), float(not has_answer[i])) if no_answer[i] > threshold else score
+        for i, score in scores.items()
+    }
+
+
+def official_metrics(
+    gold: Sequence[GoldQuestion],
+    predictions: Mapping[str, str],
+    no_answer: Mapping[str, float] | None = None,
+    *,
+    threshold: float = 1.0,
+) -> dict[str, float]:
+    """The official table.
+
+    exact, f1, total, the same with HasAns_ and NoAns_, and where `no_answer` is given best_exact, best_exact_thresh,
+    best_f1, best_f1_thresh and the three average precisions pr_exact_ap, pr_f1_ap, pr_oracle_ap.
+
+    Args:
+        predictions: id to answer text, "" for no answer; questions without one are left out of the totals.
+        no_answer: id to a score that is higher the less likely there is an answer; predictions are then not empty
+            where the search shall be able to choose them.
+        threshold: predictions above it are scored as "no answer"; the official default is 1.0.
+    """
+    raw = score_questions(gold, predictions)
+    scores = apply_threshold(gold, raw, no_answer, threshold) if no_answer else raw
+    answerable = [q.id for q in gold if q.answers and q.id in scores]
+    impossible = [q.id for q in gold if not q.answers and q.id in scores]
+    table = _means(scores, list(scores))
+    if answerable:
+        table |= {f"HasAns_{k}": v for k, v in _means(scores, answerable).items()}
+    if impossible:
+        table |= {f"NoAns_{k}": v for k, v in _means(scores, impossible).items()}
+    if no_answer:
+        for name in ("exact", "f1"):
+            best = best_threshold(gold, raw, predictions, no_answer, metric=name)
+            table |= {f"best_{name}": best.value, f"best_{name}_thresh": best.threshold}
+        if answerable and impossible:
+            for name in ("exact", "f1", "oracle"):
+                table[f"pr_{name}_ap"] = precision_recall(gold, raw, no_answer, metric=name).average_precision
+    return table
+
+
+def _means(scores: Mapping[str, QuestionScore], ids: Sequence[str]) -> dict[str, float]:
+    total = len(ids)
+    if not total:
+        return {"exact": 0.0, "f1": 0.0, "total": 0}
+    return {
+        "exact": 100.0 * sum(scores[i].exact for i in ids) / total,
+        "f1": 100.0 * sum(scores[i].f1 for i in ids) / total,
+        "total": total,
+    }
+
+
+def best_threshold(
+    gold: Sequence[GoldQuestion],
+    scores: Mapping[str, QuestionScore],
+    predictions: Mapping[str, str],
+    no_answer: Mapping[str, float],
+    *,
+    metric: str,
+) -> Best:
+    """The official search: answers are allowed one after the other, surest first, from none at all.
+
+    Args:
+        metric: "exact" or "f1".
+    """
+    has_answer = {q.id: bool(q.answers) for q in gold}
+    current: float = sum(not q.answers for q in gold)
+    best, threshold = current, 0.0
+    for question_id in sorted(no_answer, key=lambda i: no_answer[i]):
+        if question_id not in scores:
+            continue
+        if has_answer[question_id]:
+            gain: float = getattr(scores[question_id], metric)
+        else:
+            gain = -1 if predictions[question_id] else 0
+        current += gain
+        if current > best:
+            best, threshold = current, no_answer[question_id]
+    return Best(value=100.0 * best / len(scores), threshold=threshold)
+
+
+def precision_recall(
+    gold: Sequence[GoldQuestion],
+    scores: Mapping[str, QuestionScore],
+    no_answer: Mapping[str, float],
+    *,
+    metric: str,
+) -> PrecisionRecall:
+    """The official precision-recall curve over the no-answer score.
+
+    Args:
+        metric: "exact" and "f1" count the right answers to answerable questions; "oracle" counts the answerable
+            questions themselves.
+    """
+    has_answer = {q.id: bool(q.answers) for q in gold}
+    n_positive = sum(has_answer.values())
+    ordered = sorted(no_answer, key=lambda i: no_answer[i])
+    true_positives = 0.0
+    current_precision, current_recall = 1.0, 0.0
+    precisions, recalls = [1.0], [0.0]
+    average = 0.0
+    for i, question_id in enumerate(ordered):
+        if has_answer[question_id]:
+            true_positives += 1.0 if metric == "oracle" else getattr(scores[question_id], metric)
+        current_precision = true_positives / float(i + 1)
+        current_recall = true_positives / float(n_positive)
+        if i == len(ordered) - 1 or no_answer[question_id] != no_answer[ordered[i + 1]]:
+            average += current_precision * (current_recall - recalls[-1])
+            precisions.append(current_precision)
+            recalls.append(current_recall)
+    return PrecisionRecall(tuple(precisions), tuple(recalls), 100.0 * average)
+
+
+def threshold_curve(
+    gold: Sequence[GoldQuestion],
+    scores: Mapping[str, QuestionScore],
+    predictions: Mapping[str, str],
+    no_answer: Mapping[str, float],
+) -> Iterator[CurvePoint]:
+    """What every threshold gives, lowest first; one point for each distinct no-answer score."""
+    has_answer = {q.id: bool(q.answers) for q in gold}
+    n_positive = max(1, sum(has_answer.values()))
+    n_negative = max(1, len(has_answer) - sum(has_answer.values()))
+    f1, exact, kept = 0.0, 0, float(len(has_answer) - sum(has_answer.values()))
+    ordered = sorted((i for i in no_answer if i in scores), key=lambda i: no_answer[i])
+    for position, question_id in enumerate(ordered):
+        if has_answer[question_id]:
+            f1 += scores[question_id].f1
+            exact += scores[question_id].exact
+        elif predictions[question_id]:
+            kept -= 1
+        here = no_answer[question_id]
+        if position + 1 == len(ordered) or no_answer[ordered[position + 1]] != here:
+            yield CurvePoint(
+                threshold=here,
+                f1=100.0 * (f1 + kept) / len(has_answer),
+                exact=100.0 * (exact + kept) / len(has_answer),
+                has_answer_f1=100.0 * f1 / n_positive,
+                no_answer=100.0 * kept / n_negative,
+            )

@@ -1,0 +1,314 @@
+"""Answerable questions into unanswerable ones, by rule, in the manner of the annotators of SQuAD 2.0.
+
+Four styles: the sentence that answers is taken out of the paragraph; the question is asked of another paragraph of
+the article; a name, number or word of the question is exchanged for another of its kind; a word becomes its opposite.
+The labels are right mostly, not always: an exchange can leave a question answerable. Knows nothing about tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bioqa_pipeline.recipe import NegativesConfig
+from bioqa_pipeline.squad import SquadParagraph, SquadQuestion
+
+MONTHS = frozenset("January February March April May June July August September October November December".split())
+WEEKDAYS = frozenset("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
+NUMBER_WORDS = frozenset(
+    "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred thousand "
+    "million billion".split()
+)
+ORDINALS = frozenset("first second third fourth fifth sixth seventh eighth ninth tenth".split())
+DECADE = re.compile(r"(?:1\d|20)\d0s")
+YEAR = re.compile(r"(?:1\d|20)\d\d")
+NUMBER = re.compile(r"\d[\d,.]*\d|\d")
+WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
+# A run of capitalised words, small words allowed inside: "Bank of England", "Charles de Gaulle".
+NAME = re.compile(r"[A-Z][\w'’.-]*\w(?: (?:(?:of|the|de|von|and|for) )?[A-Z][\w'’.-]*\w)*")
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
+DEMONYM = re.compile(r"[A-Z]\w+(?:ish|ese|ian|ean|can|man|nch)")
+QUESTION_WORDS = frozenset(
+    "what which who whom whose when where why how in on at to for of by from with the a an is are was were did does do "
+    "has have had can could will would during after before along about into as since according name besides "
+    "aside".split()
+)
+STOP_WORDS = QUESTION_WORDS | frozenset(
+    "and or but not no than then that this these those it its he she his her him they their them be been being many "
+    "much some any all most more other others such also there between over under through against only same very so if "
+    "one two first last used called known name named kind type year years there's doing done make made".split()
+)
+ENDINGS = ("tion", "ment", "ness", "ity", "ing", "ers", "ies", "ed", "er", "ly", "al", "ic", "or", "s")
+
+OPPOSITES_TEXT = """
+first/last largest/smallest biggest/smallest highest/lowest oldest/youngest longest/shortest earliest/latest best/worst
+most/least more/less more/fewer before/after began/ended begin/end started/stopped start/stop increase/decrease
+increased/decreased increasing/decreasing rise/fall rose/fell high/low large/small big/small major/minor long/short
+old/new early/late earlier/later north/south northern/southern east/west eastern/western northwest/southeast
+northeast/southwest male/female men/women man/woman boys/girls father/mother brother/sister son/daughter king/queen
+husband/wife won/lost win/lose winner/loser allowed/forbidden allow/prevent accepted/rejected accept/reject
+supported/opposed support/oppose include/exclude included/excluded public/private internal/external inside/outside
+always/never rich/poor strong/weak stronger/weaker strongest/weakest good/bad positive/negative common/rare
+commonly/rarely important/unimportant popular/unpopular successful/unsuccessful able/unable similar/different
+born/killed died/lived opened/closed open/close arrived/left enter/leave entered/left joined/left created/destroyed
+built/demolished gained/lost gain/lose majority/minority maximum/minimum above/below upper/lower ancient/modern
+domestic/foreign legal/illegal formal/informal direct/indirect directly/indirectly active/inactive natural/artificial
+hot/cold warm/cool winter/summer day/night same/different former/current primary/secondary previous/next
+true/false credited/blamed praised/criticized love/hate liked/disliked loved/hated likes/dislikes agree/disagree
+agreed/disagreed buy/sell bought/sold borrowed/lent attack/defend attacked/defended victory/defeat defeated/supported
+easy/difficult easier/harder hard/soft heavy/light wide/narrow deep/shallow fast/slow faster/slower quickly/slowly
+appeared/disappeared approved/rejected won't/will success/failure strength/weakness advantage/disadvantage
+benefit/harm safe/dangerous rural/urban local/national national/international east/north richest/poorest
+tallest/shortest greater/smaller greatest/smallest higher/lower larger/smaller older/younger newest/oldest
+resistant/vulnerable aerobic/anaerobic acute/chronic inhibit/promote inhibited/promoted activate/block
+""".split()
+NEGATABLE = re.compile(r"\b(is|are|was|were|did|does|do|can|could|will|would|has|have|had|should)\b")
+
+
+def _opposites() -> dict[str, list[str]]:
+    pairs: dict[str, list[str]] = defaultdict(list)
+    for entry in OPPOSITES_TEXT:
+        left, right = entry.split("/")
+        pairs[left].append(right)
+        pairs[right].append(left)
+    return dict(pairs)
+
+
+OPPOSITES = _opposites()
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A question that `context` does not answer.
+
+    Attributes:
+        source_id: the question it was made from.
+        style: the rule that made it.
+        near: code point of `context` where the answer to the source question stands or stood; None where it never did.
+    """
+
+    source_id: str
+    style: str
+    question: str
+    context: str
+    near: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Article:
+    """What an article offers for exchange."""
+
+    paragraphs: tuple[SquadParagraph, ...]
+    words: tuple[frozenset[str], ...]
+    rarity: dict[str, float]
+    phrases_of: tuple[tuple[tuple[str, str], ...], ...]
+    phrases: dict[str, list[str]]
+    by_ending: dict[str, list[str]]
+
+
+def make_negatives(paragraphs: Sequence[SquadParagraph], config: NegativesConfig, *, seed: int) -> list[Negative]:
+    """Draws questions for every style and writes what can be written; a style that does not apply is left out.
+
+    Args:
+        paragraphs: paragraphs of one file; those of one title form an article.
+        config: shares of the answerable questions that each style draws.
+        seed: equal seeds give equal negatives.
+    """
+    rng = random.Random(seed)
+    by_title: dict[str, list[SquadParagraph]] = defaultdict(list)
+    for paragraph in paragraphs:
+        by_title[paragraph.title].append(paragraph)
+    makers = (
+        ("removed_sentence", config.removed_sentence, _without_answer),
+        ("other_paragraph", config.other_paragraph, _other_paragraph),
+        ("swapped", config.swapped, _swapped),
+        ("reversed", config.reversed, _reversed),
+    )
+    negatives = []
+    for members in by_title.values():
+        article = _read_article(members)
+        for index, paragraph in enumerate(members):
+            for question in paragraph.questions:
+                if question.is_impossible:
+                    continue
+                for style, share, maker in makers:
+                    if rng.random() < share:
+                        made = maker(question, index, article, rng)
+                        if made is not None:
+                            near = None if style == "other_paragraph" else min(question.answers[0].start, len(made[1]))
+                            negatives.append(Negative(question.id, style, *made, near))
+    return negatives
+
+
+def _read_article(paragraphs: Sequence[SquadParagraph]) -> _Article:
+    words = tuple(frozenset(_words(p.context)) for p in paragraphs)
+    frequency = Counter(w for ws in words for w in ws)
+    rarity = {w: math.log(1 + len(words) / n) for w, n in frequency.items()}
+    phrases: dict[str, list[str]] = defaultdict(list)
+    by_ending: dict[str, list[str]] = defaultdict(list)
+    phrases_of = tuple(tuple(_phrases(p.context)) for p in paragraphs)
+    for kind, phrase in (entry for entries in phrases_of for entry in entries):
+        phrases[kind].append(phrase)
+    for word in sorted(frequency):
+        if len(word) > 3 and word not in STOP_WORDS and word.isalpha():
+            by_ending[_ending(word)].append(word)
+    return _Article(tuple(paragraphs), words, rarity, phrases_of, dict(phrases), dict(by_ending))
+
+
+def _words(text: str) -> list[str]:
+    return [w.lower() for w in WORD.findall(text)]
+
+
+def _ending(word: str) -> str:
+    return next((e for e in ENDINGS if word.endswith(e) and len(word) > len(e) + 2), "")
+
+
+def _phrases(text: str) -> list[tuple[str, str]]:
+    """(kind, phrase) of everything in a text that can be exchanged for another of its kind."""
+    found = []
+    for match in NUMBER.finditer(text):
+        number = match.group()
+        found.append(("year" if YEAR.fullmatch(number) else "number", number))
+    found += [("decade", m.group()) for m in DECADE.finditer(text)]
+    for word in WORD.findall(text):
+        if word in NUMBER_WORDS:
+            found.append(("number_word", word))
+        elif word in ORDINALS:
+            found.append(("ordinal", word))
+    for match in NAME.finditer(text):
+        name = match.group()
+        opens_sentence = match.start() == 0 or text[: match.start()].rstrip()[-1:] in ".!?"
+        if name.lower() in STOP_WORDS or (opens_sentence and " " not in name):
+            continue
+        found.append((_name_kind(name), name))
+    return found
+
+
+def _name_kind(name: str) -> str:
+    if name in MONTHS:
+        return "month"
+    if name in WEEKDAYS:
+        return "weekday"
+    if DEMONYM.fullmatch(name):
+        return "demonym"
+    return "names" if " " in name else "name"
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """Code points [start, end) of the sentences, together covering the text; found by punctuation alone."""
+    cuts = [0, *(m.end() for m in SENTENCE_END.finditer(text)), len(text)]
+    return list(itertools.pairwise(cuts))
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Words in lower case that are neither question words nor other function words."""
+    return frozenset(_words(text)) - STOP_WORDS
+
+
+def _mentions(text: str, answers: Sequence[str]) -> bool:
+    low = text.lower()
+    return any(a.lower() in low for a in answers)
+
+
+def _without_answer(
+    question: SquadQuestion, index: int, article: _Article, rng: random.Random
+) -> tuple[str, str] | None:
+    """The paragraph without the sentence that holds the answer; None where the answer stands elsewhere too."""
+    context = article.paragraphs[index].context
+    answer = question.answers[0]
+    rest = "".join(
+        context[a:b] for a, b in sentence_bounds(context) if not (a < answer.end and answer.start < b)
+    ).strip()
+    if len(rest) < 80 or _mentions(rest, [a.text for a in question.answers]):
+        return None
+    return question.text, rest
+
+
+def _other_paragraph(
+    question: SquadQuestion, index: int, article: _Article, rng: random.Random
+) -> tuple[str, str] | None:
+    """The paragraph of the article, among those without the answer, that shares the rarest words with the question."""
+    asked = content_words(question.text)
+    answers = [a.text for a in question.answers]
+    scored = sorted(
+        (
+            (sum(article.rarity[w] for w in sorted(asked & words)), i)
+            for i, words in enumerate(article.words)
+            if i != index and not _mentions(article.paragraphs[i].context, answers)
+        ),
+        reverse=True,
+    )
+    candidates = [i for score, i in scored[:3] if score > 0]
+    if not candidates:
+        return None
+    return question.text, article.paragraphs[rng.choice(candidates)].context
+
+
+def _swapped(question: SquadQuestion, index: int, article: _Article, rng: random.Random) -> tuple[str, str] | None:
+    """The question with one name, number or content word exchanged; the paragraph as it was."""
+    context = article.paragraphs[index].context
+    choices = [(k, p) for k, p in _phrases(question.text) if p.lower() in context.lower()]
+    rng.shuffle(choices)
+    if rng.random() < 0.25 or not choices:
+        choices = [("word", w) for w in _content_words(question.text, article.words[index])] + choices
+    answers = {a.text.lower() for a in question.answers}
+    here = article.phrases_of[index]
+    for kind, phrase in choices:
+        if kind == "word":
+            pool = article.by_ending.get(_ending(phrase), [])
+            if rng.random() < 0.5:
+                pool = [w for w in pool if w in article.words[index]] or pool
+        else:
+            pool = [p for k, p in here if k == kind] if rng.random() < 0.5 else []
+            pool = [p for p in pool if _differs(p, phrase)] or article.phrases.get(kind, [])
+        pool = [p for p in pool if _differs(p, phrase) and p.lower() not in answers and p not in question.text]
+        if kind in {"year", "number"} and len(set(pool)) < 2:
+            pool = [_other_number(phrase, kind, rng)]
+        if pool:
+            match = re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", question.text)
+            if match:
+                return question.text[: match.start()] + rng.choice(pool) + question.text[match.end() :], context
+    return None
+
+
+def _content_words(question: str, paragraph_words: frozenset[str]) -> list[str]:
+    words = [w for w in WORD.findall(question) if w.islower() and len(w) > 3 and w not in STOP_WORDS]
+    shared = [w for w in words if w in paragraph_words]
+    return shared[:1] if shared else words[:1]
+
+
+def _differs(candidate: str, phrase: str) -> bool:
+    return not set(_words(candidate)) & set(_words(phrase))
+
+
+def _other_number(phrase: str, kind: str, rng: random.Random) -> str:
+    if kind == "year":
+        return str(int(phrase) + rng.choice((-20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10)))
+    return "".join(str(rng.randint(1, 9)) if c.isdigit() else c for c in phrase)
+
+
+def _reversed(question: SquadQuestion, index: int, article: _Article, rng: random.Random) -> tuple[str, str] | None:
+    """The question with a word made its opposite, or negated."""
+    context = article.paragraphs[index].context
+    words = [m for m in WORD.finditer(question.text) if m.group() in OPPOSITES]
+    if words:
+        match = rng.choice(words)
+        opposite = rng.choice(OPPOSITES[match.group()])
+        return question.text[: match.start()] + opposite + question.text[match.end() :], context
+    auxiliary = NEGATABLE.search(question.text)
+    if auxiliary is None or rng.random() < 0.7:
+        return None
+    return _negate(question.text, auxiliary, rng), context
+
+
+def _negate(text: str, auxiliary: re.Match[str], rng: random.Random) -> str:
+    """ "What did he say?" becomes "What didn't he say?", "What did he not say?" is left to the annotators."""
+    verb = auxiliary.group()
+    short = {"can": "can't", "will": "won't"}.get(verb, f"{verb}n't")
+    negated = short if rng.random() < 0.5 else f"{verb} never" if rng.random() < 0.5 else f"{verb} not"
+    return text[: auxiliary.start()] + negated + text[auxiliary.end() :]

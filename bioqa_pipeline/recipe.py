@@ -1,0 +1,94 @@
+"""The settings of a fine-tuning and of its training data, read from a recipe file (TOML) or made from arguments."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from bioqa_pipeline.config import Settings, WindowConfig
+from bioqa_pipeline.errors import InputError
+
+
+class NegativesConfig(Settings):
+    """How many unanswerable questions are written by rule, each as a share of a file's answerable ones."""
+
+    removed_sentence: float = Field(0.0, ge=0, le=1, description="the sentence that answers is taken out")
+    other_paragraph: float = Field(0.0, ge=0, le=1, description="asked of the best other paragraph of the article")
+    swapped: float = Field(0.0, ge=0, le=1, description="a name, number or word of the question is exchanged")
+    reversed: float = Field(0.0, ge=0, le=1, description="a word becomes its opposite, or the question is negated")
+
+
+class DataConfig(Settings):
+    """One SQuAD file of the training data."""
+
+    path: Path
+    held_out: tuple[str, ...] = Field((), description="titles of articles kept for calibration, never trained on")
+    share: float = Field(1.0, gt=0, le=1, description="share of its questions that each epoch draws")
+    merge_chars: int = Field(
+        0, ge=0, description="neighbouring paragraphs are joined until they have so many characters"
+    )
+    crop_share: float = Field(
+        0.0, ge=0, le=1, description="share of examples whose paragraph is cut to whole sentences"
+    )
+    crop_chars: int = Field(350, ge=1, description="characters that a cut paragraph keeps at most, the answer apart")
+    negatives: NegativesConfig = NegativesConfig()
+
+
+class TrainingConfig(Settings):
+    """A fine-tuning, resolved; defaults are those of the seed's model card."""
+
+    base_model: str = Field(description="encoder or QA checkpoint to start from: a folder or a hub name")
+    data: tuple[DataConfig, ...] = Field(min_length=1)
+    windows: WindowConfig = WindowConfig()
+    learning_rate: float = Field(3e-5, gt=0)
+    epochs: int = Field(3, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="ends the training early; the decay ends there too")
+    train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
+    batch_tokens: int | None = Field(None, ge=8, description="token budget of a batch, instead of train_batch_size")
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    warmup_steps: int = Field(550, ge=0)
+    decay_steps: int | None = Field(
+        None, ge=1, description="steps of the final linear decay; None decays from the end of the warm-up"
+    )
+    weight_decay: float = Field(0.0, ge=0)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="of hidden states and attention; None keeps the base model's own"
+    )
+    save_steps: int = Field(2000, ge=1)
+    logging_steps: int = Field(50, ge=1)
+    average_checkpoints: int = Field(1, ge=1, description="last checkpoints whose weights are averaged")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _files_once(self) -> TrainingConfig:
+        paths = [d.path for d in self.data]
+        if len(set(paths)) != len(paths):
+            raise ValueError("a training file stands in the recipe twice")
+        return self
+
+
+def read_recipe(path: Path, *, data_root: Path) -> TrainingConfig:
+    """Reads a recipe; its relative data paths start at `data_root`, a relative base model folder at the recipe's own.
+
+    Raises:
+        InputError: the file cannot be read or a setting cannot be used.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise InputError(f"is not TOML: {exc}", path) from exc
+    try:
+        config = TrainingConfig.model_validate(content)
+    except ValidationError as exc:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        raise InputError(problems, path) from exc
+    data = tuple(d.model_copy(update={"path": data_root / d.path}) for d in config.data)
+    return config.model_copy(update={"data": data})

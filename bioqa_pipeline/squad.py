@@ -1,0 +1,142 @@
+"""SQuAD v1.1 and v2.0 JSON into paragraphs with questions and gold answers, and back.
+
+Texts are kept as they are, without NFC: gold offsets are code points into the very text of the file. Knows nothing
+about tokens, windows or metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.records import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class GoldAnswer:
+    """An annotated answer; `start` is its first code point in the paragraph, as the file says it."""
+
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """One past the last code point."""
+        return self.start + len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class SquadQuestion:
+    """A question about one paragraph. `answers` is empty exactly when it has no answer there."""
+
+    id: str
+    text: str
+    answers: tuple[GoldAnswer, ...]
+
+    @property
+    def is_impossible(self) -> bool:
+        """SQuAD's name for a question that its paragraph does not answer."""
+        return not self.answers
+
+
+@dataclass(frozen=True, slots=True)
+class SquadParagraph:
+    """A paragraph of the article `title`, with its questions."""
+
+    title: str
+    context: str
+    questions: tuple[SquadQuestion, ...]
+
+
+def read_squad(path: Path) -> list[SquadParagraph]:
+    """Reads a file of either version.
+
+    Raises:
+        InputError: the file cannot be read, is not SQuAD JSON, holds no question, or two questions have one id; names
+            the file and, where there is one, the question.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
+    except UnicodeDecodeError as exc:
+        raise InputError(f"is not UTF-8: {exc}", path) from exc
+    except json.JSONDecodeError as exc:
+        raise InputError(f"is not JSON: {exc.msg}", path, exc.lineno) from exc
+    articles = _field(content, "data", list, path, "the file")
+    paragraphs = [p for number, article in enumerate(articles) for p in _article(article, number, path)]
+    seen: set[str] = set()
+    for question in (q for p in paragraphs for q in p.questions):
+        if question.id in seen:
+            raise InputError(f"question id {question.id} stands there twice", path)
+        seen.add(question.id)
+    if not seen:
+        raise InputError("holds no question", path)
+    return paragraphs
+
+
+def write_squad(paragraphs: Sequence[SquadParagraph], path: Path, *, version: str = "v2.0") -> None:
+    """Writes SQuAD v2.0 JSON; neighbouring paragraphs of one title become one article."""
+    articles: list[dict[str, Any]] = []
+    for paragraph in paragraphs:
+        if not articles or articles[-1]["title"] != paragraph.title:
+            articles.append({"title": paragraph.title, "paragraphs": []})
+        questions = [
+            {
+                "id": q.id,
+                "question": q.text,
+                "is_impossible": q.is_impossible,
+                "answers": [{"text": a.text, "answer_start": a.start} for a in q.answers],
+            }
+            for q in paragraph.questions
+        ]
+        articles[-1]["paragraphs"].append({"context": paragraph.context, "qas": questions})
+    path.write_text(json.dumps({"version": version, "data": articles}, ensure_ascii=False), "utf-8")
+
+
+def questions_with_passages(paragraphs: Sequence[SquadParagraph]) -> Iterator[tuple[SquadQuestion, Passage]]:
+    """Every question with its paragraph as a `Passage`, in file order."""
+    for number, paragraph in enumerate(paragraphs):
+        passage = Passage(id=f"{paragraph.title}/{number}", text=paragraph.context)
+        for question in paragraph.questions:
+            yield question, passage
+
+
+def _article(article: Any, number: int, path: Path) -> Iterator[SquadParagraph]:
+    place = f"article {number}"
+    title = article.get("title", place) if isinstance(article, dict) else place
+    for paragraph in _field(article, "paragraphs", list, path, place):
+        yield SquadParagraph(
+            title=str(title),
+            context=_field(paragraph, "context", str, path, f"a paragraph of {title}"),
+            questions=tuple(_question(q, path, str(title)) for q in _field(paragraph, "qas", list, path, str(title))),
+        )
+
+
+def _question(entry: Any, path: Path, title: str) -> SquadQuestion:
+    question_id = str(_field(entry, "id", (str, int), path, f"a question of {title}"))
+    place = f"question {question_id}"
+    answers = tuple(
+        GoldAnswer(
+            text=_field(answer, "text", str, path, place), start=_field(answer, "answer_start", int, path, place)
+        )
+        for answer in _field(entry, "answers", list, path, place)
+    )
+    impossible = entry.get("is_impossible", False)
+    if impossible and answers:
+        raise InputError(f"{place} is marked impossible but has answers", path)
+    if not impossible and not answers:
+        raise InputError(f"{place} has no answer and is not marked impossible", path)
+    return SquadQuestion(id=question_id, text=_field(entry, "question", str, path, place), answers=answers)
+
+
+def _field(entry: Any, key: str, kind: type | tuple[type, ...], path: Path, place: str) -> Any:
+    if not isinstance(entry, dict) or key not in entry:
+        raise InputError(f"{place} has no {key!r}: not a SQuAD file", path)
+    if not isinstance(entry[key], kind):
+        raise InputError(f"{place}: {key!r} is {type(entry[key]).__name__}: not a SQuAD file", path)
+    return entry[key]
