@@ -110,7 +110,8 @@ class TorchScorer:
 
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._device = torch.device(device)
-        self._model = load_model(checkpoint).to(self._device, dtype=self._dtype)
+        model: Any = load_model(checkpoint)
+        self._model = model.to(self._device, dtype=self._dtype)
         self.info = ScorerInfo(
             device=device,
             precision=precision,

@@ -137,7 +137,7 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     settings = {k: v for k, v in checkpoint.config.items() if k not in {"auto_map", "torch_dtype", "dtype"}}
     config = AutoConfig.for_model(**settings)
     with torch.random.fork_rng(devices=[]):
-        model: PreTrainedModel = AutoModelForQuestionAnswering.from_config(
+        model: Any = AutoModelForQuestionAnswering.from_config(  # type: ignore[no-untyped-call]
             config, trust_remote_code=False, attn_implementation="sdpa", dtype=torch.float32
         )
     state = {_modern_name(k): v.float() for k, v in _read_weights(checkpoint.weights).items()}
@@ -165,7 +165,8 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
             f"{', '.join(sorted(extra)[:5])}"
         )
     model.load_state_dict({k: state[k] for k in wanted})
-    return model.eval()
+    network: PreTrainedModel = model.eval()
+    return network
 
 
 def _resolve(spec: str) -> tuple[Path, str, str | None]:
@@ -324,11 +325,11 @@ def _wordpiece(vocabulary: dict[str, int], casing: Casing, config: Mapping[str, 
 
 
 def _special_ids(tokenizer: tokenizers.Tokenizer, folder: Path) -> SpecialIds:
-    ids = {token: tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]")}
-    absent = [token for token, i in ids.items() if i is None]
+    vocabulary = tokenizer.get_vocab()
+    absent = [token for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if token not in vocabulary]
     if absent:
         raise CheckpointError(f"{folder}: the vocabulary lacks {', '.join(absent)}: not a BERT vocabulary")
-    return SpecialIds(cls=ids["[CLS]"], sep=ids["[SEP]"], pad=ids["[PAD]"])
+    return SpecialIds(cls=vocabulary["[CLS]"], sep=vocabulary["[SEP]"], pad=vocabulary["[PAD]"])
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.answers import Candidate, merge_answers
-from bioqa_pipeline.dataset import Dataset, make_pair_id, make_shard_id, write_staged
+from bioqa_pipeline.commit import write_staged
+from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.records import (
     Abstract,
@@ -33,7 +34,7 @@ from bioqa_pipeline.records import (
     RetrievalOutcome,
     SpanAnswer,
 )
-from bioqa_pipeline.schemas import AnswerRow, ChunkRow
+from bioqa_pipeline.schemas import AnswerRow, ChunkRow, make_pair_id, make_shard_id
 from bioqa_pipeline.scoring import PairScore, PairScorer
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.store import AbstractStore
@@ -195,7 +196,7 @@ def _asked_pairs(questions: Sequence[Question], retrievals: Sequence[Retrieval])
 def _write_plan(path: Path, new: pl.DataFrame, reused: pl.DataFrame, shard_pairs: int) -> tuple[ShardPlan, ...]:
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = new.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    shards = []
+    shards: list[ShardPlan] = []
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, len(new), shard_pairs):
             part = new.slice(start, shard_pairs)

@@ -26,14 +26,23 @@ import numpy as np
 import numpy.typing as npt
 
 from bioqa_pipeline.config import Settings, SpanConfig
-from bioqa_pipeline.records import FloatArray, Passage, PassageAnswer, Span, SpanAnswer, TokenizedText, Window, WindowScore
+from bioqa_pipeline.records import (
+    FloatArray,
+    Passage,
+    PassageAnswer,
+    Span,
+    SpanAnswer,
+    TokenizedText,
+    Window,
+    WindowScore,
+)
 from bioqa_pipeline.windows import char_range
 
 BoolArray = npt.NDArray[np.bool_]
 
 
 class Calibration(Settings):
-    """The logistic map from margin to probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
+    """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
 
     slope: float = 1.0
     log_windows: float = 0.0
@@ -125,7 +134,9 @@ def _span_band(start: FloatArray, end: FloatArray, windows: Sequence[Window], wi
     starts = np.where((positions >= first[:, None]) & (positions < last[:, None]), start, -np.inf)
     ends = np.full((rows, length + width - 1), -np.inf, dtype=np.float32)
     ends[:, :length] = np.where(positions < passage_end[:, None], end, -np.inf)
-    band: FloatArray = starts[:, :, None].astype(np.float32) + np.lib.stride_tricks.sliding_window_view(ends, width, axis=1)
+    band: FloatArray = starts[:, :, None].astype(np.float32) + np.lib.stride_tricks.sliding_window_view(
+        ends, width, axis=1
+    )
     return band
 
 
@@ -244,7 +255,12 @@ def _passage_n_best(
         wordings.add(text.casefold())
         answers.append(
             SpanAnswer(
-                text=text, start=start, end=end, score=span.score, log_prob=span.log_prob, window_index=span.window_index
+                text=text,
+                start=start,
+                end=end,
+                score=span.score,
+                log_prob=span.log_prob,
+                window_index=span.window_index,
             )
         )
         if len(answers) == count:

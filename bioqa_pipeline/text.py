@@ -23,15 +23,16 @@ def normalize_text(text: str) -> str:
 
 
 _ABBREVIATIONS = frozenset(
-    "e.g i.e vs cf viz fig figs eq eqs ref refs no nos vol sec tab ca approx resp al dr prof mr mrs ms st jr sr inc ltd "
-    "corp co dept univ spp sp subsp var ssp cv gen nov str wt mol min max mean temp conc incl excl est etc suppl ed eds "
+    "e.g i.e vs cf viz fig figs eq eqs ref refs no nos vol sec tab ca approx resp al dr prof mr mrs ms st jr sr inc "
+    "ltd corp co dept univ spp sp subsp var ssp cv nov str wt mol min max temp conc incl excl est etc suppl ed eds "
     "u.s u.k a.m p.m ph.d m.d b.i.d t.i.d q.i.d q.d i.v i.m i.p s.c p.o n.b s.d s.e s.e.m c.i n.s".split()
 )
 # Behind these a sentence may well end: only a capital that starts no name decides, which rules cannot see.
 _ENDS_TOO = frozenset("etc al inc ltd corp co u.s u.k a.m p.m ph.d m.d".split())
 _LETTERED = frozenset(
-    "vitamin vitamins hepatitis factor type group groups influenza protein class stage grade panel arm phase apolipoprotein "
-    "immunoglobulin cyclosporin amphotericin botulinum toxin cyclin cathepsin caspase coenzyme serotype clade subtype".split()
+    "vitamin vitamins hepatitis factor type group groups influenza protein class stage grade panel arm phase "
+    "apolipoprotein immunoglobulin cyclosporin amphotericin botulinum toxin cyclin cathepsin coenzyme serotype clade "
+    "subtype".split()
 )
 _STOP = re.compile(r"""[.?!]+["'”’)\]]*(?=\s)""")
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘]+$")

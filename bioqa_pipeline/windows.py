@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -92,7 +93,7 @@ def max_context_ranges(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, 
         row[start:end] = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
     owner = context.argmax(axis=0)
     first = np.searchsorted(owner, np.arange(len(ranges) + 1))
-    return tuple((int(a), int(b)) for a, b in zip(first[:-1], first[1:], strict=True))
+    return tuple((int(a), int(b)) for a, b in pairwise(first))
 
 
 def make_windows(

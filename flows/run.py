@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -43,10 +44,14 @@ class Session:
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
+# Shards come one after the other: a CPU's cores, or the one GPU, are busy with each.
+_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
+
+
 @flow(
     name="bioqa",
     flow_run_name="{config.questions.name} to {config.out.name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=1),
+    task_runner=_RUNNER,
     persist_result=False,
 )
 def run(config: RunConfig) -> RunManifest:
@@ -57,9 +62,7 @@ def run(config: RunConfig) -> RunManifest:
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
     session = _session.get()
-    result = run_job(
-        config, executor=PrefectExecutor(), reporter=session.reporter if session else RunLoggerReporter()
-    )
+    result = run_job(config, executor=PrefectExecutor(), reporter=session.reporter if session else RunLoggerReporter())
     if session:
         session.result = result
     if result.failures:

@@ -51,7 +51,7 @@ class PrefectExecutor:
 
 def _result(shard: ShardPlan, future: PrefectFuture[ShardReport]) -> ShardReport | ShardError:
     """Whatever became of the task; a crash, too, is this shard's failure alone."""
-    result = future.result(raise_on_failure=False)
+    result: object = future.result(raise_on_failure=False)
     if isinstance(result, ShardReport | ShardError):
         return result
     return ShardError(f"{type(result).__name__}: {result}", shard_id=shard.shard_id)

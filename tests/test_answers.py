@@ -138,7 +138,9 @@ def test_no_answer_is_one_row_with_none() -> None:
     assert (nothing.answer, nothing.answerability, nothing.n_abstracts) == (None, 0.0, 0)
 
 
-words = st.sampled_from(["EGFR", "the EGFR gene", "egfr receptor (EGFR)", "TP53", "p53 (TP53)", "insulin", "3", "three", ""])
+words = st.sampled_from(
+    ["EGFR", "the EGFR gene", "egfr receptor (EGFR)", "TP53", "p53 (TP53)", "insulin", "3", "three", ""]
+)
 candidates = st.lists(
     st.builds(
         candidate,

@@ -114,9 +114,7 @@ def open_by_name(name: str, port: int, home: Path) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize("revision", ["", "@v1"])
 def test_a_bin_only_checkpoint_comes_from_the_hub_and_then_from_the_cache(tmp_path: Path, revision: str) -> None:
-    folder = make_checkpoint(
-        tmp_path / "repo", cased=True, weights="bin", tokenizer_config={"do_lower_case": False}
-    )
+    folder = make_checkpoint(tmp_path / "repo", cased=True, weights="bin", tokenizer_config={"do_lower_case": False})
     (folder / "training_args.bin").write_bytes(b"a pickle that nobody needs")
     with hub(folder) as server:
         first = open_by_name(f"lab/biobert{revision}", server.server_port, tmp_path / "home")

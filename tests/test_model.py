@@ -34,7 +34,9 @@ def test_a_folder_is_opened_with_its_settings_and_a_digest_of_its_content(tmp_pa
     assert checkpoint.settings.calibration == Calibration(slope=0.5, log_windows=-0.25, intercept=1.0)
     assert checkpoint.revision == checkpoint.digest[:12]
     assert open_checkpoint(str(make_checkpoint(tmp_path / "same", settings=settings))).digest == checkpoint.digest
-    assert open_checkpoint(str(make_checkpoint(tmp_path / "other", settings=settings, seed=1))).digest != checkpoint.digest
+    assert (
+        open_checkpoint(str(make_checkpoint(tmp_path / "other", settings=settings, seed=1))).digest != checkpoint.digest
+    )
 
 
 @pytest.mark.parametrize("weights", ["safetensors", "bin"])
