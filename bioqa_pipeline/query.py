@@ -10,7 +10,7 @@ comes back in as arguments of `build_queries`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Literal
@@ -83,8 +83,8 @@ def build_queries(
     Args:
         missing: words or phrases that the service reported as not found; they are left out of every step. A client
             builds the ladder again with them and goes on with the first step whose term it has not sent.
-        counts: records matched by each of `countable_terms(question)`, if the client asked; the rarest then stay
-            required longest.
+        counts: records matched by each of `countable_terms(question)`, if the client asked; the rarest word then stays
+            required longest, and words that no record has are left out.
 
     Raises:
         SourceError: kind "bad_query", `question.query` is not a query that PubMed would read as it is meant.
@@ -95,7 +95,9 @@ def build_queries(
             place = f" (line {question.line})" if question.line is not None else ""
             raise SourceError(f"query of question {question.id}{place}: {'; '.join(problems)}", kind="bad_query")
         return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
-    steps = _steps(without_missing(question_words(question.text), missing), counts or {})
+    counts = counts or {}
+    words = without_missing(question_words(question.text), missing)
+    steps = _steps([word for word in words if counts.get(_loose_term(word)) != 0] or words, counts)
     ladder: dict[str, LadderStep] = {}
     for level, (kind, expression, description) in enumerate(steps):
         term = _filtered(expression, filters)
@@ -107,7 +109,7 @@ def countable_terms(question: Question) -> tuple[str, ...]:
     """The terms whose numbers of records (ESearch with rettype=count) tell `build_queries` which are specific."""
     if question.query is not None:
         return ()
-    return tuple(_word_term(word) for word in question_words(question.text) if not word.soft)
+    return tuple(_loose_term(word) for word in question_words(question.text) if not word.soft)
 
 
 def narrow(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[Word, ...]:
@@ -117,7 +119,7 @@ def narrow(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[Word, ...]
     """
     unknown = max(counts.values(), default=0) + 1
     return tuple(
-        sorted(words, key=lambda word: (not word.core, counts.get(_word_term(word), unknown), -len(word.text)))
+        sorted(words, key=lambda word: (not word.core, counts.get(_loose_term(word), unknown), -len(word.text)))
     )
 
 
@@ -127,8 +129,8 @@ def date_parameters(filters: QueryFilters) -> dict[str, str]:
         return {}
     return {
         "datetype": filters.datetype,
-        "mindate": f"{filters.mindate or _FIRST_DAY:%Y/%m/%d}",
-        "maxdate": f"{filters.maxdate or _LAST_DAY:%Y/%m/%d}",
+        "mindate": (filters.mindate or _FIRST_DAY).isoformat().replace("-", "/"),
+        "maxdate": (filters.maxdate or _LAST_DAY).isoformat().replace("-", "/"),
     }
 
 
@@ -147,22 +149,18 @@ def render_ladder(question: Question, steps: Sequence[LadderStep], filters: Quer
 
 
 def without_missing(words: Sequence[Word], missing: Collection[str]) -> tuple[Word, ...]:
-    """The words without those of which the service knows no spelling; all of them if it knows none.
+    """The words that the service knows, each in a spelling that it knows; all words if it knows none.
 
     Args:
         missing: words or phrases as the service reports them.
     """
-    gone = _normalized(missing)
-    return tuple(word for word in words if not _is_missing(word, gone)) or tuple(words)
-
-
-def _normalized(missing: Collection[str]) -> frozenset[str]:
-    """Terms as the service reports them, without quotes and field tags."""
-    return frozenset(phrase.split("[", 1)[0].strip(' "()').lower() for phrase in missing)
-
-
-def _is_missing(word: Word, gone: frozenset[str]) -> bool:
-    return all(spelling in gone or not gone.isdisjoint(spelling.split()) for spelling in word.spellings)
+    gone = {phrase.split("[", 1)[0].strip(' "()').lower() for phrase in missing}
+    known = []
+    for word in words:
+        spellings = [text for text in word.spellings if text not in gone and gone.isdisjoint(text.split())]
+        if spellings:
+            known.append(replace(word, text=spellings[0]))
+    return tuple(known or words)
 
 
 def _steps(words: Sequence[Word], counts: Mapping[str, int]) -> list[tuple[StepKind, str, str]]:

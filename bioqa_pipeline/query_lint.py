@@ -82,18 +82,19 @@ def _group_problems(bare: str) -> list[str]:
     problems: list[str] = []
     depth = 0
     previous = "("
-    for part in [*_PARTS.findall(bare), ")"]:
-        depth += (part == "(") - (part == ")")
+    for part in [*_PARTS.findall(bare), ""]:
+        closes = part in ("", ")")
         if part in ("AND", "OR") and previous == "(":
             problems.append(f"{part} has no term before it")
-        elif part in (")", "AND", "OR") and previous in _OPERATORS:
+        elif (closes or part in ("AND", "OR")) and previous in _OPERATORS:
             problems.append(f"{previous} has no term behind it")
         elif part == ")" and previous == "(":
             problems.append("a group () is empty")
-        if depth < -1:
+        depth += (part == "(") - (part == ")")
+        if depth < 0:
             problems.append("a bracket ) was never opened")
-            depth = -1
+            depth = 0
         previous = part
-    if depth > -1:
+    if depth:
         problems.append("a bracket ( is not closed")
     return list(dict.fromkeys(problems))

@@ -11,16 +11,17 @@ import unicodedata
 from dataclasses import dataclass
 
 _STOP_WORDS_TEXT = """
-a about again all almost also although always am among an and another any are as at be became because been before
-being between both but by can cannot could did do does doing done due during each either else enough especially
-etc ever for from further had has have having he her here hers him his how however i if in into is it its itself
-just let like made mainly make may me might more most mostly much must my nearly neither no nor not now of off
-often on once one only onto or other our out over overall own per perhaps please quite rather really regarding
-same seem seen several shall she should since so some somebody someone something still such than that the their
-theirs them themselves then there thereby therefore these they this those though through thus to too under until
-up upon us various very via was we well were what whatever when whenever where whereas whereby wherein whether
-which whichever while who whoever whom whose why will with within without would yet you your
-aren't can't couldn't didn't doesn't don't hasn't haven't isn't shouldn't wasn't weren't won't wouldn't hasabstract
+a about above across after again against all almost along also although always am among an and another any are aren't
+around as at be became because been before behind being below between beyond both but by can can't cannot could couldn't
+despite did didn't do does doesn't doing don't done due during each either else enough especially etc ever except for
+from further had has hasabstract hasn't have haven't having he her here hers him his how however i if in into is isn't
+it its itself just kg km let like made mainly make may me mg might ml mm more most mostly much must my near nearly
+neither no nor not now of off often on once one only onto or other our out over overall own per perhaps please quite
+rather really regarding same seem seen several shall she should shouldn't since so some somebody someone something still
+such than that the their theirs them themselves then there thereby therefore these they this those though through thus
+to too toward towards under until up upon us various versus very via vs was wasn't we well were weren't what whatever
+when whenever where whereas whereby wherein whether which whichever while who whoever whom whose why will with within
+without won't would wouldn't yet you your
 """
 _QUESTION_WORDS_TEXT = """
 ask asked call called describe described define explain give given happen happened happens kind kinds know known
@@ -29,29 +30,29 @@ list many mention name named names say sort sorts state tell term think
 _STOP_WORDS = frozenset(f"{_STOP_WORDS_TEXT} {_QUESTION_WORDS_TEXT}".split())
 # Content words that say what is asked about the subject, not what the subject is: abstracts often have others.
 _SOFT_WORDS_TEXT = """
-ability able achieve achieved actually affect affected affects after against age aged agent agents aim allow allows
-amount appear appears approach approximately around associated association average avoid based become becomes begin
-benefit best better case cases causal cause caused causes causing certain chance change changed changes changing choice
-common commonly compare compared comparison concluded conclusion condition conditions consequence consequences
-considered contribute contributes current currently decrease decreased decreases degree depend depends detect detected
-determine develop developed developing development differ difference differences different drive effect effective
-effectively effectiveness effects evidence example examples exist experience explains extent fact factor factors far
-feature features figure find finding findings first form found fraction frequency frequent frequently function functions
-get gets good greater group groups happening help helped helpful helps high higher highest identified identify impact
-implicated improve improved improvement improves include included includes including increase increased increases
-increasing indicate influence instead investigate involve involved involves issue keep kept large larger largest last
-later lead leading leads least less level levels likelihood likely link linked long longer look lot low lower lowered
-lowers lowest main majority matter mean means measure measured measurement mechanism mechanisms mediate method methods
-months need needed needs new normal number numbers occur occurs older outcome outcomes part participants particular
-patient patients people percent percentage person play played plays point possible predict prefer presence present
-prevent preventing previously probability problem process produce produced produces proportion proposed prove proved
-proven provide provides quickly range rate rates reason reasons receive received recommended reduce reduced reduces
-reducing related relation relationship report reported reports require required research researchers respond response
-responsible result results role roles safe safely scientists serve serves show showed shown shows significant
-significantly similar size small smaller specific start step strong strongest studied studies study subject subjects
-suffer suggest suggested suggests suitable suited take taken takes taking target targets test tested time times treat
-treated treating treatment treatments trigger triggers true try turn type types typical typically understood use used
-useful uses using usual usually value values way ways week weeks work worked working works worse worst year years yield
+ability able achieve achieved actually affect affected affects age aged agent agents aim allow allows amount appear
+appears approach approximately associated association average avoid based become becomes begin benefit best better case
+cases causal cause caused causes causing certain chance change changed changes changing choice common commonly compare
+compared comparison concluded conclusion condition conditions consequence consequences considered contribute contributes
+current currently decrease decreased decreases degree depend depends detect detected determine develop developed
+developing development differ difference differences different drive effect effective effectively effectiveness effects
+evidence example examples exist experience explains extent fact factor factors far feature features figure find finding
+findings first form found fraction frequency frequent frequently function functions get gets good greater group groups
+happening help helped helpful helps high higher highest identified identify impact implicated improve improved
+improvement improves include included includes including increase increased increases increasing indicate influence
+instead investigate involve involved involves issue keep kept large larger largest last later lead leading leads least
+less level levels likelihood likely link linked long longer look lot low lower lowered lowers lowest main majority
+matter mean means measure measured measurement mechanism mechanisms mediate method methods months need needed needs new
+normal number numbers occur occurs older outcome outcomes part participants particular patient patients people percent
+percentage person play played plays point possible predict prefer presence present prevent preventing previously
+probability problem process produce produced produces proportion proposed prove proved proven provide provides quickly
+range rate rates reason reasons receive received recommended reduce reduced reduces reducing related relation
+relationship report reported reports require required research researchers respond response responsible result results
+role roles safe safely scientists serve serves show showed shown shows significant significantly similar size small
+smaller specific start step strong strongest studied studies study subject subjects suffer suggest suggested suggests
+suitable suited take taken takes taking target targets test tested time times treat treated treating treatment
+treatments trigger triggers true try turn type types typical typically understood use used useful uses using usual
+usually value values way ways week weeks work worked working works worse worst year years yield
 """
 _SOFT_WORDS = frozenset(_SOFT_WORDS_TEXT.split())
 
