@@ -24,7 +24,7 @@ from bioqa_pipeline.errors import SourceError
 
 WINDOW_SECONDS = 1.02  # a second by a clock that runs a little faster than ours
 POLL_SECONDS = 0.05
-LOST_AFTER_SECONDS = 600.0
+LOST_AFTER_SECONDS = 300.0
 MAX_PAUSE_SECONDS = 3600.0
 
 

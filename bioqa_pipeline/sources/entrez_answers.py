@@ -1,0 +1,213 @@
+"""What E-utilities sent into what it means: an error with its kind, or the fields of an answer.
+
+E-utilities report many failures under HTTP 200: an ERROR element, a web page, a rate-limit notice in JSON, half a file.
+None of them may pass for an empty result. Articles are not parsed here. Knows nothing about connections and retries.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+from bioqa_pipeline.errors import RetryableSourceError, SourceError
+
+HEAD_BYTES = 8192
+_DECLARATION = re.compile(rb"\s*<\?xml\s([^>]*)\?>")
+_ENCODING = re.compile(rb"encoding\s*=\s*[\"']([^\"']*)[\"']")
+_SPACE = rb"(?:\s|<!--(?:(?!-->).)*+-->)*+"
+_ROOT = re.compile(_SPACE + rb"(?:<!DOCTYPE\s[^\[>]*+>)?+" + _SPACE + rb"<([A-Za-z]\w*)", re.DOTALL)
+_SUBSET = re.compile(rb"<!DOCTYPE[^>]*\[", re.IGNORECASE)
+_HTML = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:!doctype\s+)?html", re.IGNORECASE)
+_ERROR = re.compile(r'<ERROR>(.*?)</ERROR>|"ERROR"\s*:\s*"(.*?)"\s*[,}]', re.DOTALL)
+_ENCODINGS = (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"windows-1252")
+# What the service says on its bad days; the same request succeeds later.
+_PASSING = re.compile(
+    r"backend failed|not supported: pubmed|temporarily|unavailable|timed? ?out|server error|try again|"
+    r"can't run executor|rate limit|overload|internal error",
+    re.IGNORECASE,
+)
+_LASTING = re.compile(r"retstart|invalid (?:db|api)", re.IGNORECASE)
+_EXPIRED = re.compile(r"unable to obtain query|query_?key|webenv", re.IGNORECASE)
+_NO_IDS = re.compile(r"id list is empty|no correct ids|empty id list", re.IGNORECASE)
+_BAD_KEY = re.compile(rb"api.{0,3}key.{0,20}(?:invalid|not valid|wrong)|invalid.{0,10}api.{0,3}key", re.I | re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """What ESearch answered.
+
+    Attributes:
+        count: records that match.
+        pmids: those that came, each once, in the order of the service.
+        translation: the query as the service understood it.
+        not_found: words and phrases that no record has.
+        ignored: words that the service left out.
+        messages: whatever else it remarked.
+    """
+
+    count: int
+    pmids: tuple[int, ...] = ()
+    translation: str = ""
+    not_found: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All remarks in words."""
+        return (
+            *(f"not found: {phrase}" for phrase in self.not_found),
+            *(f"ignored: {phrase}" for phrase in self.ignored),
+            *self.messages,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryKey:
+    """Where the history server keeps a list of PMIDs; good for some hours."""
+
+    web_env: str
+    query_key: str
+
+
+def check_status(status: int, body: bytes) -> None:
+    """Raises for every HTTP status but 200.
+
+    Raises:
+        RetryableSourceError: 408, 429 and 5xx.
+        SourceError: the others.
+    """
+    if status == 200:
+        return
+    if status == 408 or status == 429 or 500 <= status <= 599:
+        raise RetryableSourceError(f"HTTP {status}", kind=f"http_{status}")
+    if 300 <= status <= 399:
+        raise SourceError(f"HTTP {status}, a redirection, which is not followed with an API key", kind="redirect")
+    if status == 400 and _BAD_KEY.search(body[:HEAD_BYTES]):
+        raise SourceError("NCBI does not accept the API key: correct or unset NCBI_API_KEY", kind="bad_api_key")
+    error = _error_text(body)
+    if error and _NO_IDS.search(error):
+        raise SourceError("not one of the ids is a PMID", kind="no_ids")
+    raise SourceError(f"HTTP {status}" + (f": {error}" if error else ""), kind=f"http_{status}")
+
+
+def check_body(body: bytes, roots: tuple[str, ...]) -> None:
+    """Raises for every body that is not XML with one of the expected roots and without an error in its head.
+
+    A DOCTYPE with declarations of its own is refused before any parser sees it.
+
+    Raises:
+        RetryableSourceError: the next answer may be better.
+        SourceError: kinds "unsafe_xml", "query_error", "history_expired", "no_ids".
+    """
+    head = body[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+    if not head.strip():
+        raise RetryableSourceError("an empty answer", kind="empty_body")
+    if _HTML.match(head):
+        raise RetryableSourceError("a web page in place of XML", kind="html")
+    if head.lstrip().startswith(b"{"):
+        raise _error_in(_error_text(body) or head.decode("utf-8", "replace"))
+    root = _root(head)
+    if root in roots:
+        return
+    error = _error_text(body)
+    if error:
+        raise _error_in(error)
+    raise RetryableSourceError(
+        f"<{root}> in place of <{roots[0]}>" if root else "something else than XML",
+        kind="wrong_root" if root else "not_xml",
+    )
+
+
+def _root(head: bytes) -> str | None:
+    """The name of the root element; None where this is no XML that could be read as it stands."""
+    if _SUBSET.search(head):
+        raise SourceError("XML with declarations of entities, which is refused", kind="unsafe_xml")
+    declaration = _DECLARATION.match(head)
+    if declaration:
+        encoding = _ENCODING.search(declaration.group(1))
+        if encoding and encoding.group(1).lower() not in _ENCODINGS:
+            raise SourceError("XML in an unexpected encoding, which is refused", kind="unsafe_xml")
+    found = _ROOT.match(head, declaration.end() if declaration else 0)
+    return found.group(1).decode("ascii", "replace") if found else None
+
+
+def _error_text(body: bytes) -> str | None:
+    """The text of an ERROR at the start of a body, in one line of at most 300 characters."""
+    found = _ERROR.search(body[:HEAD_BYTES].decode("utf-8", "replace"))
+    if found is None:
+        return None
+    text = re.sub(r"<[^>]*>|\\n", " ", found.group(1) or found.group(2) or "")
+    return " ".join(text.split())[:300]
+
+
+def _error_in(text: str) -> SourceError:
+    if "rate limit" in text.lower():
+        return RetryableSourceError("too many requests a second", kind="rate_limited")
+    if _NO_IDS.search(text):
+        return SourceError("not one of the ids is a PMID", kind="no_ids")
+    if _EXPIRED.search(text):
+        return SourceError("the history server has forgotten the posted PMIDs", kind="history_expired")
+    if _PASSING.search(text) and not _LASTING.search(text):
+        return RetryableSourceError(f"NCBI reports: {text}", kind="backend_failed")
+    return SourceError(f"NCBI reports: {text}", kind="query_error")
+
+
+def decode_search(body: bytes) -> SearchAnswer:
+    """Fields of an eSearchResult.
+
+    Raises:
+        RetryableSourceError: it is broken, or reports hits and gives none.
+        SourceError: it reports an error.
+    """
+    root = _parsed(body)
+    count = root.findtext("Count", "")
+    if not count.isdigit():
+        raise RetryableSourceError("an answer without a count", kind="bad_xml")
+    ids = [e.text or "" for e in root.iterfind("IdList/Id")]
+    if not all(i.isdigit() for i in ids):
+        raise RetryableSourceError("an id that is not a number", kind="bad_xml")
+    wanted = root.findtext("RetMax", "0")
+    if wanted.isdigit() and int(wanted) > 0 and int(count) > 0 and not ids:
+        raise RetryableSourceError(f"{count} hits reported and none given", kind="short_answer")
+    return SearchAnswer(
+        count=int(count),
+        pmids=tuple(dict.fromkeys(map(int, ids))),
+        translation=root.findtext("QueryTranslation", ""),
+        not_found=_texts(root, "ErrorList/PhraseNotFound") + _texts(root, "WarningList/QuotedPhraseNotFound"),
+        ignored=_texts(root, "WarningList/PhraseIgnored"),
+        messages=tuple(f"unknown field: {name}" for name in _texts(root, "ErrorList/FieldNotFound"))
+        + _texts(root, "WarningList/OutputMessage"),
+    )
+
+
+def decode_post(body: bytes) -> HistoryKey:
+    """Fields of an ePostResult.
+
+    Raises:
+        RetryableSourceError: it is broken.
+        SourceError: it reports an error.
+    """
+    root = _parsed(body)
+    key = HistoryKey(root.findtext("WebEnv", ""), root.findtext("QueryKey", ""))
+    if not key.web_env or not key.query_key:
+        raise RetryableSourceError("an answer without WebEnv and QueryKey", kind="bad_xml")
+    return key
+
+
+def _parsed(body: bytes) -> ET.Element:
+    try:
+        root = ET.fromstring(body)
+    except (ET.ParseError, ValueError):
+        root = None
+    if root is None:
+        raise RetryableSourceError("broken XML", kind="bad_xml")
+    error = root.findtext("ERROR")
+    if error is not None:
+        raise _error_in(" ".join(error.split())[:300])
+    return root
+
+
+def _texts(root: ET.Element, path: str) -> tuple[str, ...]:
+    return tuple(" ".join((e.text or "").split()) for e in root.iterfind(path))

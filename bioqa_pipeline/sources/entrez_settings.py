@@ -1,0 +1,72 @@
+"""How E-utilities are called: address, patience, batch sizes, and who is calling."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from bioqa_pipeline.config import Settings
+from bioqa_pipeline.errors import ConfigError
+
+TOOL = "bioqa"
+ANONYMOUS_LIMIT = 3  # requests a second that NCBI allows, by address and by API key
+KEY_LIMIT = 10
+_LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+class EntrezSettings(Settings):
+    """All that a user may have to change; the defaults keep to what NCBI asks of its users."""
+
+    base_url: str = Field("https://eutils.ncbi.nlm.nih.gov/entrez/eutils/", description="where the utilities answer")
+    requests_per_second: int | None = Field(None, ge=1, le=100, description="None: 3, or 10 with an API key")
+    lock_dir: Path | None = Field(None, description="folder of the file that keeps the rate; None: a temporary one")
+    timeout_seconds: float = Field(30.0, gt=0, description="silence on a connection after which it is given up")
+    try_seconds: float = Field(180.0, gt=0, description="time after which an answer that still drips in is given up")
+    max_tries: int = Field(6, ge=1, le=20, description="how often a request is sent at most")
+    backoff_seconds: float = Field(
+        1.0, ge=0, description="wait after the first failure; doubled after each further one"
+    )
+    max_backoff_seconds: float = Field(60.0, ge=0, description="longest wait of our own choice")
+    max_retry_after_seconds: float = Field(300.0, ge=0, le=3600, description="longest wait that NCBI may ask for")
+    max_body_bytes: int = Field(128 << 20, ge=1, description="longest answer, unpacked")
+    batch_size: int = Field(200, ge=1, le=200, description="PMIDs fetched with one request")
+    use_history: bool = Field(False, description="post PMIDs first and fetch them from NCBI's history server")
+    max_hits: int = Field(
+        9999, ge=1, le=9999, description="hits that PubMed gives of one query; more are split by date"
+    )
+    enough_hits: int = Field(20, ge=1, description="hits at which a looser query is not sent any more")
+    count_words: bool = Field(True, description="ask how frequent the words of a question are before loosening it")
+    ttl_days: float = Field(7.0, ge=0, description="age at which a stored record is fetched again")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_private(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL_HOSTS):
+            raise ValueError(f"{url} would send the API key in clear: https is needed")
+        if parts.query or parts.fragment or parts.username:
+            raise ValueError(f"{url} is not a plain address")
+        return url if url.endswith("/") else f"{url}/"
+
+
+def resolve_email(email: str | None) -> str:
+    """The given address, else NCBI_EMAIL.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = (email or os.environ.get("NCBI_EMAIL", "")).strip()
+    if "@" not in found:
+        raise ConfigError(
+            "NCBI asks for an e-mail address with every request: set the environment variable NCBI_EMAIL or --email"
+        )
+    return found
+
+
+def resolve_api_key(api_key: SecretStr | None) -> SecretStr | None:
+    """The given key, else NCBI_API_KEY; None where there is neither."""
+    found = (api_key.get_secret_value() if api_key else os.environ.get("NCBI_API_KEY", "")).strip()
+    return SecretStr(found) if found else None
