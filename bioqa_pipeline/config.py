@@ -51,6 +51,9 @@ class SpanConfig(Settings):
     """Which spans count and how many are kept."""
 
     max_answer_length: int = Field(30, ge=1, description="tokens of the longest answer")
+    whole_words: bool = Field(
+        True, description="draw answers out to whole words; run_squad can cut them between two pieces of a word"
+    )
     n_best: int = Field(5, ge=1, le=100, description="answers kept for a (question, abstract) pair")
 
 

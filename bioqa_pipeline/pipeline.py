@@ -243,7 +243,7 @@ def score_shard(
             )
         now = datetime.now(UTC)
         answers = [_answer_row(pair, score, scorer, identity, now) for pair, score in scored]
-        chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, identity)]
+        chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, scorer, identity)]
         write_staged(root, identity.run_id, shard.shard_id, answers, chunks, {"config": identity.config_json})
     except ShardError:
         raise
@@ -356,13 +356,16 @@ def _evidence(abstract: Abstract, span: SpanAnswer | None) -> tuple[int, int] | 
     return min(touched[0][0], span.start), max(touched[-1][1], span.end)
 
 
-def _chunk_rows(pair: Pair, score: PairScore, identity: RunIdentity) -> Iterator[ChunkRow]:
+def _chunk_rows(pair: Pair, score: PairScore, scorer: PairScorer, identity: RunIdentity) -> Iterator[ChunkRow]:
     text, tokens = pair.abstract.text, score.passage_tokens
     for window, said in zip(score.windows, score.scores, strict=True):
         empty = window.token_start == window.token_end
         start, end = (0, 0) if empty else char_range(text, tokens, window.token_start, window.token_end - 1)
         best = said.best
-        best_range = char_range(text, tokens, best.token_start, best.token_end) if best else (None, None)
+        whole = scorer.config.spans.whole_words
+        best_range = (
+            char_range(text, tokens, best.token_start, best.token_end, whole_words=whole) if best else (None, None)
+        )
         yield ChunkRow(
             pair_id=pair.pair_id,
             question_id=pair.question.id,

@@ -219,7 +219,7 @@ def answer_passage(
     calibration: Calibration,
 ) -> PassageAnswer:
     """Makes the windows of one pair one answer. `scores` holds every window of the pair, at least one."""
-    n_best = _passage_n_best(scores, passage, tokens, config.n_best)
+    n_best = _passage_n_best(scores, passage, tokens, config)
     best = n_best[0] if n_best else None
     null_score = min(s.null_score for s in scores)
     margin = max(s.margin for s in scores)
@@ -238,20 +238,16 @@ def answer_passage(
 
 
 def _passage_n_best(
-    scores: Sequence[WindowScore], passage: Passage, tokens: TokenizedText, count: int
+    scores: Sequence[WindowScore], passage: Passage, tokens: TokenizedText, config: SpanConfig
 ) -> tuple[SpanAnswer, ...]:
-    """Best first; a span that shares a token or its wording (case folded) with a better one is left out."""
-    kept: list[Span] = []
+    """Best first; a span that overlaps a better one or has its wording (case folded) is left out."""
     answers: list[SpanAnswer] = []
     wordings: set[str] = set()
     for span in sorted((s for score in scores for s in score.n_best), key=lambda s: -s.score):
-        if any(span.token_start <= k.token_end and k.token_start <= span.token_end for k in kept):
-            continue
-        start, end = char_range(passage.text, tokens, span.token_start, span.token_end)
+        start, end = char_range(passage.text, tokens, span.token_start, span.token_end, whole_words=config.whole_words)
         text = passage.text[start:end]
-        if text.casefold() in wordings:
+        if text.casefold() in wordings or any(start < a.end and a.start < end for a in answers):
             continue
-        kept.append(span)
         wordings.add(text.casefold())
         answers.append(
             SpanAnswer(
@@ -263,6 +259,6 @@ def _passage_n_best(
                 window_index=span.window_index,
             )
         )
-        if len(answers) == count:
+        if len(answers) == config.n_best:
             break
     return tuple(answers)

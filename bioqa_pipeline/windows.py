@@ -132,14 +132,40 @@ def make_windows(
     return windows
 
 
-def char_range(text: str, passage: TokenizedText, token_start: int, token_end: int) -> tuple[int, int]:
+def char_range(
+    text: str, passage: TokenizedText, token_start: int, token_end: int, *, whole_words: bool = False
+) -> tuple[int, int]:
     """Code points [start, end) of the passage tokens `token_start` to `token_end`, both included.
 
     Uncased tokenizers drop combining marks, and their offsets with them: the range is drawn out over the marks that
     follow, so that an answer never ends inside a character.
+
+    Args:
+        whole_words: draws the range out over the pieces of a word that stand outside it.
     """
     start = int(passage.starts[token_start])
     end = int(passage.ends[token_end])
     while end < len(text) and unicodedata.combining(text[end]):
         end += 1
+    if whole_words:
+        while 0 < start < len(text) and _is_inside_word(text, start):
+            start -= 1
+        while 0 < end < len(text) and _is_inside_word(text, end):
+            end += 1
     return start, end
+
+
+def _is_inside_word(text: str, position: int) -> bool:
+    """Whether BERT's tokenizer can split here only between the pieces of a word."""
+    return all(
+        (char.isalnum() or unicodedata.combining(char)) and not _stands_alone(char)
+        for char in text[position - 1 : position + 1]
+    )
+
+
+def _stands_alone(char: str) -> bool:
+    """Ideographs, each of which BERT's tokenizer makes a word of its own."""
+    code = ord(char)
+    return (
+        0x3400 <= code <= 0x4DBF or 0x4E00 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x2FA1F
+    )

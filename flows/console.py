@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -22,6 +23,7 @@ from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
 
 LINE_EVERY_SECONDS = 5.0
 SHOWN = 10
+PIPE_WIDTH = 160
 
 
 class Reporter:
@@ -108,7 +110,7 @@ def duration(seconds: float) -> str:
 
 def print_answers(answers: Sequence[MergedAnswer]) -> None:
     """The best answer of every question, on standard output."""
-    table = Table(show_lines=False, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("question", ratio=5)
     table.add_column("best answer", ratio=4)
     table.add_column("p", justify="right")
@@ -130,8 +132,10 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
             f"{answer.best_pmid}{retracted}",
         )
     console = Console(highlight=False)
-    # A pipe has no width: wide enough for whole questions, so that grep finds them.
-    console.print(table, width=None if console.is_terminal else 160)
+    if not console.is_terminal:
+        # A pipe has no width: wide enough for whole questions, so that grep finds them.
+        console = Console(highlight=False, width=PIPE_WIDTH)
+    console.print(table)
 
 
 def print_outcome(result: RunResult, out: Path) -> None:
