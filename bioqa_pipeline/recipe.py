@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -40,7 +40,10 @@ class DataConfig(Settings):
 class TrainingConfig(Settings):
     """A fine-tuning, resolved; defaults are those of the seed's model card."""
 
-    base_model: str = Field(description="encoder or QA checkpoint to start from: a folder or a hub name")
+    base_model: str = Field(
+        description="encoder or QA checkpoint to start from: a folder, a hub name, or package:NAME/FOLDER in an "
+        "installed Python package"
+    )
     data: tuple[DataConfig, ...] = Field(min_length=1)
     windows: WindowConfig = WindowConfig()
     learning_rate: float = Field(3e-5, gt=0)
@@ -48,6 +51,7 @@ class TrainingConfig(Settings):
     max_steps: int | None = Field(None, ge=1, description="ends the training early; the decay ends there too")
     train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
     batch_tokens: int | None = Field(None, ge=8, description="token budget of a batch, instead of train_batch_size")
+    eval_batch_size: int = Field(64, ge=1, description="full windows of a batch at most, when the result is scored")
     gradient_accumulation_steps: int = Field(1, ge=1)
     warmup_steps: int = Field(550, ge=0)
     decay_steps: int | None = Field(
@@ -74,7 +78,7 @@ class TrainingConfig(Settings):
 
 
 def read_recipe(path: Path, *, data_root: Path) -> TrainingConfig:
-    """Reads a recipe; its relative data paths start at `data_root`, a relative base model folder at the recipe's own.
+    """Reads a recipe; its relative data paths start at `data_root`.
 
     Raises:
         InputError: the file cannot be read or a setting cannot be used.
@@ -85,6 +89,15 @@ def read_recipe(path: Path, *, data_root: Path) -> TrainingConfig:
         raise InputError(f"cannot be read: {exc.strerror}", path) from exc
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise InputError(f"is not TOML: {exc}", path) from exc
+    return check_training_config(content, path, data_root=data_root)
+
+
+def check_training_config(content: dict[str, Any], path: Path, *, data_root: Path) -> TrainingConfig:
+    """Settings out of a recipe's content, which arguments may have changed.
+
+    Raises:
+        InputError: a setting cannot be used; names `path`.
+    """
     try:
         config = TrainingConfig.model_validate(content)
     except ValidationError as exc:

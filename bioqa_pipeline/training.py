@@ -7,6 +7,7 @@ score), and a loss that is not finite ends the training. Knows nothing about arg
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -99,7 +100,7 @@ def train(
             nothing to train on.
     """
     where = resolve_device(device)
-    base = open_checkpoint(config.base_model)
+    base = open_checkpoint(resolve_base(config.base_model))
     training_set = build_training_set(config, base.tokenizer())
     batches = plan_batches(training_set, config)
     logger.info("training set: %s; %d batches", training_set.counts, len(batches))
@@ -134,6 +135,21 @@ def train(
         counts=training_set.counts,
         resumed_from=int(resume_from.name.rpartition("-")[2]) if resume_from else 0,
     )
+
+
+def resolve_base(spec: str) -> str:
+    """A folder inside an installed package for `package:NAME/FOLDER`; everything else as it is.
+
+    Raises:
+        CheckpointError: there is no such package.
+    """
+    if not spec.startswith("package:"):
+        return spec
+    name, _, folder = spec.removeprefix("package:").partition("/")
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise CheckpointError(f"{spec}: no Python package {name} is installed; the extra `train` brings it")
+    return str(Path(found.submodule_search_locations[0]) / folder)
 
 
 def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) -> PreTrainedModel:

@@ -1,0 +1,115 @@
+"""Margins with known labels into the logistic map to a probability, and how far such probabilities can be trusted.
+
+Pure; knows nothing about models and files. See `spans` for what a margin is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bioqa_pipeline.spans import Calibration
+
+Floats = npt.NDArray[np.float64]
+
+# A weak pull towards 0 on the standardised features, so that separable data has a finite fit.
+RIDGE = 1e-3
+ITERATIONS = 100
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Predictions of like probability: their mean, the share that was right, and how many they are."""
+
+    predicted: float
+    observed: float
+    count: int
+
+
+def fit_calibration(margins: Sequence[float], n_windows: Sequence[int], answerable: Sequence[bool]) -> Calibration:
+    """Logistic regression of the label on margin and ln(n_windows), by Newton's method.
+
+    Args:
+        margins: one per (question, passage) pair; pairs without a valid span (minus infinity) are left out.
+        n_windows: windows of each pair. Where all are the same, the weight of their logarithm is 0.
+        answerable: the gold labels; both kinds must be there.
+
+    Raises:
+        ValueError: only one kind of label.
+    """
+    margin = np.asarray(margins, dtype=np.float64)
+    finite = np.isfinite(margin)
+    features = np.stack([margin, np.log(np.asarray(n_windows, dtype=np.float64))], axis=1)[finite]
+    labels = np.asarray(answerable, dtype=np.float64)[finite]
+    if len(set(labels.tolist())) < 2:
+        raise ValueError("calibration needs answerable and unanswerable questions")
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    deviation[deviation == 0] = 1.0
+    weights = _newton(np.column_stack([(features - mean) / deviation, np.ones(len(labels))]), labels)
+    slope, log_windows = weights[:2] / deviation
+    return Calibration(
+        slope=float(slope),
+        log_windows=float(log_windows),
+        intercept=float(weights[2] - slope * mean[0] - log_windows * mean[1]),
+    )
+
+
+def _newton(design: Floats, labels: Floats) -> Floats:
+    """Weights that minimise the mean logistic loss plus the ridge; the intercept, in the last column, is free."""
+    ridge = np.diag([RIDGE] * (design.shape[1] - 1) + [0.0])
+    weights = np.zeros(design.shape[1])
+    for _ in range(ITERATIONS):
+        predicted = _sigmoid(design @ weights)
+        gradient = design.T @ (predicted - labels) / len(labels) + ridge @ weights
+        curvature = (design * (predicted * (1 - predicted))[:, None]).T @ design / len(labels) + ridge
+        step = np.linalg.solve(curvature + 1e-12 * np.eye(len(weights)), gradient)
+        # Far out the quadratic model is no guide: a bounded step keeps the iteration from leaping past the minimum.
+        step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
+        weights = weights - step
+        if float(np.abs(step).max()) < TOLERANCE:
+            break
+    return weights
+
+
+def _sigmoid(values: Floats) -> Floats:
+    result: Floats = 0.5 * (1.0 + np.tanh(0.5 * values))
+    return result
+
+
+def reliability(probabilities: Sequence[float], labels: Sequence[bool], n_bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """Bins of equal mass, their sizes differing by one at most, lowest probability first."""
+    if not len(probabilities):
+        return ()
+    order = np.argsort(np.asarray(probabilities), kind="stable")
+    predicted = np.asarray(probabilities, dtype=np.float64)[order]
+    right = np.asarray(labels, dtype=np.float64)[order]
+    return tuple(
+        ReliabilityBin(float(p.mean()), float(r.mean()), len(p))
+        for p, r in zip(
+            np.array_split(predicted, min(n_bins, len(order))),
+            np.array_split(right, min(n_bins, len(order))),
+            strict=True,
+        )
+    )
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Mean distance between predicted probability and observed share, weighted by the bins' counts; 0 to 1."""
+    total = sum(b.count for b in bins)
+    return sum(b.count * abs(b.predicted - b.observed) for b in bins) / total if total else 0.0
+
+
+def auroc(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """Probability that a random positive outscores a random negative, ties counting half; nan with one kind only."""
+    values = np.asarray(scores, dtype=np.float64)
+    positive = np.asarray(labels, dtype=bool)
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return float("nan")
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))

@@ -1,0 +1,106 @@
+"""An evaluation into one self-contained HTML page: the official table and plots, without scripts or outside files."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from bioqa_pipeline.evaluation import Evaluation
+from bioqa_pipeline.plots import Mark, Series, histogram, line_plot
+
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;color:#1a1a1a;background:#fff;margin:2rem auto;max-width:62rem;padding:0 1rem}
+h1{font-size:1.4rem;margin:0 0 .3rem}p{margin:.2rem 0;color:#444;overflow-wrap:anywhere}
+table{border-collapse:collapse;margin:1.2rem 0}th,td{padding:.18rem .9rem;text-align:right;border-bottom:1px solid #ddd}
+th:first-child,td:first-child{text-align:left;padding-left:0}td{font-variant-numeric:tabular-nums}
+.plots{display:flex;flex-wrap:wrap;gap:1rem}svg{max-width:100%;height:auto;border:1px solid #ddd;border-radius:4px}
+svg text{font:11px system-ui,sans-serif;fill:#333}svg .t{font-size:13px;font-weight:600}svg .s{fill:#555}
+svg .g{stroke:#e6e6e6}
+"""
+
+
+def write_report(evaluation: Evaluation, path: Path) -> None:
+    """Writes the page."""
+    path.write_text(render_report(evaluation), "utf-8")
+
+
+def render_report(evaluation: Evaluation) -> str:
+    """The page as text."""
+    plots = "\n".join(_plots(evaluation))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>SQuAD evaluation</title><style>{STYLE}</style></head><body>\n"
+        "<h1>SQuAD evaluation</h1>\n"
+        f"<p>Model: {escape(evaluation.model)}</p>\n<p>Data set: {escape(evaluation.dataset)}</p>\n"
+        f"{_threshold(evaluation)}{_table(evaluation)}\n"
+        f'<div class="plots">{plots}</div>\n</body></html>\n'
+    )
+
+
+def _threshold(evaluation: Evaluation) -> str:
+    if not evaluation.no_answer:
+        return "<p>No no-answer scores were given: predictions are scored as they are.</p>\n"
+    return f"<p>A question counts as unanswerable above a no-answer score of {evaluation.threshold:g}.</p>\n"
+
+
+def _table(evaluation: Evaluation) -> str:
+    zero = evaluation.at_zero
+    head = "<tr><th>metric</th><th>value</th>" + ("<th>at threshold 0</th>" if zero is not None else "") + "</tr>"
+    rows = []
+    for name, value in evaluation.metrics.items():
+        cells = [f"<td>{escape(name)}</td><td>{_number(value)}</td>"]
+        if zero is not None:
+            cells.append(f"<td>{_number(zero[name]) if name in zero else ''}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 100 else f"{value:.4f}"
+
+
+def _plots(evaluation: Evaluation) -> list[str]:
+    """Those that the evaluation has numbers for."""
+    if not evaluation.no_answer:
+        return []
+    marks = [Mark(f"threshold {evaluation.threshold:g}", evaluation.threshold)]
+    curve = evaluation.curve()
+    x = [p.threshold for p in curve]
+    plots = [
+        line_plot(
+            "F1 over the threshold",
+            "threshold on the no-answer score",
+            "F1, %",
+            [
+                Series("all questions", x, [p.f1 for p in curve]),
+                Series("answerable", x, [p.has_answer_f1 for p in curve]),
+                Series("unanswerable", x, [p.no_answer for p in curve]),
+            ],
+            marks,
+        )
+    ]
+    has_answer = {q.id: bool(q.answers) for q in evaluation.gold}
+    if any(has_answer.values()) and not all(has_answer.values()):
+        curves = [(name, evaluation.precision_recall(name)) for name in ("exact", "f1", "oracle")]
+        series = [Series(f"{name}, AP {c.average_precision:.1f}", c.recall, c.precision) for name, c in curves]
+        plots.append(line_plot("Precision and recall", "recall", "precision", series))
+    groups = [
+        (name, [score for i, score in evaluation.no_answer.items() if has_answer[i] is kind])
+        for name, kind in (("answerable", True), ("unanswerable", False))
+    ]
+    plots.append(histogram("No-answer scores", "no-answer score (score_diff)", groups, marks))
+    if evaluation.reliability:
+        bins = evaluation.reliability
+        plots.append(
+            line_plot(
+                "Reliability of the answerability",
+                "predicted probability",
+                "share that is answerable",
+                [
+                    Series("equal-mass bins", [b.predicted for b in bins], [b.observed for b in bins], dots=True),
+                    Series("perfect", [0.0, 1.0], [0.0, 1.0]),
+                ],
+            )
+        )
+    return plots

@@ -1,0 +1,108 @@
+"""A recipe into a checkpoint that knows its threshold and calibration: training, then fitting on held-out articles.
+
+Knows nothing about Prefect, terminals or arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bioqa_pipeline.config import ScoringConfig
+from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.evaluation import Evaluation, fit_settings, format_table
+from bioqa_pipeline.inference import Scorer, ScorerInfo, load_scorer
+from bioqa_pipeline.model import SETTINGS_FILE, CheckpointSettings, open_checkpoint
+from bioqa_pipeline.recipe import TrainingConfig
+from bioqa_pipeline.records import Batch, FloatArray
+from bioqa_pipeline.scoring import PairScorer
+from bioqa_pipeline.spans import Calibration
+from bioqa_pipeline.squad import SquadParagraph, read_squad
+from bioqa_pipeline.training import Progress, TrainingResult, train
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuned:
+    """A finished fine-tuning.
+
+    Attributes:
+        settings, held_out: threshold and calibration with the figures they were fitted on; None where no questions
+            were held out, and in the processes of a torchrun that do not write.
+    """
+
+    training: TrainingResult
+    settings: CheckpointSettings | None
+    held_out: Evaluation | None
+
+
+def fine_tune(
+    config: TrainingConfig,
+    out: Path,
+    *,
+    calibrate_on: Path | None = None,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FineTuned:
+    """Trains, then fits threshold and calibration on the held-out articles and on `calibrate_on`.
+
+    Raises:
+        CheckpointError, InputError, TrainingError: see `training.train`.
+    """
+    extra = read_squad(calibrate_on) if calibrate_on else []
+    result = train(config, out, device=device, on_progress=on_progress)
+    paragraphs = held_out_paragraphs(config) + extra
+    if not paragraphs or int(os.environ.get("RANK", "0")) > 0:
+        return FineTuned(result, None, None)
+    settings, found = calibrate_checkpoint(
+        out, paragraphs, config=ScoringConfig(windows=config.windows), device=device, eval_batch=config.eval_batch_size
+    )
+    return FineTuned(result, settings, found)
+
+
+def held_out_paragraphs(config: TrainingConfig) -> list[SquadParagraph]:
+    """The articles that a recipe keeps from training."""
+    return [p for data in config.data if data.held_out for p in read_squad(data.path) if p.title in data.held_out]
+
+
+def calibrate_checkpoint(
+    folder: Path, paragraphs: list[SquadParagraph], *, config: ScoringConfig, device: str = "auto", eval_batch: int = 64
+) -> tuple[CheckpointSettings, Evaluation]:
+    """Fits threshold and calibration and writes them into the checkpoint's `bioqa.json`.
+
+    Raises:
+        InputError: the paragraphs have only answerable or only unanswerable questions.
+    """
+    checkpoint = open_checkpoint(str(folder))
+    scorer = _SmallerBatches(load_scorer(checkpoint, device=device), eval_batch * config.windows.max_seq_length)
+    pairs = PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=Calibration())
+    try:
+        settings, found = fit_settings(paragraphs, pairs)
+    except ValueError as exc:
+        raise InputError(str(exc), folder) from exc
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings.model_dump(), indent=2) + "\n", "utf-8")
+    logger.info("held out:\n%s", format_table(found))
+    return settings, found
+
+
+class _SmallerBatches:
+    """A scorer whose batches hold at most so many tokens."""
+
+    def __init__(self, scorer: Scorer, token_budget: int) -> None:
+        self._scorer = scorer
+        own = scorer.info
+        self.info = ScorerInfo(
+            device=own.device,
+            precision=own.precision,
+            engine=own.engine,
+            token_budget=min(own.token_budget, token_budget),
+            pad_id=own.pad_id,
+        )
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        return self._scorer.logits(batch)

@@ -1,0 +1,39 @@
+"""Evaluation as a Prefect flow: `python -m flows.evaluate`, or a deployment of `flows/evaluate.py:evaluate`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    # Before Prefect is imported: --help has to be quick, and the flow must not live in __main__.
+    import sys
+
+    from flows.evaluate_cli import main
+
+    sys.exit(main())
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from bioqa_pipeline.config import ModelConfig
+from bioqa_pipeline.evaluation import Evaluation
+from bioqa_pipeline.evaluation_job import evaluate_checkpoint
+
+
+@flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False, validate_parameters=False)
+def evaluate(
+    dataset: Path,
+    model: ModelConfig,
+    *,
+    threshold: float | None = None,
+    out: Path | None = None,
+    on_questions: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Scores a checkpoint on a SQuAD file and writes table, predictions and plots into `out`.
+
+    Raises:
+        BioqaError: data set or checkpoint cannot be used.
+    """
+    job = task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)(evaluate_checkpoint)
+    return job(dataset, model, threshold=threshold, out=out, on_questions=on_questions)

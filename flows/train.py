@@ -1,0 +1,39 @@
+"""Fine-tuning as a Prefect flow: `python -m flows.train`, or a deployment of `flows/train.py:train`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    # Before Prefect is imported: --help has to be quick, and the flow must not live in __main__.
+    import sys
+
+    from flows.train_cli import main
+
+    sys.exit(main())
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from bioqa_pipeline.fine_tuning import FineTuned, fine_tune
+from bioqa_pipeline.recipe import TrainingConfig
+from bioqa_pipeline.training import Progress
+
+
+@flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False, validate_parameters=False)
+def train(
+    config: TrainingConfig,
+    out: Path,
+    *,
+    calibrate_on: Path | None = None,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FineTuned:
+    """Fine-tunes by a recipe and fits threshold and calibration; goes on where a killed run of it stopped.
+
+    Raises:
+        BioqaError: the training cannot start or go on; its last state stays.
+    """
+    job = task(name="fine-tune", cache_policy=NO_CACHE, persist_result=False)(fine_tune)
+    return job(config, out, calibrate_on=calibrate_on, device=device, on_progress=on_progress)
