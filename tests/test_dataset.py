@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.manifest import FileRecord, RetrievalRecord
 from bioqa_pipeline.records import FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
+from bioqa_pipeline.storage import LocalStorage
 from bioqa_pipeline.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
 
 ROWS = [answer_row(1, rank=2), unanswered_row(2, rank=1), answer_row(3, question_id="q2", title="Ünïcode 🧬\x00")]
@@ -181,6 +184,17 @@ class TestCommit:
         monkeypatch.undo()
         assert Dataset(root).done([*asked, "other", asked[0]]).to_list() == [True, True, True, False, True]
 
+    def test_shards_of_one_run_may_overlap(self, root: Path) -> None:
+        with Dataset(root).writer("run") as writer:
+            writer.done([row.pair_id for row in ROWS])
+            assert [writer.commit_shard(stage(root, part)) for part in (ROWS[:2], ROWS[1:], ROWS)] == [
+                True,
+                True,
+                False,
+            ]
+            assert [record.rows for record in writer.finish(manifest("run")).files] == [4, 2, 2, 1]
+        assert pmids(Dataset(root)) == [1, 2, 3]
+
     def test_a_commit_that_broke_off_is_repeated(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         link = os.link
 
@@ -201,6 +215,44 @@ class TestCommit:
             assert not writer.commit_shard(shard)
         assert pmids(Dataset(root)) == [1, 2, 3]
         assert len(Dataset(root).chunks().collect()) == 6
+
+    def test_windows_are_those_of_their_answers(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where a commit broke off between the two files of one attempt and the next takes another."""
+        link = os.link
+
+        def fail_on_answers(source: Path, target: Path) -> None:
+            if target.parent.name == "answers":
+                raise OSError(errno.EIO, "Input/output error")
+            link(source, target)
+
+        again = [replace(row, run_id="second") for row in ROWS]
+        with Dataset(root).writer("run") as writer:
+            shard = stage(root, ROWS)
+            monkeypatch.setattr(os, "link", fail_on_answers)
+            with pytest.raises(DatasetError, match="Input/output error"):
+                writer.commit_shard(shard)
+            monkeypatch.undo()
+            shutil.rmtree(root / "_staging" / "run" / shard)
+            stage(root, again)
+            assert writer.commit_shard(shard)
+        assert set(Dataset(root).chunks().collect()["run_id"]) == {"second"}
+
+    def test_a_shard_that_is_not_staged_whole_is_not_there(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write, names = LocalStorage.write, []
+
+        def fail_second(storage: LocalStorage, name: str, data: bytes) -> None:
+            names.append(name)
+            if len(names) == 2:
+                raise DatasetError("no room to write")
+            write(storage, name, data)
+
+        with Dataset(root).writer("run") as writer:
+            monkeypatch.setattr(LocalStorage, "write", fail_second)
+            with pytest.raises(DatasetError, match="no room"):
+                stage(root, ROWS)
+            assert files(root) == []
+            with pytest.raises(DatasetError, match="nothing was staged"):
+                writer.commit_shard(make_shard_id([row.pair_id for row in ROWS]))
 
     def test_nothing_staged(self, root: Path) -> None:
         with Dataset(root).writer("run") as writer, pytest.raises(DatasetError, match="nothing was staged"):

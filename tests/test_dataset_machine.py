@@ -23,7 +23,12 @@ from bioqa_pipeline.schemas import make_shard_id
 from bioqa_pipeline.storage import LocalStorage
 
 T = TypeVar("T")
-PAIRS = 6
+Failure = tuple[int, str] | None
+SHARDS = st.sets(st.integers(0, 15), min_size=1, max_size=4)
+# At which change of a step it fails, and how. Half of the steps go well.
+FAILURES: st.SearchStrategy[Failure] = st.none() | st.tuples(
+    st.integers(0, 2), st.sampled_from(["before", "half", "after", "error before", "error after"])
+)
 
 
 class Crash(BaseException):
@@ -41,9 +46,11 @@ class CrashingStorage:
         self._changes_left: int | None = None
         self._moment = "before"
         self.dead = False
+        self.failed = False
 
-    def arm(self, changes: int, moment: str) -> None:
-        self._changes_left, self._moment = changes, moment
+    def arm(self, failure: Failure) -> None:
+        self.failed = False
+        self._changes_left, self._moment = failure or (None, "before")
 
     def revive(self) -> None:
         self.dead = False
@@ -106,6 +113,7 @@ class CrashingStorage:
             self._changes_left -= 1
             if self._changes_left < 0:
                 self._changes_left = None
+                self.failed = True
                 self.dead = not self._moment.startswith("error")
                 {"before": lambda: None, "half": half, "after": whole}[self._moment.removeprefix("error ")]()
                 raise Crash if self.dead else DatasetError("no room to write")
@@ -125,7 +133,7 @@ class PlanCommitCrash(RuleBasedStateMachine):
         self.must: set[int] = set()
         self.may: set[int] = set()
         self.staged: dict[str, set[int]] = {}
-        self.plan: set[int] = set()
+        self.planned: set[int] = set()
         self.runs = 0
         self.finished: set[str] = set()
         self.perhaps_finished: set[str] = set()
@@ -137,16 +145,20 @@ class PlanCommitCrash(RuleBasedStateMachine):
         self.stack.close()
         shutil.rmtree(self.folder)
 
-    def alive(self, step: Callable[[], T]) -> T | None:
+    def attempt(self, step: Callable[[], T], failure: Failure) -> T | None:
         """Does the step; None where it failed. After a crash, lets go of what the kernel lets go of, and reboots."""
+        self.storage.arm(failure)
         try:
             return step()
         except DatasetError:
+            assert self.storage.failed
             return None
         except Crash:
+            assert self.storage.failed
             self.close()
-            self.storage.revive()
             return None
+        finally:
+            self.storage.revive()
 
     def close(self) -> None:
         with suppress(Crash, DatasetError):
@@ -161,71 +173,48 @@ class PlanCommitCrash(RuleBasedStateMachine):
             n.removesuffix(".json") for n in self.storage.list("runs")
         }
 
-    @rule(
-        changes=st.integers(0, 12), moment=st.sampled_from(["before", "half", "after", "error before", "error after"])
-    )
-    def fail_soon(self, changes: int, moment: str) -> None:
-        self.storage.arm(changes, moment)
-
-    @precondition(lambda self: self.writer is None)
-    @rule(pairs=st.sets(st.integers(0, PAIRS - 1)))
-    def plan_without_lock(self, pairs: set[int]) -> None:
-        done = self.dataset.done([pair(i).pair_id for i in sorted(pairs)])
-        self.plan = {i for i, is_done in zip(sorted(pairs), done, strict=True) if not is_done}
-        assert self.must & pairs <= pairs - self.plan <= self.must | self.may
-
-    @precondition(lambda self: self.writer is None)
-    @rule()
-    def open_writer(self) -> None:
+    @rule(failure=FAILURES)
+    def restart(self, failure: Failure) -> None:
+        """Whoever wrote is killed here; the next one takes over and sweeps."""
+        if self.writer is not None:
+            self.storage.dead = True
+            self.close()
+            self.storage.revive()
         self.runs += 1
-        writer = self.alive(lambda: self.stack.enter_context(self.dataset.writer(f"run-{self.runs}", wait=False)))
+        context = self.dataset.writer(f"run-{self.runs}", wait=False)
+        writer = self.attempt(lambda: self.stack.enter_context(context), failure)
         if writer is not None:
             self.writer = writer
             self.clean()
 
-    @precondition(lambda self: self.writer is not None)
-    @rule(pairs=st.sets(st.integers(0, PAIRS - 1)))
-    def plan_under_lock(self, pairs: set[int]) -> None:
-        assert self.writer is not None
-        done = self.writer.done([pair(i).pair_id for i in sorted(pairs)])
-        self.plan = {i for i, is_done in zip(sorted(pairs), done, strict=True) if not is_done}
+    @rule(pairs=SHARDS)
+    def plan(self, pairs: set[int]) -> None:
+        """Under the lock or, for want of a writer, without it; then this is what `add` goes by."""
+        asked = [pair(i).pair_id for i in sorted(pairs)]
+        done = self.writer.done(asked) if self.writer is not None else self.dataset.done(asked)
+        self.planned = {i for i, is_done in zip(sorted(pairs), done, strict=True) if not is_done}
+        assert self.must & pairs <= pairs - self.planned <= self.must | self.may
 
     @precondition(lambda self: self.writer is not None)
-    @rule(pairs=st.sets(st.integers(0, PAIRS - 1), min_size=1), planned=st.booleans())
-    def stage_shard(self, pairs: set[int], planned: bool) -> None:
-        assert self.writer is not None
-        run_id = self.writer.run_id
-        rows = [pair(i) for i in sorted((pairs & self.plan or pairs) if planned else pairs)]
-        shard_id = make_shard_id([row.pair_id for row in rows])
+    @rule(pairs=SHARDS, as_planned=st.booleans(), failure=FAILURES)
+    def add(self, pairs: set[int], as_planned: bool, failure: Failure) -> None:
+        chosen = self.planned if as_planned and self.planned else pairs
+        self.commit(self.stage(chosen, None), failure)
 
-        def step() -> bool:
-            stage(self.storage, run_id, shard_id, rows, chunk_rows(rows), METADATA)
-            return True
-
-        if self.alive(step):
-            self.staged[shard_id] = {row.pmid for row in rows}
+    @precondition(lambda self: self.writer is not None)
+    @rule(pairs=SHARDS, failure=FAILURES)
+    def only_stage(self, pairs: set[int], failure: Failure) -> None:
+        self.stage(pairs, failure)
 
     @precondition(lambda self: self.staged)
-    @rule(data=st.data())
-    def commit_shard(self, data: st.DataObject) -> None:
-        assert self.writer is not None
-        shard_id = data.draw(st.sampled_from(sorted(self.staged)))
-        pairs = self.staged[shard_id]
-        writer = self.writer
-        added = self.alive(lambda: writer.commit_shard(shard_id))
-        if added is None:
-            self.may |= pairs
-        else:
-            # A pair that an earlier commit left in doubt may have been there, or not.
-            assert added or pairs <= self.must | self.may
-            assert not added or pairs - self.must
-            self.must |= pairs
+    @rule(data=st.data(), failure=FAILURES)
+    def commit_again(self, data: st.DataObject, failure: Failure) -> None:
+        self.commit(data.draw(st.sampled_from(sorted(self.staged))), failure)
 
     @precondition(lambda self: self.writer is not None)
-    @rule()
-    def finish(self) -> None:
-        assert self.writer is not None
-        writer = self.writer
+    @rule(failure=FAILURES)
+    def finish(self, failure: Failure) -> None:
+        writer = self.open_writer()
         self.perhaps_finished.add(writer.run_id)
 
         def step() -> bool:
@@ -233,14 +222,40 @@ class PlanCommitCrash(RuleBasedStateMachine):
             writer.finish(manifest(writer.run_id))
             return True
 
-        if self.alive(step):
+        if self.attempt(step, failure):
             self.finished.add(writer.run_id)
         self.close()
-        self.storage.revive()
+
+    def stage(self, pairs: set[int], failure: Failure) -> str:
+        run_id = self.open_writer().run_id
+        rows = [pair(i) for i in sorted(pairs)]
+        shard_id = make_shard_id([row.pair_id for row in rows])
+
+        def step() -> bool:
+            stage(self.storage, run_id, shard_id, rows, chunk_rows(rows), METADATA)
+            return True
+
+        if self.attempt(step, failure):
+            self.staged[shard_id] = pairs
+        return shard_id
+
+    def commit(self, shard_id: str, failure: Failure) -> None:
+        writer, pairs = self.open_writer(), self.staged[shard_id]
+        added = self.attempt(lambda: writer.commit_shard(shard_id), failure)
+        if added is None:
+            self.may |= pairs
+            return
+        # A pair that an earlier commit left in doubt may have been there, or not.
+        assert pairs - self.must if added else pairs <= self.must | self.may
+        self.must |= pairs
+
+    def open_writer(self) -> DatasetWriter:
+        assert self.writer is not None
+        return self.writer
 
     @invariant()
     def readers_see_what_was_committed(self) -> None:
-        if self.storage.dead or not self.dataset.storage.exists():
+        if not self.storage.exists():
             return
         answers = self.dataset.answers().select("pmid", "title", "pair_id").collect()
         found = list(answers["pmid"])
@@ -255,5 +270,5 @@ class PlanCommitCrash(RuleBasedStateMachine):
 
 TestPlanCommitCrash = PlanCommitCrash.TestCase
 TestPlanCommitCrash.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

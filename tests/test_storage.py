@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -48,6 +49,31 @@ def test_publish_creates_once_and_never_replaces(storage: LocalStorage) -> None:
     assert not storage.publish("s/one", "t/x")
     storage.delete("s")
     assert storage.read("t/x") == b"1"
+
+
+def test_a_published_file_is_whole_from_the_first_moment(storage: LocalStorage) -> None:
+    data = bytes(32 << 20)
+    storage.write("s/one", data)
+    storage.write("t/other", b"")
+    path = Path(storage.uri("t/x"))
+    sizes: set[int] = set()
+    watching, done = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            watching.set()
+            with suppress(FileNotFoundError):
+                sizes.add(path.stat().st_size)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    watching.wait(30)
+    storage.publish("s/one", "t/x")
+    while not sizes:
+        time.sleep(0.001)
+    done.set()
+    thread.join()
+    assert sizes == {len(data)}
 
 
 def test_delete_takes_files_folders_and_nothing(storage: LocalStorage) -> None:
