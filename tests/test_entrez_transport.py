@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from Bio import Entrez
-from eutils_faults import HOSTILE, REFUSED, STATUS, TRANSIENT, Faults
+from eutils_faults import HOSTILE, QUICK, REFUSED, STATUS, Faults
 from eutils_records import make_records
 from eutils_search import Corpus
 from eutils_server import EutilsServer
@@ -27,8 +27,6 @@ from bioqa_pipeline.sources.entrez_transport import EntrezTransport
 KEY = "s3cr3t+key/0123456789"
 EMAIL = "someone@example.org"
 CORPUS = Corpus(make_records(40))
-# Its date has whole seconds only, so that each costs one: tested for itself.
-QUICK = tuple(kind for kind in TRANSIENT if kind != "http_429_date")
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""Source `pubmed`: questions and PMIDs answered by NCBI's E-utilities, as they are today.
+
+Uses the protocol of Bio.Entrez over a transport of its own. Records go to the store and are fetched again when they are
+older than `ttl_days`, so that revisions and retractions arrive.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from pydantic import SecretStr
+
+from bioqa_pipeline.config import SourceConfig
+from bioqa_pipeline.query import QueryFilters
+from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
+from bioqa_pipeline.sources.entrez_client import EntrezClient
+from bioqa_pipeline.sources.entrez_counts import WordCounts
+from bioqa_pipeline.sources.entrez_fetch import Fetcher
+from bioqa_pipeline.sources.entrez_search import SearchPlan, search_question, since_day
+from bioqa_pipeline.sources.entrez_settings import EntrezSettings, resolve_api_key, resolve_email
+from bioqa_pipeline.store import AbstractStore
+
+logger = logging.getLogger(__name__)
+
+MAX_PMID = 2**31 - 1
+
+
+class EntrezSource:
+    """PubMed through E-utilities; threads may share one.
+
+    Args:
+        store: where records are kept.
+        config: dates, datetype, sort and e-mail address.
+        api_key: raises the rate from 3 to 10 requests a second; None takes NCBI_API_KEY where that is set.
+        since: only records entered or revised on that day or later, by search; the caller subtracts an overlap.
+        counts_file: keeps word counts between runs; None asks for them in each.
+
+    Raises:
+        ConfigError: there is no e-mail address.
+        SourceError: the file that keeps the request rate cannot be used.
+    """
+
+    name = "pubmed"
+
+    def __init__(
+        self,
+        store: AbstractStore,
+        config: SourceConfig,
+        *,
+        settings: EntrezSettings | None = None,
+        api_key: SecretStr | None = None,
+        since: datetime | None = None,
+        counts_file: Path | None = None,
+    ) -> None:
+        self._store = store
+        self._settings = settings or EntrezSettings()
+        self._has_key = resolve_api_key(api_key) is not None
+        self._client = EntrezClient(self._settings, email=resolve_email(config.email), api_key=resolve_api_key(api_key))
+        counts = WordCounts(lambda term: self._client.count(term, dates={}), counts_file)
+        self._plan = SearchPlan(
+            filters=QueryFilters(mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype),
+            sort=config.sort,
+            enough_hits=self._settings.enough_hits,
+            since=since_day(since),
+            word_counts=counts.of if self._settings.count_words else None,
+        )
+
+    @property
+    def store(self) -> AbstractStore:
+        """Where the records lie once `ensure` has returned."""
+        return self._store
+
+    def search(self, question: Question, limit: int) -> Retrieval:
+        """At most `limit` PMIDs, ranked; a search that fails is a `Retrieval` that says so, not an exception."""
+        return search_question(question, limit, self._plan, self._client)
+
+    def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
+        """Fetches what the store lacks or has had for too long; each batch is kept as soon as it has come.
+
+        Raises:
+            DatasetError: the store cannot be written.
+        """
+        distinct = list(dict.fromkeys(pmids))
+        asked = [pmid for pmid in distinct if 0 < pmid <= MAX_PMID]
+        missing = [
+            Missing(pmid, FetchStatus.NOT_FOUND, "no PMID has such a number")
+            for pmid in distinct
+            if not 0 < pmid <= MAX_PMID
+        ]
+        self._store.repair()
+        stored = self._store.index(asked)
+        known = set(stored["pmid"].to_list())
+        oldest = datetime.now(UTC) - timedelta(days=self._settings.ttl_days)
+        fresh = set(stored.filter(pl.col("fetched_at") >= oldest)["pmid"].to_list())
+        if progress:
+            progress(len(pmids) - len(asked) + len(fresh))
+        todo = [pmid for pmid in asked if pmid not in fresh]
+        if todo:
+            logger.info("%d of %d records are to be fetched", len(todo), len(distinct))
+        fetcher = Fetcher(
+            self._client, self._store, batch_size=self._settings.batch_size, known=known, progress=progress
+        )
+        return missing + fetcher.run(todo)
+
+    def describe(self) -> dict[str, str]:
+        """Address, filters and freshness; neither key nor e-mail address."""
+        filters = self._plan.filters
+        return {
+            "kind": self.name,
+            "base_url": self._settings.base_url,
+            "api_key": "yes" if self._has_key else "no",
+            "sort": self._plan.sort,
+            "datetype": filters.datetype,
+            "mindate": str(filters.mindate or ""),
+            "maxdate": str(filters.maxdate or ""),
+            "since": str(self._plan.since or ""),
+            "has_abstract": str(filters.has_abstract),
+            "ttl_days": str(self._settings.ttl_days),
+        }

@@ -1,0 +1,159 @@
+"""Calls of the three E-utilities: a term into PMIDs in rank order, PMIDs into records.
+
+Knows the limits of PubMed (9,999 hits of one query, 200 PMIDs of one request), nothing of questions and stores.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from pydantic import SecretStr
+
+from bioqa_pipeline.errors import RetryableSourceError, SourceError
+from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records
+from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.sources.entrez_answers import HistoryKey, SearchAnswer, decode_post, decode_search
+from bioqa_pipeline.sources.entrez_settings import EntrezSettings
+from bioqa_pipeline.sources.entrez_transport import EntrezTransport
+
+logger = logging.getLogger(__name__)
+
+FIRST_DAY = date(1700, 1, 1)
+_SEARCH_ROOTS = ("eSearchResult",)
+_SET_ROOTS = ("PubmedArticleSet",)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAnswer:
+    """The records of one EFetch answer, and those that could not be read."""
+
+    records: tuple[Abstract, ...]
+    bad: tuple[BadRecord, ...]
+    deleted: tuple[int, ...]
+
+
+class EntrezClient:
+    """Searches and fetches; threads may share one."""
+
+    def __init__(self, settings: EntrezSettings, *, email: str, api_key: SecretStr | None = None) -> None:
+        self.settings = settings
+        self._transport = EntrezTransport(settings, email=email, api_key=api_key)
+
+    def search(self, term: str, wanted: int, *, sort: str, dates: Mapping[str, str]) -> SearchAnswer:
+        """At most `wanted` PMIDs that match, in the order of `sort`.
+
+        More than PubMed gives of one query come from one query for each of several ranges of entry dates, the newest
+        first: the order then holds inside a range only, and a message says so.
+
+        Args:
+            dates: ESearch's datetype, mindate and maxdate; or empty.
+
+        Raises:
+            SourceError: the query cannot be answered.
+        """
+        params = {"sort": sort, **dates}
+        answer = self._search(term, min(wanted, self.settings.max_hits), params)
+        if wanted > self.settings.max_hits and answer.count > self.settings.max_hits:
+            return self._search_by_date(term, wanted, params, answer)
+        return answer
+
+    def count(self, term: str, *, dates: Mapping[str, str]) -> int:
+        """How many records match.
+
+        Raises:
+            SourceError: the query cannot be answered.
+        """
+        return self._call_search({"term": term, "rettype": "count", "retmode": "xml", **dates}).count
+
+    def fetch(self, pmids: Sequence[int]) -> FetchAnswer:
+        """The records of at most `batch_size` PMIDs, as they come: some may be missing, doubled or not asked for.
+
+        Raises:
+            SourceError: there is no answer that could be read.
+        """
+        name = f"EFetch answer for {len(pmids)} PMIDs from {pmids[0]} on"
+        if not self.settings.use_history:
+            return self._fetch({"id": ",".join(map(str, pmids))}, name)
+        try:
+            return self._fetch_posted(pmids, name)
+        except SourceError as exc:
+            if exc.kind != "history_expired":
+                raise
+        return self._fetch_posted(pmids, name)
+
+    def redacted(self, text: str) -> str:
+        """A text without the API key."""
+        return self._transport.redacted(text)
+
+    def _search(self, term: str, size: int, params: Mapping[str, str]) -> SearchAnswer:
+        return self._call_search({"term": term, "retmode": "xml", "retmax": str(size), "retstart": "0", **params})
+
+    def _call_search(self, params: Mapping[str, str]) -> SearchAnswer:
+        answer = self._transport.call("esearch", params, decode_search, roots=_SEARCH_ROOTS)
+        return replace(
+            answer,
+            translation=self.redacted(answer.translation),
+            messages=tuple(self.redacted(message) for message in answer.messages),
+        )
+
+    def _search_by_date(self, term: str, wanted: int, params: Mapping[str, str], whole: SearchAnswer) -> SearchAnswer:
+        limit = self.settings.max_hits
+        pmids: dict[int, None] = {}
+        messages = [*whole.messages, f"more than {limit} hits: asked by entry date, newest first"]
+        ranges = [(FIRST_DAY, datetime.now(UTC).date() + timedelta(days=366))]
+        n_found = 0
+        while ranges and len(pmids) < wanted:
+            first, last = ranges.pop()
+            part = self._search(f"({term}) AND {date_range(first, last, 'edat')}", limit, params)
+            if part.count > limit and first < last:
+                middle = first + (last - first) // 2
+                ranges += [(first, middle), (middle + timedelta(days=1), last)]
+                continue
+            if part.count > limit:
+                messages.append(f"{part.count} hits of {first}, of which PubMed gives {limit}")
+            n_found += part.count
+            pmids |= dict.fromkeys(part.pmids)
+        if not ranges and n_found != whole.count:
+            messages.append(f"{whole.count} hits in all, {n_found} by entry date")
+        return replace(whole, pmids=tuple(pmids)[:wanted], messages=tuple(messages))
+
+    def _fetch(self, params: Mapping[str, str], name: str) -> FetchAnswer:
+        def decode(body: bytes) -> FetchAnswer:
+            return _decode_records(body, name)
+
+        return self._transport.call("efetch", {**params, "retmode": "xml"}, decode, roots=_SET_ROOTS)
+
+    def _fetch_posted(self, pmids: Sequence[int], name: str) -> FetchAnswer:
+        ids = {"id": ",".join(map(str, pmids))}
+        key: HistoryKey = self._transport.call("epost", ids, decode_post, roots=("ePostResult",))
+        page = {"WebEnv": key.web_env, "query_key": key.query_key, "retstart": "0", "retmax": str(len(pmids))}
+        return self._fetch(page, name)
+
+
+def date_range(first: date, last: date, field: str) -> str:
+    """A term for the records of some days, both ends included."""
+    return f'("{first:%Y/%m/%d}"[{field}] : "{last:%Y/%m/%d}"[{field}])'
+
+
+def _decode_records(body: bytes, name: str) -> FetchAnswer:
+    records: list[Abstract] = []
+    bad: list[BadRecord] = []
+    deleted: list[int] = []
+    broken = ""
+    try:
+        for item in parse_records(io.BytesIO(body), name=name):
+            if isinstance(item, Abstract):
+                records.append(item)
+            elif isinstance(item, DeletedRecord):
+                deleted.append(item.pmid)
+            else:
+                bad.append(item)
+    except SourceError as exc:
+        broken = str(exc)
+    if broken:
+        raise RetryableSourceError(broken, kind="bad_xml")
+    return FetchAnswer(tuple(records), tuple(bad), tuple(deleted))
