@@ -1,0 +1,96 @@
+"""Fields of PubMed records that need reading, not copying: numbers, dates, DOIs, titles. Strings in, strings out."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from bioqa_pipeline.text import normalize_text
+
+_PMID = re.compile(r"[0-9]{1,10}", re.ASCII)
+_YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,2}", re.ASCII)
+_MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = {name: i for i, name in enumerate(_MONTH_NAMES, start=1)}
+# "1998 Dec 12-19", "2019 Jan - Feb", "1998 Dec-1999 Jan": what follows the first year, as far as it is a date.
+_PRINTED = re.compile(
+    rf"\s*({'|'.join(_MONTH_NAMES)})[a-z]*\.?(?:\s+([0-9]{{1,2}})(?![0-9]))?", re.ASCII | re.IGNORECASE
+)
+_DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
+_NO_TITLE = frozenset(("not available", "in process citation"))
+
+
+def whole_number(text: str | None, *, most: int = 2**31 - 1) -> int | None:
+    """A number from 1 to `most` in ASCII digits; None for anything else."""
+    text = (text or "").strip()
+    number = int(text) if _PMID.fullmatch(text) else 0
+    return number if 1 <= number <= most else None
+
+
+def iso_date(year: str | None, month: str | None, day: str | None) -> str:
+    """ISO 8601, as precise as the parts are usable: "1998", "1998-12" or "1998-12-03"; "" without a year.
+
+    Months come as "07", "7", "Jul", "July" or, from seasons, "Jul-Aug"; of a range the first counts.
+    """
+    found = _YEAR.fullmatch((year or "").strip())
+    if not found:
+        return ""
+    number = _month(month)
+    if not number:
+        return found.group()
+    try:
+        return date(int(found.group()), number, int(_first_number(day))).isoformat()
+    except ValueError:
+        return f"{found.group()}-{number:02d}"
+
+
+def printed_date(text: str) -> str:
+    """ISO 8601 of the start of a date as printed: "1998 Dec-1999 Jan" gives "1998-12", "2000 Spring" gives "2000"."""
+    year = _YEAR.search(text)
+    if not year:
+        return ""
+    rest = _PRINTED.match(text, year.end())
+    return iso_date(year.group(), *(rest.groups() if rest else (None, None)))
+
+
+def _month(text: str | None) -> int:
+    text = (text or "").strip()
+    number = int(text) if _NUMBER.fullmatch(text) else _MONTHS.get(text[:3].lower(), 0)
+    return number if number <= 12 else 0
+
+
+def _first_number(text: str | None) -> str:
+    found = _NUMBER.match((text or "").strip())
+    return found.group() if found else ""
+
+
+def clean_doi(text: str | None) -> str | None:
+    """A DOI in lower case without "doi:" or resolver; None where it is none."""
+    found = _DOI.fullmatch(normalize_text(text or ""))
+    return found.group(1).lower() if found else None
+
+
+def split_title(title: str, vernacular: str | None) -> str:
+    """A title without the square brackets that PubMed puts around its translation of a foreign one.
+
+    Where PubMed has no translation ("[Not Available].") the vernacular title stands in.
+    """
+    inner = _bracketed(title)
+    if inner is None:
+        return title
+    if inner.rstrip(".").casefold() in _NO_TITLE:
+        return vernacular or ""
+    return inner if inner.endswith((".", "?", "!")) else inner + "."
+
+
+def _bracketed(title: str) -> str | None:
+    """What stands in the one pair of brackets around a whole title."""
+    body = title.rstrip(".")
+    if not (body.startswith("[") and body.endswith("]")):
+        return None
+    depth = 0
+    for i, character in enumerate(body):
+        depth += (character == "[") - (character == "]")
+        if depth == 0:
+            return body[1:-1].strip() if i == len(body) - 1 else None
+    return None

@@ -1,0 +1,195 @@
+"""The text elements of PubMed XML into readable text in normal form: inline markup, MathML, structured abstracts.
+
+Markup is dropped and its words are kept, neither glued nor torn apart. Where leaving it out would change a number, a
+mark takes its place: "10<sup>6</sup>" becomes "10^6" and "5<sub>10</sub>" becomes "5_10", while "CD4<sup>+</sup>",
+"H<sub>2</sub>O" and "<sup>13</sup>C" become CD4+, H2O and 13C. "<u>&lt;</u>" and its like are the old way to typeset
+"≤". Knows nothing about records and files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import cast
+
+from lxml import etree
+
+from bioqa_pipeline.records import Section
+from bioqa_pipeline.text import normalize_text
+
+Element = etree._Element
+
+_MATHML = "{http://www.w3.org/1998/Math/MathML}"
+_MATH = _MATHML + "math"
+_SCRIPT_MARKS = {"sup": "^", "sub": "_"}
+_UNDERLINED = {"<": "≤", ">": "≥", "+": "±"}
+_SIGNS = "+-−–"
+# Indentation that an XML writer put just inside the tags of an element without text of its own.
+_LAYOUT = re.compile(r"\A\s*\n\s*|\s*\n\s*\Z")
+_NO_LABELS = frozenset(("", "UNASSIGNED", "UNLABELLED", "UNLABELED"))
+
+_TOKENS = frozenset(("mi", "mn", "mo"))
+_UNSEEN = frozenset(("annotation", "annotation-xml", "mphantom", "none", "mprescripts", "maligngroup", "malignmark"))
+_FUNCTION_APPLICATION = "\u2061"
+
+
+def plain_text(element: Element) -> str:
+    """All words of an element in normal form (see `normalize_text`)."""
+    if not len(element):
+        return normalize_text(element.text or "")
+    pieces: list[str] = []
+    _collect(element, pieces)
+    return normalize_text("".join(pieces))
+
+
+def structured_text(parts: Iterable[Element]) -> tuple[str, tuple[Section, ...]]:
+    """AbstractText elements as one text, "LABEL: text" joined by one space, and the labelled parts with their offsets.
+
+    Empty parts vanish with their labels. A part whose label says that it has none keeps its place and makes no section.
+    """
+    pieces: list[str] = []
+    sections: list[Section] = []
+    length = 0
+    for part in parts:
+        text = plain_text(part)
+        if not text:
+            continue
+        label = normalize_text(part.get("Label", "")).rstrip(": ")
+        lead = " " if pieces else ""
+        if label.upper() not in _NO_LABELS:
+            lead += label + ": "
+            start = length + len(lead)
+            sections.append(Section(label, _category(part), start, start + len(text)))
+        pieces.append(lead + text)
+        length += len(lead) + len(text)
+    return "".join(pieces), tuple(sections)
+
+
+def _category(part: Element) -> str | None:
+    category = part.get("NlmCategory", "").strip()
+    return None if category.upper() in _NO_LABELS else category
+
+
+def _collect(element: Element, pieces: list[str]) -> None:
+    if element.text:
+        pieces.append(element.text)
+    for child in element:
+        tag = child.tag
+        tail = child.tail
+        if tag in _SCRIPT_MARKS:
+            _add_script(pieces, _inner(child), _SCRIPT_MARKS[tag])
+            if tail and tail[0].isdigit() and _ends_with_digit(pieces):
+                pieces.append(" ")
+        elif tag == _MATH:
+            pieces.append(_math(child))
+        elif tag == "u":
+            inner = _inner(child)
+            pieces.append(_UNDERLINED.get(inner, inner))
+        else:
+            _collect(child, pieces)
+        if tail:
+            pieces.append(tail)
+
+
+def _inner(element: Element) -> str:
+    pieces: list[str] = []
+    _collect(element, pieces)
+    return _LAYOUT.sub("", "".join(pieces)) if len(element) else "".join(pieces)
+
+
+def _add_script(pieces: list[str], script: str, mark: str) -> None:
+    """Appends a sub- or superscript, behind a mark where it would otherwise run into the number before it."""
+    bare = script.lstrip()
+    is_number = bare[:1].isdigit() or (bare[:1] in _SIGNS and bare[1:2].isdigit())
+    pieces.append(mark + bare if is_number and _ends_with_digit(pieces) else script)
+
+
+def _ends_with_digit(pieces: list[str]) -> bool:
+    return next((piece[-1].isdigit() for piece in reversed(pieces) if piece), False)
+
+
+def _math(element: Element) -> str:
+    """Presentation MathML on one line; white space between its elements is layout."""
+    name = element.tag.removeprefix(_MATHML)
+    if name in _UNSEEN:
+        return ""
+    if name in _TOKENS:
+        return _all_text(element).strip(" \t\r\n").replace(_FUNCTION_APPLICATION, " ")
+    if name in ("mtext", "ms"):
+        return _LAYOUT.sub("", _all_text(element))
+    if name == "mspace":
+        return " "
+    if name == "mmultiscripts":
+        return _multiscripts(element)
+    parts = [_math(child) + _words(child.tail) for child in element]
+    match name, parts:
+        case "mfrac", [over, under]:
+            return f"{_grouped(over)}/{_grouped(under)}"
+        case "msub" | "msup", [base, script]:
+            return _scripted(base, (script, "_" if name == "msub" else "^"))
+        case "msubsup", [base, low, high]:
+            return _scripted(base, (low, "_"), (high, "^"))
+        case "mroot", [base, index]:
+            return f"{index}√{_grouped(base)}"
+        case "msqrt", _:
+            return "√" + _grouped(_row(parts))
+        case "mfenced", _:
+            comma = element.get("separators", ",").strip()[:1]
+            return element.get("open", "(") + comma.join(parts) + element.get("close", ")")
+        case "semantics", [shown, *_]:
+            return shown
+        case "mtable", _:
+            return "; ".join(parts)
+        case "mtr", _:
+            return ", ".join(parts)
+        case _:
+            return _words(element.text) + _row(parts)
+
+
+def _all_text(element: Element) -> str:
+    return "".join(cast(Iterable[str], element.itertext()))
+
+
+def _words(text: str | None) -> str:
+    return text if text and not text.isspace() else ""
+
+
+def _row(parts: list[str]) -> str:
+    """Neighbours side by side; a space where two numbers, or a name of several letters and another, would merge."""
+    row = ""
+    left = ""
+    for part in parts:
+        if left and part:
+            two_numbers = left[-1].isdigit() and part[0].isdigit()
+            two_names = left.isalpha() and part.isalpha() and len(left) + len(part) > 2
+            if two_numbers or two_names:
+                row += " "
+        row += part
+        left = part or left
+    return row
+
+
+def _grouped(text: str) -> str:
+    return text if text.isalnum() else f"({text})"
+
+
+def _scripted(base: str, *scripts: tuple[str, str]) -> str:
+    pieces = [base]
+    for script, mark in scripts:
+        _add_script(pieces, script, mark)
+    return "".join(pieces)
+
+
+def _multiscripts(element: Element) -> str:
+    """Scripts before the base ("129" of 129Xe) before it, those after it after it."""
+    before: list[str] = []
+    after: list[str] = []
+    children = list(element)
+    target = after
+    for child in children[1:]:
+        if child.tag == _MATHML + "mprescripts":
+            target = before
+        else:
+            target.append(_math(child))
+    base = _math(children[0]) if children else ""
+    return "".join(before) + _scripted(base, *((script, "_" if i % 2 == 0 else "^") for i, script in enumerate(after)))
