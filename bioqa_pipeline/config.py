@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -116,4 +116,13 @@ class RunConfig(Settings):
     )
     max_answers: int = Field(10, ge=1, description="merged answers kept for a question in summary/")
     shard_pairs: int = Field(256, ge=1, description="(question, abstract) pairs scored and committed together")
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto", description="processes that score; auto is one for each visible GPU, or one on a CPU"
+    )
     wait_for_lock: bool = Field(True, description="wait while another run writes the data set, instead of failing")
+
+    @model_validator(mode="after")
+    def _workers_have_devices(self) -> RunConfig:
+        if self.workers not in {"auto", 1} and ":" in self.model.device:
+            raise ValueError(f"--device {self.model.device} is one GPU; several workers need --device cuda or cpu")
+        return self

@@ -147,6 +147,12 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
         help="(question, abstract) pairs scored and committed together (default: 256)",
     )
     group.add_argument(
+        "--workers",
+        default="auto",
+        metavar="N",
+        help="processes that score: a number, or auto: one for each visible GPU, or one on a CPU (default: auto)",
+    )
+    group.add_argument(
         "--no-wait", action="store_true", help="fail when another run writes the data set, instead of waiting"
     )
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
@@ -186,6 +192,7 @@ def parse_config(args: argparse.Namespace) -> RunConfig:
             threshold=args.threshold,
             max_answers=args.max_answers,
             shard_pairs=args.shard_pairs,
+            workers=int(args.workers) if args.workers.isdecimal() else args.workers,
             wait_for_lock=not args.no_wait,
         )
     except ValidationError as exc:
@@ -212,7 +219,10 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_DONE
     reporter = Reporter(quiet=args.quiet)
     if args.no_prefect:
-        result = run_job(config, reporter=reporter)
+        from bioqa_pipeline.workers import Pooled, worker_count
+
+        n_workers = worker_count(config)
+        result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None, reporter=reporter)
     else:
         reporter.say("starting Prefect" + _where())
         from flows.run import run_for_command_line

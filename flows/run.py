@@ -26,6 +26,7 @@ from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.job import Reporter, RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.pipeline import Progress
+from bioqa_pipeline.workers import worker_count
 from flows.tasks import PrefectExecutor
 
 
@@ -44,8 +45,8 @@ class Session:
 _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
-# Shards come one after the other: a CPU's cores, or the one GPU, are busy with each.
-_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1)
+# A thread waits for a worker process; how many shards are under way is the executor's to bound.
+_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2048)
 
 
 @flow(
@@ -62,7 +63,11 @@ def run(config: RunConfig) -> RunManifest:
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
     session = _session.get()
-    result = run_job(config, executor=PrefectExecutor(), reporter=session.reporter if session else RunLoggerReporter())
+    result = run_job(
+        config,
+        executor=PrefectExecutor(worker_count(config)),
+        reporter=session.reporter if session else RunLoggerReporter(),
+    )
     if session:
         session.result = result
     if result.failures:

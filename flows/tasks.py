@@ -6,8 +6,9 @@ data set is the one source of truth, and Prefect's database can be deleted witho
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 from prefect import task
@@ -17,21 +18,36 @@ from prefect.futures import PrefectFuture
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.job import ScoringJob
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.workers import WorkerPool, in_flight
 
 T = TypeVar("T")
 
-# Submitted and not yet taken back: one that runs, one that waits behind it.
+# Submitted and not yet taken back, for each worker: one that runs, one that waits behind it.
 SHARDS_IN_FLIGHT = 2
+
+_own_device = threading.Lock()
 
 
 @task(name="score", task_run_name="score-{shard.row_group}", cache_policy=NO_CACHE, persist_result=False, retries=1)
-def score(job: ScoringJob, shard: ShardPlan, progress: Progress | None) -> ShardReport:
-    """Scores and stages one shard; scoring it twice commits it once."""
-    return job.score(shard, progress)
+def score(job: ScoringJob, shard: ShardPlan, progress: Progress, pool: WorkerPool | None) -> ShardReport:
+    """Scores and stages one shard, here or on a worker process; scoring it twice commits it once."""
+    if pool is None:
+        with _own_device:
+            return job.score(shard, progress)
+    report = pool.score(job, shard)
+    progress(report.n_pairs)
+    return report
 
 
 class PrefectExecutor:
-    """Runs the stages of a job as tasks of the flow run that it is used in."""
+    """Runs the stages of a job as tasks of the flow run that it is used in.
+
+    Args:
+        n_workers: 1 scores in the flow's own process, more in as many processes.
+    """
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
         """Not retried as a whole: sources retry each request, and the other stages fail for good or not at all."""
@@ -40,13 +56,13 @@ class PrefectExecutor:
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
     ) -> Iterator[ShardReport | ShardError]:
-        waiting: deque[tuple[ShardPlan, PrefectFuture[ShardReport]]] = deque()
-        for shard in shards:
-            waiting.append((shard, score.submit(job, shard, progress)))
-            if len(waiting) == SHARDS_IN_FLIGHT:
-                yield _result(*waiting.popleft())
-        while waiting:
-            yield _result(*waiting.popleft())
+        with WorkerPool(self.n_workers) if self.n_workers > 1 else nullcontext() as pool:
+
+            def submit(shard: ShardPlan) -> tuple[ShardPlan, PrefectFuture[ShardReport]]:
+                return shard, score.submit(job, shard, progress, pool)
+
+            for shard, future in in_flight(shards, submit, SHARDS_IN_FLIGHT * self.n_workers):
+                yield _result(shard, future)
 
 
 def _result(shard: ShardPlan, future: PrefectFuture[ShardReport]) -> ShardReport | ShardError:

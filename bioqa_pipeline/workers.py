@@ -1,0 +1,156 @@
+"""Worker processes of one machine, each with a device of its own, that score shards. Knows nothing about Prefect.
+
+A worker keeps its model for as long as it lives. One that dies takes only the shard that it was scoring with it, and is
+replaced; one whose parent dies ends itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Self, TypeVar
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.job import InProcess, ScoringJob
+from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+PARENT_CHECK_SECONDS = 1.0
+
+
+def worker_count(config: RunConfig) -> int:
+    """How many workers `workers` means here: "auto" is one for each visible GPU, or one on a CPU."""
+    if config.workers != "auto":
+        return config.workers
+    import torch
+
+    on_gpus = config.model.device in {"auto", "cuda"} and torch.cuda.is_available()
+    return torch.cuda.device_count() if on_gpus else 1
+
+
+class Pooled(InProcess):
+    """Executor that scores on a pool of worker processes; a shard whose worker died is tried once more."""
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+
+    def score(
+        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
+    ) -> Iterator[ShardReport | ShardError]:
+        with WorkerPool(self.n_workers) as pool, ThreadPoolExecutor(self.n_workers) as threads:
+
+            def one(shard: ShardPlan) -> ShardReport | ShardError:
+                try:
+                    return pool.score(job, shard)
+                except ShardError:
+                    pass
+                try:
+                    return pool.score(job, shard)
+                except ShardError as exc:
+                    return exc
+
+            # Two shards a worker: one that runs, one that waits behind it.
+            for outcome in in_flight(shards, lambda s: threads.submit(one, s), 2 * self.n_workers):
+                result = outcome.result()
+                progress(result.n_pairs if isinstance(result, ShardReport) else 0)
+                yield result
+
+
+def in_flight(items: Iterable[T], submit: Callable[[T], F], limit: int) -> Iterator[F]:
+    """What `submit` gave for each item, in their order, at most `limit` ahead of the consumer."""
+    waiting: deque[F] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) == limit:
+            yield waiting.popleft()
+    yield from waiting
+
+
+class WorkerPool:
+    """`n_workers` processes; to be used with `with`.
+
+    Each is pinned to the GPU of its number where the machine has GPUs, and takes its share of the cores.
+    """
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self._context = multiprocessing.get_context("spawn")
+        self._processes: dict[int, ProcessPoolExecutor] = {}
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for number in range(n_workers):
+            self._free.put(number)
+
+    def score(self, job: ScoringJob, shard: ShardPlan) -> ShardReport:
+        """Scores a shard on the next free worker and waits for it; may be called from several threads.
+
+        Raises:
+            ShardError: the shard could not be scored, or its worker died.
+        """
+        number = self._free.get()
+        try:
+            if number not in self._processes:
+                self._processes[number] = self._start(number)
+            return self._processes[number].submit(job.score, shard).result()
+        except BrokenProcessPool as exc:
+            self._processes.pop(number).shutdown(wait=False)
+            logger.warning("worker %d died over shard %s and is replaced", number, shard.shard_id)
+            raise ShardError("its worker process died (out of memory, or killed)", shard_id=shard.shard_id) from exc
+        finally:
+            self._free.put(number)
+
+    def _start(self, number: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            max_workers=1,
+            mp_context=self._context,
+            initializer=_start_worker,
+            initargs=(number, self.n_workers, os.getpid()),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes.values():
+            process.shutdown(wait=kind is None, cancel_futures=True)
+
+
+def _start_worker(number: int, n_workers: int, parent: int) -> None:
+    """Runs in the new process before anything has touched a device."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _pin_gpu(number)
+    threads = str(max(1, (os.cpu_count() or 1) // n_workers))
+    # torch and tokenizers read these when they are imported, which is later.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = threads
+
+
+def _pin_gpu(number: int) -> None:
+    """Leaves one GPU visible, which is then `cuda:0`; nothing where there are none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
+        return
+    devices = [name for name in visible.split(",") if name.strip()]
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    os._exit(1)

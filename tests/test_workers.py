@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.pipeline import ShardPlan, ShardReport
+from bioqa_pipeline.workers import Pooled, WorkerPool, in_flight
+
+
+class FakeJob:
+    """Stands for a ScoringJob: the shard id says what becomes of its worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def score(self, shard: ShardPlan) -> ShardReport:
+        word = shard.shard_id.split("-")[0]
+        mark = self.folder / shard.shard_id
+        if word == "dies" or (word == "once" and not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if word == "fails":
+            raise ShardError("no", shard_id=shard.shard_id)
+        (self.folder / f"pid-{os.getpid()}-{os.environ['CUDA_VISIBLE_DEVICES']}").touch()
+        time.sleep(0.05)
+        return ShardReport(shard.shard_id, shard.n_pairs, 1, 0.1, ())
+
+
+def shards(*names: str) -> list[ShardPlan]:
+    return [ShardPlan(shard_id=name, row_group=i, n_pairs=2) for i, name in enumerate(names)]
+
+
+def test_dead_workers_are_replaced_and_cost_only_their_shard(tmp_path: Path) -> None:
+    done: list[float] = []
+    names = ["fine-1", "once-1", "fine-2", "dies-1", "fails-1", "fine-3", "once-2", "fine-4"]
+    outcomes = list(Pooled(2).score(FakeJob(tmp_path), shards(*names), done.append))  # type: ignore[arg-type]
+    said = {o.shard_id: type(o) for o in outcomes}
+    assert said == {n: ShardError if n in {"dies-1", "fails-1"} else ShardReport for n in names}
+    assert sum(done) == 2 * 6
+
+
+def test_each_worker_sees_one_gpu_and_keeps_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    list(Pooled(2).score(FakeJob(tmp_path), shards(*(f"fine-{i}" for i in range(12))), lambda _: None))  # type: ignore[arg-type]
+    processes = [p.name.split("-")[1:] for p in tmp_path.iterdir()]
+    assert len(processes) == 2
+    assert sorted(device for _, device in processes) == ["4", "7"]
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        f"""
+        import sys, time
+        from pathlib import Path
+        from test_workers import FakeJob, shards
+        from bioqa_pipeline.workers import WorkerPool
+        if __name__ == "__main__":
+            with WorkerPool(1) as pool:
+                pool.score(FakeJob(Path({str(tmp_path)!r})), shards("fine-1")[0])
+                print("ready", flush=True)
+                time.sleep(600)
+        """
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(program)
+    paths = os.pathsep.join(str(p) for p in (Path(__file__).parent, Path(__file__).parent.parent))
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        [mark] = tmp_path.glob("pid-*")
+        worker = int(mark.name.split("-")[1])
+        parent.kill()
+    wait_for(lambda: not is_running(worker))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_in_flight_is_bounded_and_keeps_the_order() -> None:
+    under_way: list[int] = []
+    most = 0
+
+    def submit(item: int) -> int:
+        nonlocal most
+        under_way.append(item)
+        most = max(most, len(under_way))
+        return item
+
+    taken = []
+    for item in in_flight(range(20), submit, 3):
+        under_way.remove(item)
+        taken.append(item)
+    assert taken == list(range(20))
+    assert most == 3
+
+
+def test_leaving_a_pool_early_ends_its_processes(tmp_path: Path) -> None:
+    before = set(multiprocessing.active_children())
+    outcomes = Pooled(1).score(FakeJob(tmp_path), shards("fine-1", "fine-2", "fine-3"), lambda _: None)  # type: ignore[arg-type]
+    next(iter(outcomes))
+    outcomes.close()  # type: ignore[attr-defined]
+    wait_for(lambda: set(multiprocessing.active_children()) <= before)
+
+
+def test_one_pool_serves_several_threads(tmp_path: Path) -> None:
+    with WorkerPool(1) as pool:
+        first, second = shards("fine-1", "fine-2")
+        assert pool.score(FakeJob(tmp_path), first).shard_id == "fine-1"  # type: ignore[arg-type]
+        assert pool.score(FakeJob(tmp_path), second).shard_id == "fine-2"  # type: ignore[arg-type]
+    assert len(list(tmp_path.glob("pid-*"))) == 1
