@@ -79,7 +79,7 @@ def test_batches_have_at_most_200_pmids(tmp_path: Path) -> None:
         source = make_source(server, tmp_path)
         assert source.ensure([r.pmid for r in records]) == []
         assert [len(r.ids) for r in server.log] == [200, 200, 50]
-    assert len(source.store) == 450
+    assert len(contents(source.store)) == 450
 
 
 def test_old_records_are_fetched_again_and_revisions_arrive(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_records_without_a_readable_pmid_are_found_out(tmp_path: Path) -> None:
         (PMIDS[17], FetchStatus.PARSE_ERROR), (PMIDS[40], FetchStatus.PARSE_ERROR), (5, FetchStatus.NOT_FOUND),
     }  # fmt: skip
     assert len(missing) == 3
-    assert len(source.store) == len(PMIDS) - 2
+    assert len(contents(source.store)) == len(PMIDS) - 2
 
 
 def test_of_two_versions_the_higher_is_kept(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def run_all(
     server: EutilsServer, folder: Path, n: int, **changes: object
 ) -> tuple[list[Retrieval], dict[int, Abstract]]:
     """Searches and fetches for `n` questions, as a run does."""
-    source = make_source(server, folder, counts_file=folder / "counts.json", **changes)
+    source = make_source(server, folder, counts_file=folder / "counts.json", count_words=True, **changes)
     questions = [Question(id=f"q{i}", text=made_question(RECORDS[i % len(RECORDS)]), line=i) for i in range(n)]
     retrievals = [source.search(question, 10) for question in questions]
     assert source.ensure([hit.pmid for r in retrievals for hit in r.hits]) == []

@@ -12,6 +12,7 @@ from bioqa_pipeline.sources.entrez_answers import (
     SearchAnswer,
     check_body,
     check_status,
+    decode_count,
     decode_post,
     decode_search,
 )
@@ -52,6 +53,9 @@ def kind_of(body: bytes, roots: tuple[str, ...] = ROOTS) -> tuple[str, bool]:
         (b"<eSearchResult/>", "bad_xml", True),
         (b"<eSearchResult><Count>three</Count></eSearchResult>", "bad_xml", True),
         (b"<eSearchResult><Count>1</Count><RetMax>1</RetMax><IdList/></eSearchResult>", "short_answer", True),
+        (b"<eSearchResult><Count>1</Count></eSearchResult>", "short_answer", True),
+        ("<eSearchResult><Count>\u00b2</Count></eSearchResult>".encode(), "bad_xml", True),
+        (b"<eSearchResult><Count>" + b"9" * 5000 + b"</Count></eSearchResult>", "bad_xml", True),
         (b"<eSearchResult><Count>1</Count><IdList><Id>x</Id></IdList></eSearchResult>", "bad_xml", True),
         (b"<eSearchResult><ERROR>Invalid db name specified: x</ERROR></eSearchResult>", "query_error", False),
         (
@@ -107,6 +111,12 @@ def test_fields_of_a_search_answer(prolog: bytes) -> None:
         messages=("unknown field: qq", "No items."),
     )
     assert answer.warnings == ("not found: zzz", 'not found: "b c"', "ignored: the", "unknown field: qq", "No items.")
+
+
+def test_counts() -> None:
+    assert decode_count(b"<eSearchResult><Count>12</Count></eSearchResult>") == 12
+    with pytest.raises(RetryableSourceError, match="without a count"):
+        decode_count(b"<eSearchResult/>")
 
 
 def test_post_answers() -> None:

@@ -113,7 +113,7 @@ def test_a_failed_request_is_never_an_empty_result(server: EutilsServer, tmp_pat
 
 
 def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_path: Path) -> None:
-    source = make_source(server, tmp_path, max_tries=1, count_words=False)
+    source = make_source(server, tmp_path, max_tries=1)
     server.fail("esearch", "http_503", times=99, after=3)
     retrieval = source.search(question(made_question(RECORDS[0])), 300)
     assert retrieval.outcome is RetrievalOutcome.FAILED
@@ -125,15 +125,22 @@ def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_pat
 def test_words_are_counted_once(server: EutilsServer, tmp_path: Path) -> None:
     text = "Which disease is delayed by statins in the colon or skin of somebody with anemia?"
     file = tmp_path / "cache" / "counts.json"
-    first = make_source(server, tmp_path, counts_file=file, enough_hits=200).search(question(text), 200)
+    first = make_source(server, tmp_path, counts_file=file, count_words=True, enough_hits=200).search(
+        question(text), 200
+    )
     counted = terms(server, counts=True)
     assert counted
     assert len(counted) == len(set(counted))
-    second = make_source(server, tmp_path, counts_file=file, enough_hits=200).search(question(text), 200)
+    second = make_source(server, tmp_path, counts_file=file, count_words=True, enough_hits=200).search(
+        question(text), 200
+    )
     assert terms(server, counts=True) == counted
     assert first == second
     file.write_text("{broken")
-    assert make_source(server, tmp_path, counts_file=file, enough_hits=200).search(question(text), 200) == first
+    assert (
+        make_source(server, tmp_path, counts_file=file, count_words=True, enough_hits=200).search(question(text), 200)
+        == first
+    )
 
 
 def test_dates_and_order_are_sent(server: EutilsServer, tmp_path: Path) -> None:

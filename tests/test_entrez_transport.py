@@ -148,13 +148,23 @@ def test_a_try_waits_as_long_as_the_service_asks(server: EutilsServer, connect, 
     assert second.seconds - first.seconds >= 1
 
 
+@pytest.mark.parametrize("value", ["\u00b2", "9" * 5000, "soon", "-1", "", "Thu, 99 Foo 2026"])
+def test_odd_headers_are_ignored(server: EutilsServer, connect, value: str) -> None:
+    server.faults.apply = lambda kind, good: type(good)(  # type: ignore[method-assign]
+        503, b"busy", headers={"Retry-After": value, "X-RateLimit-Limit": value, "X-RateLimit-Remaining": value}
+    )
+    server.fail("esearch", "odd")
+    search(connect())
+    assert len(server.log) == 2
+
+
 def test_a_limit_that_was_hit_stops_other_threads_and_processes(server: EutilsServer, connect) -> None:
     server.faults.retry_after_seconds = 1
     server.fail("esearch", "http_429")
     one, other = connect(), connect()
     thread = threading.Thread(target=search, args=(one,))
     thread.start()
-    while not one.limiter.path.exists() or json.loads(one.limiter.path.read_text() or "[0, 0, 0]")[2] == 0:
+    while json.loads(one.limiter.path.read_text())[2] <= time.monotonic() and thread.is_alive():
         time.sleep(0.01)
     search(other)
     thread.join()
@@ -197,9 +207,9 @@ def test_the_key_is_in_no_error_and_no_log(
         changes["base_url"] = "http://127.0.0.1:9/"
     elif kind == "echo":
         server.faults.apply = lambda kind, good: type(good)(  # type: ignore[method-assign]
-            200, f"<eSearchResult><ERROR>no such thing as {KEY}</ERROR></eSearchResult>".encode()
+            200, f"<eSearchResult><ERROR>temporarily no {KEY}</ERROR></eSearchResult>".encode()
         )
-        server.fail("esearch", kind)
+        server.fail("esearch", kind, times=9)
     elif kind != "bad_key":
         server.fail("esearch", kind, times=9)
     exc = failure(connect(key, **changes), term)
@@ -258,6 +268,13 @@ def test_a_lower_limit_that_the_service_tells_is_kept(tmp_path: Path) -> None:
         for _ in range(3):
             search(transport)
         assert {r.status for r in server.log} == {200}
+
+
+def test_a_folder_that_cannot_keep_the_rate_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="lock_dir"):
+        EntrezTransport(EntrezSettings(lock_dir=tmp_path / "file" / "below"), email=EMAIL)
+    EntrezTransport(EntrezSettings(lock_dir=tmp_path / "new" / "below"), email=EMAIL)
 
 
 @pytest.mark.parametrize("url", ["http://eutils.ncbi.nlm.nih.gov/", "ftp://x/", "https://u:p@x/", "https://x/?a=b"])

@@ -71,6 +71,11 @@ class HistoryKey:
     query_key: str
 
 
+def as_integer(text: str | None) -> int | None:
+    """A number of at most 18 digits; None of anything else, such as what str.isdigit takes and int does not."""
+    return int(text) if text is not None and re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
+
+
 def check_status(status: int, body: bytes) -> None:
     """Raises for every HTTP status but 200.
 
@@ -155,31 +160,39 @@ def _error_in(text: str) -> SourceError:
 
 
 def decode_search(body: bytes) -> SearchAnswer:
-    """Fields of an eSearchResult.
+    """Fields of an eSearchResult that was asked for at least one PMID.
 
     Raises:
         RetryableSourceError: it is broken, or reports hits and gives none.
         SourceError: it reports an error.
     """
     root = _parsed(body)
-    count = root.findtext("Count", "")
-    if not count.isdigit():
-        raise RetryableSourceError("an answer without a count", kind="bad_xml")
-    ids = [e.text or "" for e in root.iterfind("IdList/Id")]
-    if not all(i.isdigit() for i in ids):
+    count = _count(root)
+    pmids = [as_integer(e.text) for e in root.iterfind("IdList/Id")]
+    numbers = tuple(dict.fromkeys(pmid for pmid in pmids if pmid is not None))
+    if None in pmids:
         raise RetryableSourceError("an id that is not a number", kind="bad_xml")
-    wanted = root.findtext("RetMax", "0")
-    if wanted.isdigit() and int(wanted) > 0 and int(count) > 0 and not ids:
+    if count and not numbers:
         raise RetryableSourceError(f"{count} hits reported and none given", kind="short_answer")
     return SearchAnswer(
-        count=int(count),
-        pmids=tuple(dict.fromkeys(map(int, ids))),
+        count=count,
+        pmids=numbers,
         translation=root.findtext("QueryTranslation", ""),
         not_found=_texts(root, "ErrorList/PhraseNotFound") + _texts(root, "WarningList/QuotedPhraseNotFound"),
         ignored=_texts(root, "WarningList/PhraseIgnored"),
         messages=tuple(f"unknown field: {name}" for name in _texts(root, "ErrorList/FieldNotFound"))
         + _texts(root, "WarningList/OutputMessage"),
     )
+
+
+def decode_count(body: bytes) -> int:
+    """The count of an eSearchResult.
+
+    Raises:
+        RetryableSourceError: it is broken.
+        SourceError: it reports an error.
+    """
+    return _count(_parsed(body))
 
 
 def decode_post(body: bytes) -> HistoryKey:
@@ -207,6 +220,13 @@ def _parsed(body: bytes) -> ET.Element:
     if error is not None:
         raise _error_in(" ".join(error.split())[:300])
     return root
+
+
+def _count(root: ET.Element) -> int:
+    count = as_integer(root.findtext("Count"))
+    if count is None:
+        raise RetryableSourceError("an answer without a count", kind="bad_xml")
+    return count
 
 
 def _texts(root: ET.Element, path: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
-from bioqa_pipeline.sources.entrez_answers import HistoryKey, SearchAnswer, decode_post, decode_search
+from bioqa_pipeline.sources.entrez_answers import HistoryKey, SearchAnswer, decode_count, decode_post, decode_search
 from bioqa_pipeline.sources.entrez_settings import EntrezSettings
 from bioqa_pipeline.sources.entrez_transport import EntrezTransport
 
@@ -67,7 +67,8 @@ class EntrezClient:
         Raises:
             SourceError: the query cannot be answered.
         """
-        return self._call_search({"term": term, "rettype": "count", "retmode": "xml", **dates}).count
+        params = {"term": term, "rettype": "count", "retmode": "xml", **dates}
+        return self._transport.call("esearch", params, decode_count, roots=_SEARCH_ROOTS)
 
     def fetch(self, pmids: Sequence[int]) -> FetchAnswer:
         """The records of at most `batch_size` PMIDs, as they come: some may be missing, doubled or not asked for.
@@ -85,19 +86,13 @@ class EntrezClient:
                 raise
         return self._fetch_posted(pmids, name)
 
-    def redacted(self, text: str) -> str:
-        """A text without the API key."""
-        return self._transport.redacted(text)
-
     def _search(self, term: str, size: int, params: Mapping[str, str]) -> SearchAnswer:
-        return self._call_search({"term": term, "retmode": "xml", "retmax": str(size), "retstart": "0", **params})
-
-    def _call_search(self, params: Mapping[str, str]) -> SearchAnswer:
-        answer = self._transport.call("esearch", params, decode_search, roots=_SEARCH_ROOTS)
+        sent = {"term": term, "retmode": "xml", "retmax": str(size), "retstart": "0", **params}
+        answer = self._transport.call("esearch", sent, decode_search, roots=_SEARCH_ROOTS)
         return replace(
             answer,
-            translation=self.redacted(answer.translation),
-            messages=tuple(self.redacted(message) for message in answer.messages),
+            translation=self._transport.redacted(answer.translation),
+            messages=tuple(self._transport.redacted(message) for message in answer.messages),
         )
 
     def _search_by_date(self, term: str, wanted: int, params: Mapping[str, str], whole: SearchAnswer) -> SearchAnswer:

@@ -24,7 +24,9 @@ class EntrezSettings(Settings):
     requests_per_second: int | None = Field(None, ge=1, le=100, description="None: 3, or 10 with an API key")
     lock_dir: Path | None = Field(None, description="folder of the file that keeps the rate; None: a temporary one")
     timeout_seconds: float = Field(30.0, gt=0, description="silence on a connection after which it is given up")
-    try_seconds: float = Field(180.0, gt=0, description="time after which an answer that still drips in is given up")
+    try_seconds: float = Field(
+        180.0, gt=0, le=240, description="time after which an answer that still drips in is given up"
+    )
     max_tries: int = Field(6, ge=1, le=20, description="how often a request is sent at most")
     backoff_seconds: float = Field(
         1.0, ge=0, description="wait after the first failure; doubled after each further one"
@@ -38,7 +40,7 @@ class EntrezSettings(Settings):
         9999, ge=1, le=9999, description="hits that PubMed gives of one query; more are split by date"
     )
     enough_hits: int = Field(20, ge=1, description="hits at which a looser query is not sent any more")
-    count_words: bool = Field(True, description="ask how frequent the words of a question are before loosening it")
+    count_words: bool = Field(False, description="ask how frequent the words of a question are before loosening it")
     ttl_days: float = Field(7.0, ge=0, description="age at which a stored record is fetched again")
 
     @field_validator("base_url")

@@ -21,6 +21,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,7 +33,7 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
 from bioqa_pipeline.rate_limit import RateLimiter, private_folder
-from bioqa_pipeline.sources.entrez_answers import check_body, check_status
+from bioqa_pipeline.sources.entrez_answers import as_integer, check_body, check_status
 from bioqa_pipeline.sources.entrez_settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ class EntrezTransport:
     Args:
         email: sent with every request.
         api_key: sent with every request where there is one.
+
+    Raises:
+        SourceError: kind "rate_limit_file", the file that keeps the rate cannot be used.
     """
 
     def __init__(self, settings: EntrezSettings, *, email: str, api_key: SecretStr | None = None) -> None:
@@ -78,6 +82,7 @@ class EntrezTransport:
         self._silent_until = 0.0
         self._lock = threading.Lock()
         self._opener = _opener(settings)
+        self.limiter.pause(0.0)  # says now, and not with the first question, that its file cannot be used
 
     def call(
         self, utility: Utility, params: Mapping[str, str], decode: Callable[[bytes], T], *, roots: tuple[str, ...]
@@ -112,14 +117,13 @@ class EntrezTransport:
             logger.info("%s: %s; try %d of %d in %.1f s", utility, result.reason, n_try + 1, tries, wait)
             time.sleep(wait)
         assert isinstance(result, _Failure)
-        reason = self.redacted(result.reason)
         if not result.is_passing:
-            raise SourceError(f"{utility}: {reason}", kind=result.kind)
+            raise SourceError(f"{utility}: {result.reason}", kind=result.kind)
         with self._lock:
             self._given_up += 1
         spent = time.monotonic() - started
         raise RetryableSourceError(
-            f"{utility}: {reason}; given up after try {n_try} in {spent:.0f} s", kind=result.kind
+            f"{utility}: {result.reason}; given up after try {n_try} in {spent:.0f} s", kind=result.kind
         )
 
     def redacted(self, text: str) -> str:
@@ -136,9 +140,8 @@ class EntrezTransport:
             check_body(response.body, roots)
             return decode(response.body)
         except SourceError as exc:
-            return _Failure(
-                exc.kind, str(exc), isinstance(exc, RetryableSourceError), _retry_after(response.headers, exc.kind)
-            )
+            is_passing = isinstance(exc, RetryableSourceError)
+            return _Failure(exc.kind, self.redacted(str(exc)), is_passing, _retry_after(response.headers))
 
     def _exchange(self, utility: str, body: bytes) -> _Response | _Failure:
         """One request and its whole answer, within the rate."""
@@ -157,8 +160,8 @@ class EntrezTransport:
         finally:
             self.limiter.release(
                 token,
-                told_limit=_number(headers.get("X-RateLimit-Limit")),
-                told_remaining=_number(headers.get("X-RateLimit-Remaining")),
+                told_limit=as_integer(headers.get("X-RateLimit-Limit")),
+                told_remaining=as_integer(headers.get("X-RateLimit-Remaining")),
             )
 
     def _request(self, utility: str, body: bytes) -> urllib.request.Request:
@@ -179,7 +182,7 @@ class EntrezTransport:
                 raise SourceError(f"an answer of more than {limit} bytes", kind="body_too_large")
             if time.monotonic() > deadline:
                 raise RetryableSourceError("an answer that does not come to its end", kind="timeout")
-        announced = _number(response.headers.get("Content-Length"))
+        announced = as_integer(response.headers.get("Content-Length"))
         if announced is not None and announced != size:
             raise RetryableSourceError(f"an answer cut off at {size} of {announced} bytes", kind="truncated")
         body = b"".join(chunks)
@@ -216,6 +219,8 @@ def _opener(settings: EntrezSettings) -> urllib.request.OpenerDirector:
 def _limiter(settings: EntrezSettings, *, has_key: bool) -> RateLimiter:
     """One for each service and way of being counted; not for each key, which then need not stand in a name."""
     folder = settings.lock_dir or private_folder()
+    with suppress(OSError):  # the limiter says what is wrong with it
+        folder.mkdir(parents=True, exist_ok=True)
     parts = urlsplit(settings.base_url)
     name = f"{parts.hostname}-{parts.port or 443}-{'key' if has_key else 'address'}.rate"
     return RateLimiter(folder / name, settings.requests_per_second or (KEY_LIMIT if has_key else ANONYMOUS_LIMIT))
@@ -251,7 +256,7 @@ def _connection_failure(exc: Exception) -> _Failure:
     if isinstance(exc, http.client.IncompleteRead | zlib.error):
         return _Failure("truncated", "an answer that was cut off", True)
     words = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
-    return _Failure("connection", f"no connection: {words}", True)
+    return _Failure("connection", f"the connection failed: {words}", True)
 
 
 def _unpacked(body: bytes, limit: int) -> bytes:
@@ -264,26 +269,24 @@ def _unpacked(body: bytes, limit: int) -> bytes:
     return plain
 
 
-def _retry_after(headers: Mapping[str, str], kind: str) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the service asks to wait for, given as such or as a date."""
-    value = (headers.get("Retry-After") or "").strip()
-    if not value:
+    value = headers.get("Retry-After")
+    seconds = as_integer(value)
+    if seconds is not None:
+        return float(seconds)
+    until = _moment(value)
+    if until is None:
         return None
-    if value.isdigit():
-        return float(value)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
     # By the service's own clock where it tells it: ours may be wrong.
-    try:
-        now = parsedate_to_datetime(headers.get("Date") or "")
-    except ValueError:
-        now = datetime.now(UTC)
+    now = _moment(headers.get("Date")) or datetime.now(UTC)
     return max(0.0, (until - now).total_seconds())
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.strip().isdigit() else None
+def _moment(text: str | None) -> datetime | None:
+    """A date of HTTP; None of anything else."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
