@@ -30,7 +30,7 @@ la; lang; language; pl; place of publication
 mh; mesh; mesh terms; majr; mesh major topic; sh; subh; mesh subheading; subheading
 ot; other term; own; owner; ps; personal name as subject
 pmid; uid; pt; ptyp; publication type; si; secondary source id
-ti; title; tt; transliterated title; tiab; title/abstract; tw; text word; text words; word
+ti; title; tt; transliterated title; tiab; title/abstract; tw; text; text word; text words; word
 """
 FIELD_TAGS = frozenset(tag.strip() for line in _TAG_LINES.splitlines() for tag in line.split(";") if tag.strip())
 

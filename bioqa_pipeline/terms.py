@@ -13,9 +13,9 @@ from dataclasses import dataclass
 _STOP_WORDS_TEXT = """
 a about above across after again against all almost along also although always am among an and another any are aren't
 around as at be became because been before behind being below between beyond both but by can can't cannot could couldn't
-despite did didn't do does doesn't doing don't done due during each either else enough especially etc ever except for
-from further had has hasabstract hasn't have haven't having he her here hers him his how however i if in into is isn't
-it its itself just kg km let like made mainly make may me mg might ml mm more most mostly much must my near nearly
+despite did didn't do does doesn't doing don't done due during e.g each either else enough especially etc ever except
+for from further had has hasabstract hasn't have haven't having he her here hers him his how however i i.e if in into is
+isn't it its itself just kg km let like made mainly make may me mg might ml mm more most mostly much must my near nearly
 neither no nor not now of off often on once one only onto or other our out over overall own per perhaps please quite
 rather really regarding same seem seen several shall she should shouldn't since so some somebody someone something still
 such than that the their theirs them themselves then there thereby therefore these they this those though through thus
