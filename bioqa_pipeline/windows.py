@@ -32,13 +32,15 @@ class TextTokenizer:
     """Texts into ids and code-point offsets, without special tokens, truncation or padding.
 
     Args:
-        backend: a WordPiece tokenizer; its truncation and padding are switched off.
+        backend: a WordPiece tokenizer; its truncation and padding are switched off, and a text that says "[SEP]"
+            says three letters in brackets, not where a window ends.
         special: ids of `[CLS]`, `[SEP]`, `[PAD]`.
     """
 
     def __init__(self, backend: Tokenizer, special: SpecialIds) -> None:
         backend.no_truncation()
         backend.no_padding()
+        backend.encode_special_tokens = True
         self._backend = backend
         self.special = special
 
@@ -91,7 +93,8 @@ def max_context_ranges(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, 
     for row, (start, end) in zip(context, ranges, strict=True):
         inside = tokens[start:end]
         row[start:end] = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
-    owner = context.argmax(axis=0)
+    # Rounding can make two equal contexts win in turns (in run_squad, too): from its first token on, the later one wins.
+    owner = np.maximum.accumulate(context.argmax(axis=0))
     first = np.searchsorted(owner, np.arange(len(ranges) + 1))
     return tuple((int(a), int(b)) for a, b in pairwise(first))
 
@@ -145,7 +148,7 @@ def char_range(
     """
     start = int(passage.starts[token_start])
     end = int(passage.ends[token_end])
-    while end < len(text) and unicodedata.combining(text[end]):
+    while end < len(text) and _is_mark(text[end]):
         end += 1
     if whole_words:
         while 0 < start < len(text) and _is_inside_word(text, start):
@@ -158,9 +161,13 @@ def char_range(
 def _is_inside_word(text: str, position: int) -> bool:
     """Whether BERT's tokenizer can split here only between the pieces of a word."""
     return all(
-        (char.isalnum() or unicodedata.combining(char)) and not _stands_alone(char)
-        for char in text[position - 1 : position + 1]
+        (char.isalnum() or _is_mark(char)) and not _stands_alone(char) for char in text[position - 1 : position + 1]
     )
+
+
+def _is_mark(char: str) -> bool:
+    """Accents, vowel signs, variation selectors: what belongs to the character before it."""
+    return unicodedata.category(char).startswith("M")
 
 
 def _stands_alone(char: str) -> bool:

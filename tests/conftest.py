@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from word_pieces import file_pieces, text_tokenizer, toy_pieces
+
+from bioqa_pipeline.windows import TextTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +25,28 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}: set BIOQA_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cased_tokenizer(test_data: Path) -> TextTokenizer:
+    """BioBERT's."""
+    return text_tokenizer(file_pieces(test_data, cased=True), lowercase=False)
+
+
+@pytest.fixture(scope="session")
+def uncased_tokenizer(test_data: Path) -> TextTokenizer:
+    """That of bert-base-uncased: lowercases, strips accents."""
+    return text_tokenizer(file_pieces(test_data, cased=False), lowercase=True)
+
+
+@pytest.fixture(scope="session", params=["toy cased", "toy uncased", "cased", "uncased"])
+def tokenizer(request: pytest.FixtureRequest) -> TextTokenizer:
+    """Each kind in turn; the toy ones need no test data."""
+    kind: str = request.param
+    if kind.startswith("toy"):
+        return text_tokenizer(toy_pieces(), lowercase=kind == "toy uncased")
+    tokenizer: TextTokenizer = request.getfixturevalue(f"{kind}_tokenizer")
+    return tokenizer
 
 
 @pytest.fixture(scope="session")
