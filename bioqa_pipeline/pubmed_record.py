@@ -6,7 +6,7 @@ Knows nothing about files and streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from bioqa_pipeline.pubmed_fields import clean_doi, iso_date, printed_date, split_title, whole_number
 from bioqa_pipeline.pubmed_text import Element, plain_text, structured_text
@@ -16,6 +16,10 @@ from bioqa_pipeline.text import normalize_text
 MAX_TEXT_CHARS = 1_000_000
 _RETRACTED_UI = "D016441"
 _RETRACTED_NAME = "retracted publication"
+
+
+# The children of an element by name, in order.
+Children = dict[str, list[Element]]
 
 
 class UnusableRecordError(Exception):
@@ -40,18 +44,25 @@ def read_record(element: Element) -> Abstract:
     Raises:
         UnusableRecordError: no PMID, a PMID that is no number, or a text longer than `MAX_TEXT_CHARS`.
     """
+    is_book = element.tag == "PubmedBookArticle"
     parts = _children(element)
-    if element.tag == "PubmedBookArticle":
-        return _checked(_book, parts.get("BookDocument"), parts.get("PubmedBookData"))
-    return _checked(_article, parts.get("MedlineCitation"), parts.get("PubmedData"))
-
-
-def _checked(
-    read: Callable[[int, int, Element, Element | None], Abstract], body: Element | None, data: Element | None
-) -> Abstract:
+    body = _first(parts, "BookDocument" if is_book else "MedlineCitation")
     if body is None:
         raise UnusableRecordError("it holds no citation")
-    identifier = next(body.iterchildren("PMID"), None)
+    fields = _children(body)
+    pmid, version = _identity(_first(fields, "PMID"))
+    if is_book:
+        record = _book(pmid, version, fields, _first(parts, "PubmedBookData"))
+    else:
+        record = _article(pmid, version, body, fields, _first(parts, "PubmedData"))
+    for text in (record.title, record.text, *(other.text for other in record.other_abstracts)):
+        if len(text) > MAX_TEXT_CHARS:
+            raise UnusableRecordError(f"it has a text of {len(text):,} characters, over {MAX_TEXT_CHARS:,}", pmid)
+    return record
+
+
+def _identity(identifier: Element | None) -> tuple[int, int]:
+    """(PMID, version)."""
     if identifier is None:
         raise UnusableRecordError("it has no PMID")
     pmid = whole_number(identifier.text)
@@ -60,65 +71,58 @@ def _checked(
     version = whole_number(identifier.get("Version", "1"))
     if version is None:
         raise UnusableRecordError(f"its version is {identifier.get('Version', '')[:40]!r}", pmid)
-    record = read(pmid, version, body, data)
-    for text in (record.title, record.text, *(other.text for other in record.other_abstracts)):
-        if len(text) > MAX_TEXT_CHARS:
-            raise UnusableRecordError(
-                f"it has a text of {len(text):,} characters; {MAX_TEXT_CHARS:,} is the most", pmid
-            )
-    return record
+    return pmid, version
 
 
-def _article(pmid: int, version: int, citation: Element, data: Element | None) -> Abstract:
-    fields = _children(citation)
-    article = fields.get("Article")
+def _article(pmid: int, version: int, citation: Element, fields: Children, data: Element | None) -> Abstract:
+    article = _first(fields, "Article")
     if article is None:
         raise UnusableRecordError("it has no Article", pmid)
     parts = _children(article)
-    corrections, has_notice = _corrections(fields.get("CommentsCorrectionsList"))
-    types, is_marked = _publication_types(_within(parts.get("PublicationTypeList")))
-    others = tuple(filter(None, map(_other_abstract, citation.iterchildren("OtherAbstract"))))
-    text, sections = _abstract_text(parts.get("Abstract"), citation)
-    vernacular = _text(parts.get("VernacularTitle")) or None
-    pub_date, pub_date_raw, journal = _journal(parts.get("Journal"), fields.get("MedlineJournalInfo"))
-    electronic = (d for d in article.iterchildren("ArticleDate") if d.get("DateType", "Electronic") == "Electronic")
-    online = next((day for day in map(_date, electronic) if day), "")
+    corrections = _corrections(_first(fields, "CommentsCorrectionsList"))
+    types, is_marked = _publication_types(_within(_first(parts, "PublicationTypeList")))
+    abstract = _children(_first(parts, "Abstract"))
+    others = fields.get("OtherAbstract", [])
+    text, sections = _abstract_text(abstract, others)
+    vernacular = _text(_first(parts, "VernacularTitle")) or None
+    pub_date, pub_date_raw, journal = _journal(_first(parts, "Journal"), _first(fields, "MedlineJournalInfo"))
+    online = _online_date(parts.get("ArticleDate", []))
     return Abstract(
         pmid=pmid,
         version=version,
-        title=split_title(_text(parts.get("ArticleTitle")), vernacular),
+        title=split_title(_text(_first(parts, "ArticleTitle")), vernacular),
         text=text,
         sections=sections,
         journal=journal,
         pub_date=online or pub_date,
         pub_date_raw=pub_date_raw or online,
-        doi=_doi(_within(data, "ArticleIdList"), article.iterchildren("ELocationID")),
-        languages=_languages(article),
+        doi=_doi(_identifiers(data), parts.get("ELocationID", [])),
+        languages=_languages(parts),
         vernacular_title=vernacular,
-        authors=_authors(parts.get("AuthorList")),
-        mesh_terms=_mesh_terms(fields.get("MeshHeadingList")),
+        authors=_authors(_first(parts, "AuthorList")),
+        mesh_terms=_mesh_terms(_first(fields, "MeshHeadingList")),
         publication_types=types,
         corrections=corrections,
-        other_abstracts=others,
-        copyright=_copyright(parts.get("Abstract")),
-        is_retracted=has_notice or is_marked,
+        other_abstracts=tuple(filter(None, map(_other_abstract, others))),
+        copyright=_text(_first(abstract, "CopyrightInformation")) or None,
+        is_retracted=is_marked or any(link.ref_type == "RetractionIn" for link in corrections),
         status=citation.get("Status", ""),
-        date_revised=_date(fields.get("DateRevised")),
+        date_revised=_date(_first(fields, "DateRevised")),
     )
 
 
-def _book(pmid: int, version: int, document: Element, data: Element | None) -> Abstract:
+def _book(pmid: int, version: int, fields: Children, data: Element | None) -> Abstract:
     """A chapter or a whole book; `journal` is the book's title. Its Sections are a table of contents, not text."""
-    fields = _children(document)
-    book = _children(fields["Book"]) if "Book" in fields else {}
-    book_title = _text(book.get("BookTitle"))
-    chapter = _text(fields.get("ArticleTitle"))
-    text, sections = _abstract_text(fields.get("Abstract"), document)
-    types, is_marked = _publication_types(document.iterchildren("PublicationType"))
-    vernacular = _text(fields.get("VernacularTitle")) or None
-    whole_book = [] if chapter or "Book" not in fields else fields["Book"].iterchildren("ELocationID")
-    contributed = fields.get("ContributionDate")
-    published, published_raw = _published(contributed if contributed is not None else book.get("PubDate"))
+    book = _children(_first(fields, "Book"))
+    book_title = _text(_first(book, "BookTitle"))
+    chapter = _text(_first(fields, "ArticleTitle"))
+    abstract = _children(_first(fields, "Abstract"))
+    text, sections = _abstract_text(abstract, [])
+    types, is_marked = _publication_types(fields.get("PublicationType", []))
+    vernacular = _text(_first(fields, "VernacularTitle")) or None
+    contributed = _first(fields, "ContributionDate")
+    published, published_raw = _published(_first(book, "PubDate") if contributed is None else contributed)
+    identifiers = (*_identifiers(data), *_within(_first(fields, "ArticleIdList")))
     return Abstract(
         pmid=pmid,
         version=version,
@@ -128,27 +132,30 @@ def _book(pmid: int, version: int, document: Element, data: Element | None) -> A
         journal=book_title,
         pub_date=published,
         pub_date_raw=published_raw,
-        doi=_doi([*_within(data, "ArticleIdList"), *_within(fields.get("ArticleIdList"))], whole_book),
-        languages=_languages(document),
+        doi=_doi(identifiers, [] if chapter else book.get("ELocationID", [])),
+        languages=_languages(fields),
         vernacular_title=vernacular,
-        authors=_authors(fields.get("AuthorList")) or _authors(book.get("AuthorList")),
+        authors=_authors(_first(fields, "AuthorList")) or _authors(_first(book, "AuthorList")),
         publication_types=types,
-        copyright=_copyright(fields.get("Abstract")),
+        copyright=_text(_first(abstract, "CopyrightInformation")) or None,
         is_retracted=is_marked,
         is_book=True,
-        date_revised=_date(fields.get("DateRevised")),
+        date_revised=_date(_first(fields, "DateRevised")),
     )
 
 
-def _children(element: Element) -> dict[str, Element]:
-    """First child of each name."""
-    return {child.tag: child for child in element.iterchildren(reversed=True)}
+def _children(element: Element | None) -> Children:
+    children: Children = {}
+    for child in _within(element):
+        children.setdefault(child.tag, []).append(child)
+    return children
 
 
-def _within(element: Element | None, name: str | None = None) -> Iterable[Element]:
-    """The children of an element, or of its first child of that name."""
-    if element is not None and name is not None:
-        element = next(element.iterchildren(name), None)
+def _first(children: Children, name: str) -> Element | None:
+    return children[name][0] if name in children else None
+
+
+def _within(element: Element | None) -> Iterable[Element]:
     return () if element is None else element
 
 
@@ -156,11 +163,11 @@ def _text(element: Element | None) -> str:
     return "" if element is None else plain_text(element)
 
 
-def _abstract_text(abstract: Element | None, citation: Element) -> tuple[str, tuple[Section, ...]]:
-    text, sections = structured_text(() if abstract is None else abstract.iterchildren("AbstractText"))
+def _abstract_text(abstract: Children, others: list[Element]) -> tuple[str, tuple[Section, ...]]:
+    text, sections = structured_text(abstract.get("AbstractText", []))
     if text:
         return text, sections
-    english = [other for other in citation.iterchildren("OtherAbstract") if _language(other) == "eng"]
+    english = [other for other in others if _language(other) == "eng"]
     for other in sorted(english, key=lambda other: "plain-language" in other.get("Type", "")):
         text, sections = structured_text(other.iterchildren("AbstractText"))
         if text:
@@ -177,43 +184,42 @@ def _language(other: Element) -> str:
     return other.get("Language", "eng").strip().lower()  # the DTD's default, which nobody reads
 
 
-def _languages(element: Element) -> tuple[str, ...]:
-    names = ((language.text or "").strip().lower() for language in element.iterchildren("Language"))
+def _languages(fields: Children) -> tuple[str, ...]:
+    names = ((language.text or "").strip().lower() for language in fields.get("Language", []))
     return tuple(dict.fromkeys(filter(None, names)))
-
-
-def _copyright(abstract: Element | None) -> str | None:
-    return None if abstract is None else _text(next(abstract.iterchildren("CopyrightInformation"), None)) or None
 
 
 def _journal(journal: Element | None, medline: Element | None) -> tuple[str, str, str]:
     """(ISO date, date as printed, title)."""
-    parts = {} if journal is None else _children(journal)
-    title = _text(parts.get("Title")) or _text(parts.get("ISOAbbreviation"))
-    if not title and medline is not None:
-        title = _text(next(medline.iterchildren("MedlineTA"), None))
-    issue = parts.get("JournalIssue")
-    return *_published(None if issue is None else next(issue.iterchildren("PubDate"), None)), title
+    parts = _children(journal)
+    title = _text(_first(parts, "Title")) or _text(_first(parts, "ISOAbbreviation"))
+    issue = _children(_first(parts, "JournalIssue"))
+    return *_published(_first(issue, "PubDate")), title or _text(_first(_children(medline), "MedlineTA"))
 
 
 def _published(element: Element | None) -> tuple[str, str]:
     """(ISO date, date as printed) of a PubDate with Year, Month and Day, or Season, or MedlineDate."""
-    if element is None:
-        return "", ""
-    parts = {child.tag: child.text for child in element}
+    parts = {child.tag: child.text for child in _within(element)}
     printed = normalize_text(parts.get("MedlineDate") or "")
     if printed:
         return printed_date(printed), printed
+    year, day = parts.get("Year"), parts.get("Day")
     month = parts.get("Month") or parts.get("Season")
-    raw = normalize_text(" ".join(filter(None, (parts.get("Year"), month, parts.get("Day")))))
-    return iso_date(parts.get("Year"), month, parts.get("Day")), raw
+    return iso_date(year, month, day), normalize_text(" ".join(filter(None, (year, month, day))))
+
+
+def _online_date(dates: list[Element]) -> str:
+    electronic = (_date(date) for date in dates if date.get("DateType", "Electronic") == "Electronic")
+    return next(filter(None, electronic), "")
 
 
 def _date(element: Element | None) -> str:
-    if element is None:
-        return ""
-    parts = {child.tag: child.text for child in element}
+    parts = {child.tag: child.text for child in _within(element)}
     return iso_date(parts.get("Year"), parts.get("Month"), parts.get("Day"))
+
+
+def _identifiers(data: Element | None) -> Iterable[Element]:
+    return _within(_first(_children(data), "ArticleIdList"))
 
 
 def _doi(identifiers: Iterable[Element], locations: Iterable[Element]) -> str | None:
@@ -240,8 +246,8 @@ def _authors(authors: Element | None) -> tuple[str, ...]:
             names.append(_text(parts["CollectiveName"]))
         else:
             given = parts.get("Initials", parts.get("ForeName"))
-            name = (_text(parts.get("LastName")), _text(given), _text(parts.get("Suffix")))
-            names.append(" ".join(filter(None, name)))
+            name = f"{_text(parts.get('LastName'))} {_text(given)} {_text(parts.get('Suffix'))}"
+            names.append(normalize_text(name))
     return tuple(filter(None, names))
 
 
@@ -249,7 +255,7 @@ def _mesh_terms(headings: Element | None) -> tuple[str, ...]:
     """Descriptors without their qualifiers."""
     if headings is None:
         return ()
-    names = [_text(heading[0]) for heading in headings if len(heading) and heading[0].tag == "DescriptorName"]
+    names = (_text(descriptor) for descriptor in headings.iter("DescriptorName"))
     return tuple(dict.fromkeys(filter(None, names)))
 
 
@@ -265,14 +271,14 @@ def _publication_types(elements: Iterable[Element]) -> tuple[tuple[str, ...], bo
     return tuple(filter(None, names)), is_retracted
 
 
-def _corrections(links: Element | None) -> tuple[tuple[Correction, ...], bool]:
-    """The links to other records but those to cited papers, and whether one is to the notice that retracts this one."""
+def _corrections(links: Element | None) -> tuple[Correction, ...]:
+    """The links to other records but those to cited papers."""
     corrections = []
     for link in _within(links):
         ref_type = link.get("RefType", "")
         if ref_type != "Cites":
-            parts = {child.tag: child for child in link}
-            identifier = parts.get("PMID")
+            parts = _children(link)
+            identifier = _first(parts, "PMID")
             pmid = None if identifier is None else whole_number(identifier.text)
-            corrections.append(Correction(ref_type, pmid, _text(parts.get("RefSource"))))
-    return tuple(corrections), any(link.ref_type == "RetractionIn" for link in corrections)
+            corrections.append(Correction(ref_type, pmid, _text(_first(parts, "RefSource"))))
+    return tuple(corrections)

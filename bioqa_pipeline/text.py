@@ -12,14 +12,33 @@ import unicodedata
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
+# Sorting combining marks takes time quadratic in their number: half a million on one letter would take minutes. Unicode
+# itself (UAX #15, Stream-Safe Text Format) allows 30. Every mark is neither a letter, a digit, a space nor ASCII.
+_MOST_MARKS = 30
+_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
+
 
 def normalize_text(text: str) -> str:
     """NFC; every run of white space (no-break and thin spaces too) one space; invisible and control characters gone.
 
     Offsets anywhere in the project refer to text in this form. Idempotent.
     """
-    visible = _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
-    return " ".join(unicodedata.normalize("NFC", visible).split())
+    if not text.isprintable():  # else there is none of either
+        text = _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _MARKS.sub(_first_marks, text))
+    return " ".join(text.split())
+
+
+def _first_marks(run: re.Match[str]) -> str:
+    """A run of symbols without those of its combining marks that no character can carry."""
+    kept = []
+    n_marks = 0
+    for character in run.group():
+        n_marks = n_marks + 1 if unicodedata.combining(character) else 0
+        if n_marks <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 _ABBREVIATIONS = frozenset(
