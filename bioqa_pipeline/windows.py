@@ -93,7 +93,7 @@ def max_context_ranges(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, 
     for row, (start, end) in zip(context, ranges, strict=True):
         inside = tokens[start:end]
         row[start:end] = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
-    # Rounding can make two equal contexts win in turns (in run_squad, too): from its first token on, the later one wins.
+    # Rounding can make two equal contexts win in turns, as in run_squad: from its first token on, the later one wins.
     owner = np.maximum.accumulate(context.argmax(axis=0))
     first = np.searchsorted(owner, np.arange(len(ranges) + 1))
     return tuple((int(a), int(b)) for a, b in pairwise(first))
