@@ -1,131 +1,97 @@
 """PubMed records kept by content, so that nothing is fetched or parsed twice. Knows nothing about where they come from.
 
     parts/NNNNNNNN.parquet    the truth: records and deletions in order of arrival, one file a commit
-    locator.sqlite            for every PMID the row of its current record; made again from the parts when it is lost
+    locator-NNNNNN.sqlite     for every PMID the row of its current record; made again from the parts when it is lost
+    _staging/                 unfinished work of the writer; what lies there is no part of the store
     .lock                     held by the one writer
 
-A commit is one part, written to a temporary file, synced and linked into place, and then one transaction of the
-locator. Readers find records through the locator, so they see whole commits only; the next writer takes up a part
-whose transaction a kill has prevented. The current record of a PMID is the one of the higher version, then of the later
-revision date, then the later arrival; a deletion holds until the record arrives again.
+A commit is one part, written elsewhere, synced and linked into place, and then one transaction of the locator. Readers
+find records through the locator, so they see whole commits only; the next writer takes up a part whose transaction a
+kill has prevented. The current record of a PMID is the one of the higher version, then of the later revision date, then
+the later arrival; a deletion holds until the record arrives again.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from itertools import islice
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.filelock import FileLock
-from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
+from bioqa_pipeline.filelock import FileLock, Held
+from bioqa_pipeline.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
+from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.storage import LocalStorage
+from bioqa_pipeline.store_parts import ROW_GROUP_RECORDS, entries, read_rows, record_digest, scan, write_part
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-# A record is read with its whole row group: some 1 MB, 3 ms.
-ROW_GROUP_RECORDS = 500
-SQL_VARIABLES = 900
-
-
-def _struct(**types: pa.DataType) -> pa.DataType:
-    return pa.struct([pa.field(name, dtype) for name, dtype in types.items()])
-
-
-_TEXT = pa.string()
-RECORD_SCHEMA = pa.schema(
-    [
-        pa.field("pmid", pa.int64(), nullable=False),
-        pa.field("is_deleted", pa.bool_(), nullable=False),
-        pa.field("content_hash", _TEXT),
-        pa.field("fetched_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("origin", _TEXT, nullable=False),
-        pa.field("version", pa.int32()),
-        pa.field("title", _TEXT),
-        pa.field("text", _TEXT),
-        pa.field("sections", pa.list_(_struct(label=_TEXT, category=_TEXT, start=pa.int32(), end=pa.int32()))),
-        pa.field("journal", _TEXT),
-        pa.field("pub_date", _TEXT),
-        pa.field("pub_date_raw", _TEXT),
-        pa.field("doi", _TEXT),
-        pa.field("languages", pa.list_(_TEXT)),
-        pa.field("vernacular_title", _TEXT),
-        pa.field("authors", pa.list_(_TEXT)),
-        pa.field("mesh_terms", pa.list_(_TEXT)),
-        pa.field("publication_types", pa.list_(_TEXT)),
-        pa.field("corrections", pa.list_(_struct(ref_type=_TEXT, pmid=pa.int64(), citation=_TEXT))),
-        pa.field("other_abstracts", pa.list_(_struct(kind=_TEXT, language=_TEXT, text=_TEXT))),
-        pa.field("copyright", _TEXT),
-        pa.field("is_retracted", pa.bool_()),
-        pa.field("is_book", pa.bool_()),
-        pa.field("status", _TEXT),
-        pa.field("date_revised", _TEXT),
-    ],
-    metadata={"bioqa.schema_version": str(SCHEMA_VERSION), "bioqa.table": "abstracts"},
-)
-_BOOKKEEPING = {"is_deleted", "content_hash", "fetched_at", "origin"}
-_INDEX_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "pmid": pl.Int64,
-    "content_hash": pl.String,
-    "has_abstract": pl.Boolean,
-    "is_retracted": pl.Boolean,
-    "fetched_at": pl.Datetime("us", "UTC"),
-}
-
-_LOCATOR = """
-CREATE TABLE IF NOT EXISTS parts (part INTEGER PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS records (
-    pmid INTEGER PRIMARY KEY, part INTEGER, row INTEGER, version INTEGER, date_revised TEXT, content_hash TEXT,
-    has_abstract INTEGER, is_retracted INTEGER, is_deleted INTEGER, fetched_at INTEGER
-);
-"""
-_UPSERT = """
-INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (pmid) DO UPDATE SET
-    part = excluded.part, row = excluded.row, version = excluded.version, date_revised = excluded.date_revised,
-    content_hash = excluded.content_hash, has_abstract = excluded.has_abstract, is_retracted = excluded.is_retracted,
-    is_deleted = excluded.is_deleted, fetched_at = excluded.fetched_at
-WHERE excluded.is_deleted OR records.is_deleted
-   OR (excluded.version, excluded.date_revised) >= (records.version, records.date_revised)
-"""
+PARTS, STAGING, PARQUET = "parts", "_staging", ".parquet"
+_LOOKUP_RECORDS = 1_000
+_READERS = 4
+_INDEX_SCHEMA = [
+    ("pmid", pl.Int64),
+    ("content_hash", pl.String),
+    ("has_abstract", pl.Boolean),
+    ("is_retracted", pl.Boolean),
+    ("fetched_at", pl.Int64),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class AddCount:
-    """What a commit came to: records written, records that were there already, PMIDs deleted."""
+    """What the rows of a commit came to.
 
-    added: int
-    unchanged: int
-    deleted: int
+    Attributes:
+        added: records that are now current.
+        unchanged: records and deletions that were there already; they only count as fetched now.
+        deleted: PMIDs deleted, known or not.
+        outdated: records older than the current one of their PMID.
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    outdated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartChanges:
+    """What rows of one part say of the present: those that are current records, and PMIDs that are deleted."""
+
+    part: int
+    current: list[dict[str, Any]] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
 
 
 class AbstractStore:
     """A folder of records; cheap to open, for many readers and one writer at a time.
 
     Args:
-        path: the folder; made by the first `add`.
+        path: the folder; made by the first writer.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._parts = path / "parts"
-        self._locator = path / "locator.sqlite"
 
     def add(self, records: Iterable[Abstract], *, origin: str, deleted: Sequence[int] = ()) -> AddCount:
-        """Adds records, then deletes PMIDs, in one commit; memory does not grow with the number of records.
+        """Adds records, then deletes PMIDs, in one commit; waits while another process writes.
 
-        A record whose current one has the same content, version and revision date is not written again; it only counts
-        as fetched now.
+        What is current already is not written again; it only counts as fetched now.
 
         Args:
             origin: where the records come from, kept with each of them.
@@ -133,212 +99,229 @@ class AbstractStore:
         Raises:
             DatasetError: the store cannot be written; what it held before is unharmed.
         """
-        try:
-            self._parts.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path / ".lock", f"add-{os.getpid()}", location=str(self.path), wait=True):
-                with closing(self._connect()) as locator:
-                    self._recover(locator)
-                    return self._commit(locator, records, origin, deleted)
-        except (OSError, pa.ArrowException, sqlite3.Error) as exc:
-            raise DatasetError(f"{self.path}: the abstract store cannot be written: {exc}") from exc
+        with self.writer() as writer:
+            return writer.add(records, origin=origin, deleted=deleted)
+
+    @contextmanager
+    def writer(self) -> Iterator[StoreWriter]:
+        """Holds the store for several commits; waits while another process writes."""
+        LocalStorage(self.path).create()
+        with FileLock(self.path / ".lock", f"store-{os.getpid()}", location=str(self.path), wait=True) as lock:
+            writer = StoreWriter(self.path, lock)
+            writer.recover()
+            yield writer
 
     def get(self, pmids: Sequence[int]) -> Iterator[Abstract]:
-        """The current record of each PMID that is there and not deleted, in the order asked."""
-        for some in _batched(pmids, SQL_VARIABLES):
-            rows = self._select("pmid, part, row", some)
-            places: dict[tuple[int, int], list[tuple[int, int]]] = {}
-            for pmid, part, row in rows:
-                group, offset = divmod(row, ROW_GROUP_RECORDS)
-                places.setdefault((part, group), []).append((pmid, offset))
-            found: dict[int, Abstract] = {}
-            for (part, group), members in places.items():
-                table = pq.ParquetFile(self._part(part)).read_row_group(group)
-                taken = table.take([offset for _, offset in members]).to_pylist()
-                for (pmid, _), values in zip(members, taken, strict=True):
-                    found[pmid] = _abstract(values)
-            yield from (found[pmid] for pmid in some if pmid in found)
+        """The current record of each PMID that is there and not deleted, in the order asked.
+
+        Raises:
+            DatasetError: the store cannot be read.
+        """
+        asked = list(pmids)
+        found = {pmid: (entry.part, entry.row) for pmid, entry in self._find(asked).items() if not entry.is_deleted}
+        with ThreadPoolExecutor(_READERS) as pool:
+            for some in batched(asked, _LOOKUP_RECORDS):
+                places = sorted({found[pmid] for pmid in some if pmid in found})
+                groups = [list(g) for _, g in groupby(places, key=lambda p: (p[0], p[1] // ROW_GROUP_RECORDS))]
+                read = {abstract.pmid: abstract for group in pool.map(self._read, groups) for abstract in group}
+                yield from (read[pmid] for pmid in some if pmid in read)
 
     def index(self, pmids: Sequence[int]) -> pl.DataFrame:
-        """Those of the PMIDs that are there and not deleted: pmid, content_hash, has_abstract, is_retracted, fetched_at."""
-        rows: list[tuple[Any, ...]] = []
-        for some in _batched(dict.fromkeys(pmids), SQL_VARIABLES):
-            rows += self._select("pmid, content_hash, has_abstract, is_retracted, fetched_at", some)
-        physical: dict[str, pl.DataType | type[pl.DataType]] = {
-            **_INDEX_SCHEMA,
-            "has_abstract": pl.Int64,
-            "is_retracted": pl.Int64,
-            "fetched_at": pl.Int64,
-        }
-        return pl.DataFrame(rows, schema=physical, orient="row").cast(_INDEX_SCHEMA)
+        """Those of the PMIDs that are there and not deleted, in no order.
+
+        Returns:
+            pmid Int64, content_hash String, has_abstract Boolean, is_retracted Boolean, fetched_at Datetime[us, UTC].
+
+        Raises:
+            DatasetError: the store cannot be read.
+        """
+        rows = [
+            (pmid, e.content_hash.hex(), bool(e.flags & HAS_ABSTRACT), bool(e.flags & IS_RETRACTED), e.fetched_at)
+            for pmid, e in self._find(pmids).items()
+            if not e.is_deleted
+        ]
+        frame = pl.DataFrame(rows, schema=_INDEX_SCHEMA, orient="row")
+        return frame.with_columns(pl.col("fetched_at").cast(pl.Datetime("us", "UTC")))
+
+    def deleted(self, pmids: Collection[int]) -> set[int]:
+        """Those of the PMIDs whose record was deleted."""
+        return {pmid for pmid, entry in self._find(pmids).items() if entry.is_deleted}
 
     def pmids(self, *, after: int = 0, limit: int = 100_000) -> list[int]:
         """PMIDs that are there, ascending, from the first one above `after`."""
-        if not self._locator.exists():
-            return []
-        with closing(self._connect()) as locator:
-            query = "SELECT pmid FROM records WHERE NOT is_deleted AND pmid > ? ORDER BY pmid LIMIT ?"
-            return [pmid for (pmid,) in locator.execute(query, (after, limit))]
+        return self._ask(lambda locator: locator.present(after, limit), [])
 
-    def __len__(self) -> int:
-        if not self._locator.exists():
-            return 0
-        with closing(self._connect()) as locator:
-            count: int = locator.execute("SELECT count(*) FROM records WHERE NOT is_deleted").fetchone()[0]
-            return count
+    def changes(self, after: int, columns: Sequence[str]) -> Iterator[PartChanges]:
+        """What the parts above number `after` say of the present, some thousand rows at a time.
+
+        Args:
+            columns: of `store_parts.SCHEMA`, besides pmid and is_deleted.
+        """
+        nothing: set[int] = set()
+        for part in sorted(self._ask(lambda locator: locator.parts(), nothing)):
+            if part > after:
+                yield from self._part_changes(part, columns)
 
     def repair(self) -> None:
-        """Takes up parts that the locator does not know; makes it anew where it is lost."""
-        if self._parts.is_dir():
-            with FileLock(self.path / ".lock", f"repair-{os.getpid()}", location=str(self.path), wait=True):
-                with closing(self._connect()) as locator:
-                    self._recover(locator)
+        """Takes up parts that the locator does not know; makes it anew where it is lost or damaged."""
+        if (self.path / PARTS).is_dir():
+            with self.writer():
+                pass
 
-    def _part(self, number: int) -> Path:
-        return self._parts / f"{number:08d}.parquet"
+    def _part_changes(self, part: int, columns: Sequence[str]) -> Iterator[PartChanges]:
+        numbers = count()
+        for rows in scan(_part_path(self.path, part), ["pmid", "is_deleted", *columns]):
+            located = self._find({values["pmid"] for values in rows})
+            changes = PartChanges(part)
+            for values in rows:
+                row, entry = next(numbers), located.get(values["pmid"])
+                if entry is None or (entry.part, entry.row) != (part, row):
+                    continue
+                if values["is_deleted"]:
+                    changes.deleted.append(values["pmid"])
+                else:
+                    changes.current.append(values)
+            yield changes
 
-    def _connect(self) -> sqlite3.Connection:
-        locator = sqlite3.connect(self._locator, timeout=60)
-        locator.execute("PRAGMA journal_mode = WAL")
-        locator.executescript(_LOCATOR)
+    def _read(self, places: Sequence[tuple[int, int]]) -> list[Abstract]:
+        return read_rows(_part_path(self.path, places[0][0]), [row for _, row in places])
+
+    def _find(self, pmids: Iterable[int]) -> dict[int, Entry]:
+        asked = list(pmids)
+        return self._ask(lambda locator: locator.find(asked), {})
+
+    def _ask(self, question: Callable[[Locator], T], nothing: T) -> T:
+        """What the locator says, made anew where it is lost or damaged; `nothing` for a store without parts."""
+        for _ in range(2):
+            with _explained(self.path):
+                locator = Locator.newest(self.path)
+                if locator is not None:
+                    try:
+                        with locator:
+                            return question(locator)
+                    except sqlite3.DatabaseError as exc:
+                        if not is_broken(exc):
+                            raise
+            if not (self.path / PARTS).is_dir():
+                return nothing
+            self.repair()
+        raise DatasetError(f"{self.path}: the locator of the abstract store is damaged again and again; check the disk")
+
+
+class StoreWriter:
+    """Commits to a store whose lock is held; made by `AbstractStore.writer`."""
+
+    def __init__(self, path: Path, lock: Held) -> None:
+        self._path, self._lock, self._storage = path, lock, LocalStorage(path)
+
+    def new_part(self) -> Path:
+        """Where any process may write a part with `store_parts.write_part`, to be given to `commit`."""
+        return self._path / STAGING / f"{uuid.uuid4().hex}{PARQUET}"
+
+    def add(self, records: Iterable[Abstract], *, origin: str, deleted: Sequence[int] = ()) -> AddCount:
+        """As `AbstractStore.add`."""
+        staged = self.new_part()
+        with _explained(self._path), self._locator() as locator:
+            unchanged: dict[int, Entry] = {}
+            write_part(staged, _news(records, locator, unchanged), origin=origin, deleted=deleted)
+            return self._commit(locator, staged, unchanged)
+
+    def commit(self, staged: Path) -> AddCount:
+        """Makes a part that was written to `new_part` one of the store's; one that changes nothing is dropped."""
+        with _explained(self._path), self._locator() as locator:
+            return self._commit(locator, staged, {})
+
+    def recover(self) -> None:
+        """What a killed writer left: unfinished work goes, a part whose commit it did not end is taken up."""
+        with _explained(self._path):
+            self.sweep()
+            self._recover(self._parts())
+
+    def sweep(self) -> None:
+        """Deletes what was staged and not committed."""
+        self._storage.delete(STAGING)
+        (self._path / STAGING).mkdir(exist_ok=True)
+
+    def _recover(self, files: set[int]) -> None:
+        try:
+            with self._locator() as locator:
+                known = locator.parts()
+                if known <= files:
+                    for part in sorted(files - known):
+                        locator.take_up(part, entries(_part_path(self._path, part), part))
+                    return
+                logger.warning("%s: %d parts were deleted", self._path, len(known - files))
+        except _NoLocatorError:
+            pass
+        except sqlite3.DatabaseError as exc:
+            if not is_broken(exc):
+                raise
+        if files:
+            logger.info("%s: making the locator anew from %d parts", self._path, len(files))
+        rows = ((part, entries(_part_path(self._path, part), part)) for part in sorted(files))
+        Locator.build(self._path, self._path / STAGING, rows)
+
+    def _commit(self, locator: Locator, staged: Path, unchanged: Mapping[int, Entry]) -> AddCount:
+        self._lock.check()
+        number = max(self._parts(), default=0) + 1
+        changes = locator.compare(entries(staged, number))
+        n_unchanged = changes.unchanged + len(unchanged)
+        for pmid, entry in unchanged.items():
+            changes.entries.setdefault(pmid, entry)
+        if changes.needs_rows:
+            if not self._storage.publish(f"{STAGING}/{staged.name}", f"{PARTS}/{number:08d}{PARQUET}"):
+                raise DatasetError(f"{self._path}: another process wrote part {number} in spite of the lock")
+            locator.write(number, changes)
+        elif changes.entries:
+            locator.write(None, changes)
+        staged.unlink()
+        return AddCount(changes.added, n_unchanged, changes.deleted, changes.outdated)
+
+    def _parts(self) -> set[int]:
+        return {int(name.removesuffix(PARQUET)) for name in self._storage.list(PARTS) if name.endswith(PARQUET)}
+
+    def _locator(self) -> Locator:
+        locator = Locator.newest(self._path)
+        if locator is None:
+            raise _NoLocatorError
         return locator
 
-    def _select(self, columns: str, pmids: Sequence[int]) -> list[tuple[Any, ...]]:
-        if not self._locator.exists():
-            self.repair()
-            if not self._locator.exists():
-                return []
-        marks = ", ".join("?" * len(pmids))
-        with closing(self._connect()) as locator:
-            query = f"SELECT {columns} FROM records WHERE NOT is_deleted AND pmid IN ({marks})"
-            return locator.execute(query, pmids).fetchall()
 
-    def _recover(self, locator: sqlite3.Connection) -> None:
-        """What a killed writer left: half-written files go, a published part is taken up."""
-        for leftover in self._parts.glob("*.tmp"):
-            leftover.unlink()
-        known = {part for (part,) in locator.execute("SELECT part FROM parts")}
-        for file in sorted(self._parts.glob("*.parquet")):
-            if int(file.stem) not in known:
-                self._locate(locator, int(file.stem), _part_rows(file))
-
-    def _commit(
-        self, locator: sqlite3.Connection, records: Iterable[Abstract], origin: str, deleted: Sequence[int]
-    ) -> AddCount:
-        number = 1 + max((int(p.stem) for p in self._parts.glob("*.parquet")), default=0)
-        temporary = self._part(number).with_suffix(".tmp")
-        now = datetime.now(UTC)
-        rows: list[tuple[Any, ...]] = []
-        refreshed: list[int] = []
-        try:
-            with pq.ParquetWriter(temporary, RECORD_SCHEMA, compression="zstd") as writer:
-                pending: list[dict[str, Any]] = []
-                for values in self._changes(locator, records, origin, now, deleted, refreshed):
-                    rows.append(_locator_row(values))
-                    pending.append(values)
-                    if len(pending) == ROW_GROUP_RECORDS:
-                        writer.write_table(pa.Table.from_pylist(pending, RECORD_SCHEMA))
-                        pending = []
-                if pending:
-                    writer.write_table(pa.Table.from_pylist(pending, RECORD_SCHEMA))
-            if rows:
-                _sync(temporary)
-                os.link(temporary, self._part(number))
-                _sync(self._parts)
-        finally:
-            temporary.unlink(missing_ok=True)
-        if rows:
-            self._locate(locator, number, rows)
-        with locator:
-            locator.executemany(
-                "UPDATE records SET fetched_at = ? WHERE pmid = ?", ((_microseconds(now), p) for p in refreshed)
-            )
-        n_deleted = sum(row[-2] for row in rows)
-        return AddCount(added=len(rows) - n_deleted, unchanged=len(refreshed), deleted=n_deleted)
-
-    def _changes(
-        self,
-        locator: sqlite3.Connection,
-        records: Iterable[Abstract],
-        origin: str,
-        now: datetime,
-        deleted: Sequence[int],
-        refreshed: list[int],
-    ) -> Iterator[dict[str, Any]]:
-        """The rows of the new part; what is there already goes to `refreshed`."""
-        columns = "pmid, version, date_revised, content_hash FROM records WHERE NOT is_deleted"
-        for some in _batched(records, SQL_VARIABLES):
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT {columns} AND pmid IN ({marks})"
-            there = {row[0]: row[1:] for row in locator.execute(query, [r.pmid for r in some])}
-            for record in some:
-                content = record.content_hash
-                if there.get(record.pmid) == (record.version, record.date_revised, content):
-                    refreshed.append(record.pmid)
-                    continue
-                there.pop(record.pmid, None)
-                yield {
-                    **asdict(record),
-                    "is_deleted": False,
-                    "content_hash": content,
-                    "fetched_at": now,
-                    "origin": origin,
-                }
-        for pmid in deleted:
-            yield {"pmid": pmid, "is_deleted": True, "fetched_at": now, "origin": origin}
-
-    def _locate(self, locator: sqlite3.Connection, number: int, rows: Iterable[tuple[Any, ...]]) -> None:
-        with locator:
-            locator.executemany(_UPSERT, ((row[0], number, i, *row[1:]) for i, row in enumerate(rows)))
-            locator.execute("INSERT INTO parts VALUES (?)", (number,))
+class _NoLocatorError(Exception):
+    pass
 
 
-def _batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    iterator = iter(items)
-    while batch := tuple(islice(iterator, size)):
-        yield batch
+def _news(records: Iterable[Abstract], locator: Locator, unchanged: dict[int, Entry]) -> Iterator[Abstract]:
+    """The records that are not current already; the others go to `unchanged`, fetched now."""
+    written: set[int] = set()
+    now = time.time_ns() // 1000
+    for some in batched(records, _LOOKUP_RECORDS):
+        current = locator.find({record.pmid for record in some})
+        for record in some:
+            entry = current.get(record.pmid)
+            # A record behind another one of its PMID in the same commit may take its place.
+            if (
+                entry is not None
+                and not entry.is_deleted
+                and record.pmid not in written
+                and entry.digest == record_digest(record)
+            ):
+                unchanged[record.pmid] = entry._replace(fetched_at=now)
+            else:
+                written.add(record.pmid)
+                yield record
 
 
-def _locator_row(values: dict[str, Any]) -> tuple[Any, ...]:
-    """pmid, version, date_revised, content_hash, has_abstract, is_retracted, is_deleted, fetched_at."""
-    return (
-        values["pmid"],
-        values.get("version") or 0,
-        values.get("date_revised") or "",
-        values.get("content_hash"),
-        bool(values.get("text")),
-        bool(values.get("is_retracted")),
-        bool(values["is_deleted"]),
-        _microseconds(values["fetched_at"]),
-    )
+def _part_path(store: Path, number: int) -> Path:
+    return store / PARTS / f"{number:08d}{PARQUET}"
 
 
-def _part_rows(file: Path) -> Iterator[tuple[Any, ...]]:
-    columns = ["pmid", "version", "date_revised", "content_hash", "text", "is_retracted", "is_deleted", "fetched_at"]
-    for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-        yield from (_locator_row(values) for values in batch.to_pylist())
-
-
-def _abstract(values: dict[str, Any]) -> Abstract:
-    own = {name: value for name, value in values.items() if name not in _BOOKKEEPING}
-    lists = {name: tuple(own[name]) for name in ("languages", "authors", "mesh_terms", "publication_types")}
-    return Abstract(
-        **{
-            **own,
-            **lists,
-            "sections": tuple(Section(**s) for s in own["sections"]),
-            "corrections": tuple(Correction(**c) for c in own["corrections"]),
-            "other_abstracts": tuple(OtherAbstract(**o) for o in own["other_abstracts"]),
-        }
-    )
-
-
-def _microseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        yield
+    except OSError as exc:
+        reason = f"{exc.filename or path}: {exc.strerror or exc}"
+        raise DatasetError(f"{path}: the abstract store cannot be used: {reason}; what it holds is unharmed") from exc
+    except (pa.ArrowException, sqlite3.Error) as exc:
+        raise DatasetError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc

@@ -1,0 +1,234 @@
+"""For every PMID the row of its current record: a small table beside the parts of a store, made from them alone.
+
+The rule of what is current stands here. Knows nothing of what a record holds nor of locks; one process may write at a
+time, others read meanwhile and see whole transactions.
+
+The files are `locator-NNNNNN.sqlite`, of which the highest counts. A new one is made under a name of its own and
+appears whole, so that a reader of an old one cannot take its successor's journal for its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Self, TypeVar
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+VERSION = 1
+HAS_ABSTRACT, IS_RETRACTED, IS_DELETED = 1, 2, 4
+_BATCH_ROWS = 10_000
+_BUSY_SECONDS = 60
+_CACHE_KIB = 65_536
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_TABLES = f"""
+CREATE TABLE parts (part INTEGER PRIMARY KEY);
+CREATE TABLE records (
+    pmid INTEGER PRIMARY KEY, part INTEGER, row INTEGER, version INTEGER, date_revised TEXT, content_hash BLOB,
+    digest INTEGER, flags INTEGER, fetched_at INTEGER
+);
+PRAGMA user_version = {VERSION};
+"""
+_COLUMNS = "part, row, version, date_revised, content_hash, digest, flags, fetched_at"
+
+
+class Entry(NamedTuple):
+    """What is known of the current record of a PMID, or of its deletion.
+
+    `row` counts within the part; `content_hash` is the record's own as 16 bytes, `digest` is of all of it; `fetched_at`
+    counts microseconds since 1970.
+    """
+
+    part: int
+    row: int
+    version: int
+    date_revised: str
+    content_hash: bytes
+    digest: int
+    flags: int
+    fetched_at: int
+
+    @property
+    def is_deleted(self) -> bool:
+        return bool(self.flags & IS_DELETED)
+
+    def same_as(self, other: Entry) -> bool:
+        """Whether both say the same of the record, wherever it lies."""
+        return (self.is_deleted and other.is_deleted) or self[2:7] == other[2:7]
+
+    def replaces(self, other: Entry) -> bool:
+        """Whether this entry, which came later, is current: the higher version, then the later date, then the later.
+
+        A deletion replaces every record, and every record replaces a deletion.
+        """
+        if self.is_deleted or other.is_deleted:
+            return True
+        return (self.version, self.date_revised) >= (other.version, other.date_revised)
+
+
+class Changes:
+    """What some rows, in their order, do to the current records; `entries` are the new state of their PMIDs."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.added = self.unchanged = self.outdated = self.deleted = 0
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether any of the rows is now current; otherwise none need be kept."""
+        return bool(self.added or self.deleted)
+
+    def apply(self, pmid: int, entry: Entry, current: Entry | None) -> None:
+        """Counts one more row."""
+        if current is not None and entry.same_as(current):
+            self.unchanged += 1
+            self.entries[pmid] = current._replace(fetched_at=entry.fetched_at)
+        elif current is not None and not entry.replaces(current):
+            self.outdated += 1
+        else:
+            self.entries[pmid] = entry
+            if entry.is_deleted:
+                self.deleted += 1
+            else:
+                self.added += 1
+
+
+class Locator:
+    """An open locator; use it inside `with`, which closes it, and deletes it where it has shown to be damaged."""
+
+    def __init__(self, connection: sqlite3.Connection, file: Path) -> None:
+        self._connection, self._file = connection, file
+
+    @classmethod
+    def newest(cls, folder: Path) -> Self | None:
+        """The locator of a store; None where there is none that can be used."""
+        while files := sorted(folder.glob("locator-*.sqlite"), reverse=True):
+            try:
+                return cls(_connect(files[0]), files[0])
+            except sqlite3.OperationalError:
+                if not files[0].exists():
+                    continue
+                raise
+            except (sqlite3.DatabaseError, _OtherVersionError):
+                return None
+        return None
+
+    @classmethod
+    def build(cls, folder: Path, staging: Path, parts: Iterable[tuple[int, Iterable[tuple[int, Entry]]]]) -> None:
+        """Makes the locator anew from all parts in their order and deletes the ones before; for the one writer.
+
+        Args:
+            staging: a folder of the same file system, for the unfinished file.
+            parts: number and rows, each a PMID and its entry.
+        """
+        unfinished = staging / "locator.sqlite"
+        unfinished.unlink(missing_ok=True)
+        with closing(sqlite3.connect(unfinished)) as connection:
+            connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _TABLES)
+            locator = cls(connection, unfinished)
+            for part, rows in parts:
+                locator.take_up(part, rows)
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        old = sorted(folder.glob("locator-*"))
+        numbers = [int(path.name.split("-")[1].split(".")[0]) for path in old]
+        unfinished.replace(folder / f"locator-{max(numbers, default=0) + 1:06d}.sqlite")
+        for path in old:
+            path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        self._connection.close()
+        if isinstance(exc, sqlite3.Error) and is_broken(exc):
+            logger.warning("%s is damaged (%s) and is made anew", self._file, exc)
+            self._file.unlink(missing_ok=True)
+
+    def find(self, pmids: Iterable[int]) -> dict[int, Entry]:
+        """The entries of those PMIDs that have one, all of one moment."""
+        query = f"SELECT pmid, {_COLUMNS} FROM records WHERE pmid IN (SELECT value FROM json_each(?))"
+        cursor = self._connection.execute(query, (json.dumps(list(pmids)),))
+        return {row[0]: Entry._make(row[1:]) for row in cursor}
+
+    def present(self, after: int, limit: int) -> list[int]:
+        """PMIDs that are there and not deleted, ascending, from the first one above `after`."""
+        query = "SELECT pmid FROM records WHERE pmid > ? AND NOT flags & ? ORDER BY pmid LIMIT ?"
+        return [pmid for (pmid,) in self._connection.execute(query, (after, IS_DELETED, limit))]
+
+    def parts(self) -> set[int]:
+        """The parts that were taken up."""
+        return {part for (part,) in self._connection.execute("SELECT part FROM parts")}
+
+    def compare(self, rows: Iterable[tuple[int, Entry]]) -> Changes:
+        """What the rows would change."""
+        changes = Changes()
+        for some in batched(rows, _BATCH_ROWS):
+            stored = self.find({pmid for pmid, _ in some} - changes.entries.keys())
+            for pmid, entry in some:
+                changes.apply(pmid, entry, changes.entries.get(pmid) or stored.get(pmid))
+        return changes
+
+    def take_up(self, part: int | None, rows: Iterable[tuple[int, Entry]]) -> None:
+        """Makes the rows of a part known, in one transaction."""
+        self.write(part, self.compare(rows))
+
+    def write(self, part: int | None, changes: Changes) -> None:
+        """Makes changes known, in one transaction, with the part that they come from."""
+        places = ", ".join("?" * (len(Entry._fields) + 1))
+        with self._transaction():
+            self._connection.executemany(
+                f"INSERT OR REPLACE INTO records VALUES ({places})",
+                ((pmid, *entry) for pmid, entry in changes.entries.items()),
+            )
+            if part is not None:
+                self._connection.execute("INSERT INTO parts VALUES (?)", (part,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+
+def is_broken(exc: sqlite3.Error) -> bool:
+    """Whether the file is damaged, so that it must be made anew."""
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """The items in tuples of at most `size`."""
+    iterator = iter(items)
+    while batch := tuple(islice(iterator, size)):
+        yield batch
+
+
+class _OtherVersionError(Exception):
+    pass
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    # "rw" also for readers: one that comes first after a kill must roll the journal back.
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+    try:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
+            raise _OtherVersionError
+    except BaseException:
+        connection.close()
+        raise
+    return connection
