@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.pubmed_xml import parse_records
 from bioqa_pipeline.records import Abstract, FetchStatus, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
-from bioqa_pipeline.sources.entrez import EntrezSource
+from bioqa_pipeline.sources.entrez import EntrezSource, open_pubmed
 from bioqa_pipeline.store import AbstractStore
 
 RECORDS = make_records(120)
@@ -54,6 +55,23 @@ def test_an_email_address_is_required(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("NCBI_EMAIL", raising=False)
     with pytest.raises(ConfigError, match="NCBI_EMAIL"):
         EntrezSource(AbstractStore(tmp_path), SourceConfig(kind="pubmed"))
+
+
+def test_it_can_be_opened_from_the_environment(
+    server: EutilsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path))
+    monkeypatch.setenv("BIOQA_EUTILS_URL", server.base_url)
+    monkeypatch.setenv("NCBI_EMAIL", EMAIL)
+    monkeypatch.setenv("NCBI_API_KEY", "good-key")
+    source = open_pubmed(SourceConfig(kind="pubmed"))
+    hits = source.search(Question(id="q", text="What does aspirin do?"), 3).hits
+    assert source.ensure([hit.pmid for hit in hits]) == []
+    assert source.store.path == tmp_path / "pubmed"
+    assert {(r.params["api_key"], r.params["email"]) for r in server.log} == {("good-key", EMAIL)}
+    monkeypatch.setenv("BIOQA_EUTILS_URL", "http://eutils.example.org/")
+    with pytest.raises(ConfigError, match=r"BIOQA_EUTILS_URL.*https"):
+        open_pubmed(SourceConfig(kind="pubmed"))
 
 
 def test_what_the_store_lacks_is_fetched_once(server: EutilsServer, tmp_path: Path) -> None:
@@ -244,6 +262,14 @@ def test_questions_come_to_the_same_with_faults_and_without(tmp_path: Path, n: i
         assert sum(r.fault is not None for r in server.log) > n / 5
     assert good == bad
     assert all(retrieval.hits for retrieval in good[0])
+
+
+def test_threads_can_share_a_source(server: EutilsServer, tmp_path: Path) -> None:
+    source = make_source(server, tmp_path, count_words=True)
+    questions = [Question(id=f"q{i}", text=made_question(record)) for i, record in enumerate(RECORDS[:16])]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda question: source.search(question, 10), questions))
+    assert together == [source.search(question, 10) for question in questions]
 
 
 def test_the_key_is_in_no_file(server: EutilsServer, tmp_path: Path) -> None:

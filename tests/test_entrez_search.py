@@ -119,6 +119,7 @@ def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_pat
     assert retrieval.outcome is RetrievalOutcome.FAILED
     assert len(retrieval.attempts) == 3
     assert "HTTP 503" in (retrieval.error or "")
+    assert terms(server)[-1] in (retrieval.error or "")
     assert {h.pmid for h in retrieval.hits} == set().union(*(CORPUS.search(a.term).pmids for a in retrieval.attempts))
 
 

@@ -17,16 +17,44 @@ from pydantic import SecretStr
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.query import QueryFilters
 from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
+from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.entrez_client import EntrezClient
 from bioqa_pipeline.sources.entrez_counts import WordCounts
 from bioqa_pipeline.sources.entrez_fetch import Fetcher
 from bioqa_pipeline.sources.entrez_search import SearchPlan, search_question, since_day
-from bioqa_pipeline.sources.entrez_settings import EntrezSettings, resolve_api_key, resolve_email
+from bioqa_pipeline.sources.entrez_settings import (
+    EntrezSettings,
+    resolve_api_key,
+    resolve_email,
+    settings_from_environment,
+)
 from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 
+STORE_FOLDER = "pubmed"
+COUNTS_FILE = "pubmed-word-counts.json"
 MAX_PMID = 2**31 - 1
+
+
+def open_pubmed(
+    config: SourceConfig, *, since: datetime | None = None, api_key: SecretStr | None = None
+) -> EntrezSource:
+    """The source with its store in the user's cache folder and the address of the environment.
+
+    Raises:
+        ConfigError: there is no e-mail address, or the address of the service cannot be used.
+        SourceError: the file that keeps the request rate cannot be used.
+    """
+    folder = cache_dir()
+    return EntrezSource(
+        AbstractStore(folder / STORE_FOLDER),
+        config,
+        settings=settings_from_environment(),
+        api_key=api_key,
+        since=since,
+        counts_file=folder / COUNTS_FILE,
+    )
 
 
 class EntrezSource:
@@ -58,8 +86,9 @@ class EntrezSource:
     ) -> None:
         self._store = store
         self._settings = settings or EntrezSettings()
-        self._has_key = resolve_api_key(api_key) is not None
-        self._client = EntrezClient(self._settings, email=resolve_email(config.email), api_key=resolve_api_key(api_key))
+        key = resolve_api_key(api_key)
+        self._has_key = key is not None
+        self._client = EntrezClient(self._settings, email=resolve_email(config.email), api_key=key)
         counts = WordCounts(lambda term: self._client.count(term, dates={}), counts_file)
         self._plan = SearchPlan(
             filters=QueryFilters(mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype),

@@ -61,7 +61,8 @@ def search_question(question: Question, limit: int, plan: SearchPlan, client: Se
     try:
         ladder.run()
     except SourceError as exc:
-        return ladder.result(RetrievalOutcome.FAILED, str(exc))
+        query = f" (query: {ladder.pending})" if ladder.pending else ""
+        return ladder.result(RetrievalOutcome.FAILED, f"{exc}{query}")
     return ladder.result(RetrievalOutcome.OK if ladder.found else RetrievalOutcome.NO_HITS)
 
 
@@ -73,6 +74,7 @@ class _Ladder:
         self.found: dict[int, int] = {}  # PMID into the strictest level that has it, in order of arrival
         self.attempts: list[QueryAttempt] = []
         self.sent: set[str] = set()
+        self.pending = ""  # the query that is being asked
         self.missing: set[str] = set()
         self.counts: dict[str, int] | None = None
 
@@ -109,7 +111,9 @@ class _Ladder:
         if self.plan.since:
             ranges = [date_range(self.plan.since, _LAST_DAY, field) for field in ("edat", "mdat")]
             term = f"({term}) AND ({' OR '.join(ranges)})"
+        self.pending = term
         answer = self.client.search(term, self.limit, sort=self.plan.sort, dates=self.dates)
+        self.pending = ""
         warnings = answer.warnings
         if len(answer.pmids) < min(answer.count, self.limit):
             warnings += (f"{len(answer.pmids)} of {min(answer.count, self.limit)} hits came",)

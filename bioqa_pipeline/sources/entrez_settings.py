@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from bioqa_pipeline.config import Settings
 from bioqa_pipeline.errors import ConfigError
@@ -52,6 +52,15 @@ class EntrezSettings(Settings):
         if parts.query or parts.fragment or parts.username:
             raise ValueError(f"{url} is not a plain address")
         return url if url.endswith("/") else f"{url}/"
+
+
+def settings_from_environment() -> EntrezSettings:
+    """The defaults, with the address in BIOQA_EUTILS_URL where that is set: a mirror, or a server for tests."""
+    url = os.environ.get("BIOQA_EUTILS_URL", "").strip()
+    try:
+        return EntrezSettings(base_url=url) if url else EntrezSettings()
+    except ValidationError as exc:
+        raise ConfigError(f"BIOQA_EUTILS_URL: {exc.errors()[0]['msg']}") from exc
 
 
 def resolve_email(email: str | None) -> str:

@@ -212,7 +212,8 @@ def _opener(settings: EntrezSettings) -> urllib.request.OpenerDirector:
     # A plain address is one of this machine, and its requests must not leave it through a proxy.
     opener.add_handler(urllib.request.ProxyHandler({} if is_plain else None))
     opener.add_handler(urllib.request.HTTPHandler())
-    opener.add_handler(urllib.request.HTTPSHandler())
+    # One context for all connections: each would read the certificates anew.
+    opener.add_handler(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
     return opener
 
 
