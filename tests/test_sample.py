@@ -11,7 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bioqa_pipeline.pubmed_xml import parse_records
 from bioqa_pipeline.questions import read_questions
+from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.text import normalize_text
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 FIRST_PMID = 90_000_001
@@ -172,3 +175,49 @@ def test_questions_are_those_of_the_expectations() -> None:
 
     assert file.merged == ()
     assert [question.text for question in file.questions] == [row.question for row in expected()]
+
+
+@pytest.fixture(scope="module")
+def abstracts() -> list[Abstract]:
+    parsed = list(parse_records(SAMPLE / "pubmed-sample.xml", name="pubmed-sample.xml"))
+    assert all(isinstance(record, Abstract) for record in parsed)
+    return [record for record in parsed if isinstance(record, Abstract)]
+
+
+def test_the_parser_of_the_pipeline_reads_every_record(
+    abstracts: list[Abstract], records: dict[tuple[int, int], ElementTree.Element], texts: dict[int, str]
+) -> None:
+    assert [(record.pmid, record.version) for record in abstracts] == list(records)
+    newest = {record.pmid: record for record in sorted(abstracts, key=lambda record: record.version)}
+    assert {pmid for pmid, record in newest.items() if record.text} == texts.keys()
+    for record in abstracts:
+        assert record.text == normalize_text(record.text)
+        assert record.is_book or record.doi == f"10.5555/bioqa.sample.{record.pmid}" + ".2" * (record.version == 2)
+
+
+def test_special_records_keep_what_is_special_about_them(abstracts: list[Abstract]) -> None:
+    by_pmid = {record.pmid - FIRST_PMID + 1: record for record in abstracts}
+
+    assert [pmid for pmid, record in by_pmid.items() if record.is_retracted] == [4]
+    assert [pmid for pmid, record in by_pmid.items() if record.is_book] == [63]
+    assert [(c.ref_type, c.pmid) for c in by_pmid[4].corrections] == [("RetractionIn", FIRST_PMID + 4)]
+    assert [(c.ref_type, c.pmid) for c in by_pmid[10].corrections] == [("ErratumIn", FIRST_PMID + 61)]
+    german = by_pmid[43]
+    assert german.title == "Phenylketonuria: fifty years of newborn screening."
+    assert german.vernacular_title == "Phenylketonurie: fünfzig Jahre Neugeborenenscreening."
+    assert german.languages == ("ger",)
+    assert german.other_abstracts[0].language == "ger"
+    assert by_pmid[25].pub_date_raw == "2010 Nov-Dec"
+    assert by_pmid[49].authors[-1] == "Bioqa Sample Working Group on Drug History"
+    assert by_pmid[54].other_abstracts[0].kind == "plain-language-summary"
+    assert by_pmid[55].copyright == "© 2023 The bioqa authors. Sample text, not a publication."
+    assert "30 mL/min/1.73 m2" in by_pmid[9].text
+    assert [section.label for section in by_pmid[9].sections] == ["ORIGIN", "ACTION", "SAFETY", "CONCLUSIONS"]
+
+
+def test_expected_answers_stand_in_the_text_that_is_asked(abstracts: list[Abstract]) -> None:
+    texts = {record.pmid: record.text.casefold() for record in abstracts}
+
+    for row in expected():
+        for pmid in row.pmids:
+            assert any(answer.casefold() in texts[pmid] for answer in row.answers), (row.question, pmid)
