@@ -158,6 +158,15 @@ def test_odd_headers_are_ignored(server: EutilsServer, connect, value: str) -> N
     assert len(server.log) == 2
 
 
+def test_an_error_counts_by_its_status_whatever_its_body_is(server: EutilsServer, connect) -> None:
+    server.faults.apply = lambda kind, good: type(good)(  # type: ignore[method-assign]
+        429, b"slow down", headers={"Retry-After": "1"}, claimed_bytes=10**6
+    )
+    server.fail("esearch", "cut off")
+    search(connect())
+    assert server.log[1].seconds - server.log[0].seconds >= 1
+
+
 def test_a_limit_that_was_hit_stops_other_threads_and_processes(server: EutilsServer, connect) -> None:
     server.faults.retry_after_seconds = 1
     server.fail("esearch", "http_429")

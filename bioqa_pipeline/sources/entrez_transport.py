@@ -33,7 +33,7 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
 from bioqa_pipeline.rate_limit import RateLimiter, private_folder
-from bioqa_pipeline.sources.entrez_answers import as_integer, check_body, check_status
+from bioqa_pipeline.sources.entrez_answers import HEAD_BYTES, as_integer, check_body, check_status
 from bioqa_pipeline.sources.entrez_settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,8 @@ class EntrezTransport:
             assert response is not None
             with response:
                 headers = response.headers
-                return _Response(response.status, headers, self._read(response))
+                body = self._read(response) if response.status == 200 else _head(response)
+                return _Response(response.status, headers, body)
         except SourceError as exc:
             return _Failure(exc.kind, str(exc), isinstance(exc, RetryableSourceError))
         except (OSError, http.client.HTTPException, zlib.error) as exc:
@@ -246,6 +247,13 @@ def _built(utility: Utility, params: Mapping[str, str]) -> bytes:
         raise ConfigError("this version of Biopython builds its requests in another way: install 1.88")
     data = request.data
     return data if isinstance(data, bytes) else urlsplit(request.full_url).query.encode()
+
+
+def _head(response: http.client.HTTPResponse) -> bytes:
+    """The start of an error's body, as far as it comes: the status counts, whatever is wrong with the rest."""
+    with suppress(OSError, http.client.HTTPException):
+        return response.read1(HEAD_BYTES)
+    return b""
 
 
 def _connection_failure(exc: Exception) -> _Failure:
