@@ -90,6 +90,7 @@ def read_forever(root: Path, results: Connection) -> None:
                 seen = max(seen, check_whole(root))
             rounds += 1
             time.sleep(0.01)
+        seen = max(seen, check_whole(root))
     except Exception as exc:
         results.send(f"{type(exc).__name__}: {exc}")
         raise
