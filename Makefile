@@ -19,7 +19,8 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 run: $(VENV)/.core ## run the main job on the embedded sample; a second run scores nothing anew
-	@$(BIN)/python -m flows.run --questions data/sample/questions.txt --source sample --out $(OUT)
+	@$(BIN)/python -m flows.run --questions data/sample/questions.txt --source sample --max-abstracts 5 \
+	  --out $(OUT)
 
 test: $(VENV)/.test ## run the tests (under 5 minutes after set-up)
 	@$(BIN)/python -m pytest

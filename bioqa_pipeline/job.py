@@ -229,7 +229,10 @@ class _Run:
         questions, model = self.ready.questions, self.config.model
         for merged in questions.merged:
             lines = ", ".join(map(str, merged.lines))
-            self.reporter.say(f"{questions.path}: asked on lines {lines}, answered once: {merged.text}")
+            dropped = f", the ids {', '.join(merged.dropped_ids)} are not used" if merged.dropped_ids else ""
+            self.reporter.say(
+                f"{questions.path}: asked on lines {lines}, answered once as {merged.id}{dropped}: {merged.text}"
+            )
         self.reporter.say(f"{len(questions.questions):,} questions; model {self.ready.checkpoint.description}")
         self.reporter.say(f"scoring on {model.device} in {model.precision}")
 
