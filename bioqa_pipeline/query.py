@@ -206,8 +206,7 @@ def _run_terms(words: Sequence[Word]) -> list[str]:
     """One untagged group for each run of neighbours, which PubMed maps as a phrase or word by word."""
     runs: dict[tuple[int, str], list[Word]] = {}
     for word in words:
-        alone = word.text if word.text.isdigit() else ""
-        runs.setdefault((word.run, alone), []).append(word)
+        runs.setdefault((word.run, word.text if _is_number(word) else ""), []).append(word)
     return [_word_term(run[0]) if len(run) == 1 else _group(" ".join(w.text for w in run)) for run in runs.values()]
 
 
@@ -216,9 +215,13 @@ def _word_term(word: Word) -> str:
 
     A number goes to title and abstract: untagged, PubMed would take it for a PMID.
     """
-    if word.text.isdigit():
-        return f"{word.text}[tiab]"
+    if _is_number(word):
+        return _and([f"{part}[tiab]" for part in word.text.split()])
     return _or([_group(text) if " " in text else text for text in word.spellings])
+
+
+def _is_number(word: Word) -> bool:
+    return word.text.replace(" ", "").isdigit()
 
 
 def _loose_term(word: Word) -> str:

@@ -29,10 +29,18 @@ class Document:
 
 @dataclass
 class Query:
-    """A term as a tree: strings are leaves, a list starts with its operator."""
+    """A term as a tree: strings are leaves, a list starts with its operator.
+
+    Attributes:
+        groups: the leaves, in groups of those with no operator between.
+    """
 
     tree: object
-    leaves: list[str] = field(default_factory=list)
+    groups: list[list[str]] = field(default_factory=list)
+
+    @property
+    def leaves(self) -> list[str]:
+        return [leaf for group in self.groups for leaf in group]
 
     @classmethod
     def parse(cls, term: str) -> Query:
@@ -70,19 +78,16 @@ class Query:
             if at == len(tokens):
                 raise QuerySyntaxError("unpaired bracket")
             return operand, at + 1
-        words: list[object] = ["AND"]
+        words: list[str] = []
         while at < len(tokens) and tokens[at] not in ("(", ")", "AND", "OR"):
-            words.append(self._leaf(tokens[at]))
+            if tokens[at] == "NOT" or not _LEAF.fullmatch(tokens[at]):
+                raise QuerySyntaxError(f"{tokens[at]} is no term")
+            words.append(tokens[at])
             at += 1
-        if len(words) == 1:
+        if not words:
             raise QuerySyntaxError("an operator without a term")
-        return words, at
-
-    def _leaf(self, token: str) -> str:
-        if token == "NOT" or not _LEAF.fullmatch(token):
-            raise QuerySyntaxError(f"{token} is no term")
-        self.leaves.append(token)
-        return token
+        self.groups.append(words)
+        return ["AND", *words], at
 
 
 def _holds(tree: object, document: Document) -> bool:

@@ -53,6 +53,7 @@ def documents(text: str) -> st.SearchStrategy[Document]:
 @example(text="AND")
 @example(text="a OR")
 @example(text="İstanbul ﬁ ½ ² ٣ 中文 한글")
+@example(text="1 2 3 of 2019 12345678 4, 5")
 @example(text="x:y#1 {z} a|b & c")
 def test_any_text_gives_queries_that_read_as_meant(text: str) -> None:
     for step in ladder(text, QueryFilters(languages=("english", "German"))):
@@ -62,6 +63,7 @@ def test_any_text_gives_queries_that_read_as_meant(text: str) -> None:
         stems = {f"{word.stem}*" for word in question_words(text)}
         assert {leaf.removesuffix("[tiab]") for leaf in query.leaves[:-3]} <= own | stems
         assert query_problems(step.term) == ()
+        assert not any("".join(group).isdigit() for group in query.groups)  # PubMed takes bare numbers for PMIDs
 
 
 @given(data=st.data(), text=questions, has_abstract=st.booleans())
@@ -158,6 +160,7 @@ def test_words_that_say_little_are_searched_for_where_there_are_no_others() -> N
 def test_a_bare_number_is_no_pmid() -> None:
     assert ladder("12345678") == (LadderStep(0, StepKind.ALL, "12345678[tiab]", "all words"),)
     assert ladder("outbreak 2019")[0].term == "(outbreak AND 2019[tiab])"
+    assert ladder("2 3")[0].term == "(2[tiab] AND 3[tiab])"
 
 
 def test_the_same_question_gives_the_same_ladder_in_every_process() -> None:
