@@ -8,7 +8,6 @@ mark takes its place: "10<sup>6</sup>" becomes "10^6" and "5<sub>10</sub>" becom
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import cast
 
@@ -24,8 +23,6 @@ _MATH = _MATHML + "math"
 _SCRIPT_MARKS = {"sup": "^", "sub": "_"}
 _UNDERLINED = {"<": "≤", ">": "≥", "+": "±"}
 _SIGNS = "+-−–"
-# Indentation that an XML writer put just inside the tags of an element without text of its own.
-_LAYOUT = re.compile(r"\A\s*\n\s*|\s*\n\s*\Z")
 _NO_LABELS = frozenset(("", "UNASSIGNED", "UNLABELLED", "UNLABELED"))
 
 _TOKENS = frozenset(("mi", "mn", "mo"))
@@ -71,6 +68,7 @@ def _category(part: Element) -> str | None:
 
 
 def _collect(element: Element, pieces: list[str]) -> None:
+    """Appends the words of an element, without those behind its end; no piece is empty."""
     if element.text:
         pieces.append(element.text)
     for child in element:
@@ -78,13 +76,13 @@ def _collect(element: Element, pieces: list[str]) -> None:
         tail = child.tail
         if tag in _SCRIPT_MARKS:
             _add_script(pieces, _inner(child), _SCRIPT_MARKS[tag])
-            if tail and tail[0].isdigit() and _ends_with_digit(pieces):
+            if tail and pieces and tail[0].isdecimal() and pieces[-1][-1].isdecimal():
                 pieces.append(" ")
         elif tag == _MATH:
-            pieces.append(_math(child))
+            pieces.extend(filter(None, [_math(child)]))
         elif tag == "u":
             inner = _inner(child)
-            pieces.append(_UNDERLINED.get(inner, inner))
+            pieces.extend(filter(None, [_UNDERLINED.get(inner, inner)]))
         else:
             _collect(child, pieces)
         if tail:
@@ -94,18 +92,26 @@ def _collect(element: Element, pieces: list[str]) -> None:
 def _inner(element: Element) -> str:
     pieces: list[str] = []
     _collect(element, pieces)
-    return _LAYOUT.sub("", "".join(pieces)) if len(element) else "".join(pieces)
+    text = "".join(pieces)
+    return _without_layout(text) if len(element) else text
+
+
+def _without_layout(text: str) -> str:
+    """Without the indentation that XML writers put just inside the tags of an element that holds only elements."""
+    bare = text.lstrip()
+    text = bare if "\n" in text[: len(text) - len(bare)] else text
+    bare = text.rstrip()
+    return bare if "\n" in text[len(bare) :] else text
 
 
 def _add_script(pieces: list[str], script: str, mark: str) -> None:
     """Appends a sub- or superscript, behind a mark where it would otherwise run into the number before it."""
     bare = script.lstrip()
-    is_number = bare[:1].isdigit() or (bare[:1] in _SIGNS and bare[1:2].isdigit())
-    pieces.append(mark + bare if is_number and _ends_with_digit(pieces) else script)
-
-
-def _ends_with_digit(pieces: list[str]) -> bool:
-    return next((piece[-1].isdigit() for piece in reversed(pieces) if piece), False)
+    is_number = bare[:1].isdecimal() or (bare[:1] in _SIGNS and bare[1:2].isdecimal())
+    if is_number and pieces and pieces[-1][-1].isdecimal():
+        pieces.append(mark + bare)
+    elif script:
+        pieces.append(script)
 
 
 def _math(element: Element) -> str:
@@ -116,7 +122,7 @@ def _math(element: Element) -> str:
     if name in _TOKENS:
         return _all_text(element).strip(" \t\r\n").replace(_FUNCTION_APPLICATION, " ")
     if name in ("mtext", "ms"):
-        return _LAYOUT.sub("", _all_text(element))
+        return _without_layout(_all_text(element))
     if name == "mspace":
         return " "
     if name == "mmultiscripts":
@@ -160,7 +166,7 @@ def _row(parts: list[str]) -> str:
     left = ""
     for part in parts:
         if left and part:
-            two_numbers = left[-1].isdigit() and part[0].isdigit()
+            two_numbers = left[-1].isdecimal() and part[0].isdecimal()
             two_names = left.isalpha() and part.isalpha() and len(left) + len(part) > 2
             if two_numbers or two_names:
                 row += " "
@@ -174,7 +180,7 @@ def _grouped(text: str) -> str:
 
 
 def _scripted(base: str, *scripts: tuple[str, str]) -> str:
-    pieces = [base]
+    pieces = [base] if base else []
     for script, mark in scripts:
         _add_script(pieces, script, mark)
     return "".join(pieces)

@@ -41,37 +41,59 @@ def _first_marks(run: re.Match[str]) -> str:
     return "".join(kept)
 
 
+# No sentence ends behind these.
 _ABBREVIATIONS = frozenset(
-    "e.g i.e vs cf viz fig figs eq eqs ref refs no nos vol sec tab ca approx resp al dr prof mr mrs ms st jr sr inc "
-    "ltd corp co dept univ spp sp subsp var ssp cv nov str wt mol min max temp conc incl excl est etc suppl ed eds "
-    "u.s u.k a.m p.m ph.d m.d b.i.d t.i.d q.i.d q.d i.v i.m i.p s.c p.o n.b s.d s.e s.e.m c.i n.s".split()
+    "e.g i.e vs v cf viz fig figs eq eqs ref refs nos vol tab approx ca dr prof mr mrs jr sr dept nov ssp cv ae "
+    "an cx antioxid toxicol pharmacol biol med sci chem biochem biophys rev arch appl crit syst tech clin exp proc "
+    "natl acad soc inorg".split()
 )
-# Behind these a sentence may well end: only a capital that starts no name decides, which rules cannot see.
-_ENDS_TOO = frozenset("etc al inc ltd corp co u.s u.k a.m p.m ph.d m.d".split())
+# Behind these one does when the next word is one that sentences begin with.
+_UNSURE = frozenset(
+    "no al st sec ms inc ltd corp co univ spp sp subsp var str wt b.wt mol min max temp conc incl excl est suppl ed eds "
+    "resp u.s u.k u.s.a ph.d m.d".split()
+)
+# Behind these one does when a capital follows.
+_OFTEN_LAST = frozenset(("etc", "a.m", "p.m"))
+_STARTERS = frozenset(
+    "the this these those that there a we our it its he she they in on at of for from to by with within without after "
+    "before during among although though because since when while where if as all both each most many some several no "
+    "none only one two three however moreover furthermore therefore thus hence here then thereafter also finally "
+    "overall additionally similarly conversely nevertheless further second third patients subjects mice rats results "
+    "methods conclusion conclusions treatment method background objective objectives purpose aim aims "
+    "design setting".split()
+)
+# What takes a single letter or Roman numeral behind it.
 _LETTERED = frozenset(
     "vitamin vitamins hepatitis factor type group groups influenza protein class stage grade panel arm phase "
     "apolipoprotein immunoglobulin cyclosporin amphotericin botulinum toxin cyclin cathepsin coenzyme serotype clade "
     "subtype".split()
 )
 _STOP = re.compile(r"""[.?!]+["'”’)\]]*(?=\s)""")
-_LAST_WORD = re.compile(r"[^\s(\[\"'“‘]+$")
+_DOTTED = re.compile(r"(?:[a-z]\.)+[a-z]")
 _OPENERS = "\"'“‘(["
+_BRACKETS = re.compile(r"[()\[\]]")
+_CITED_PAGES = re.compile(r"\d+(?:\(\d+\))?[,:] ?\w?\d+[-–]\d")
+_MOST_WORD_CHARS = 40
+_MOST_BRACKET_CHARS = 400
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """Sentences of an abstract as half-open ranges: disjoint, in order, all text but the white space between them.
 
-    A stop ends a sentence when white space and then a capital, a digit or an opening mark follow, unless it belongs to
-    an abbreviation ("e.g.", "Fig.", "et al."), an initial or a genus ("S. aureus"), or stands inside brackets.
+    A stop ends a sentence when white space and then a capital, a digit, an opening mark or a word like "mRNA" follow,
+    unless it belongs to an abbreviation ("e.g.", "Fig.", "et al."), an initial or a genus ("S. aureus"), or stands
+    inside a pair of brackets.
     """
+    stops = list(_STOP.finditer(text))
+    enclosed = _enclosed(text) if stops else bytearray()
     ranges = []
     start = _skip_space(text, 0)
-    for match in _STOP.finditer(text):
-        end = match.end()
-        if end <= start:
-            continue
+    for stop in stops:
+        end = stop.end()
         following = _skip_space(text, end)
-        if following < len(text) and _ends_sentence(text, start, match.start(), following, match.group()):
+        if end <= start or following == len(text) or enclosed[end - 1]:
+            continue
+        if _begins_sentence(text, following) and _ends_sentence(text, start, stop.start(), following):
             ranges.append((start, end))
             start = following
     end = len(text.rstrip())
@@ -86,25 +108,52 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def _ends_sentence(text: str, start: int, stop: int, following: int, mark: str) -> bool:
-    first = text[following]
-    if first in _OPENERS and following + 1 < len(text):
-        first = text[following + 1]
-    if not (first.isupper() or first.isdigit() or unicodedata.category(first) == "Lo"):
-        return False
-    sentence = text[start:stop]
-    if sentence.count("(") > sentence.count(")") + mark.count(")"):
-        return False
-    if mark[0] != ".":
+def _enclosed(text: str) -> bytearray:
+    """1 at each position inside a pair of brackets, not at the closing one; unpaired and far-off ones are slips."""
+    enclosed = bytearray(len(text))
+    opened = []
+    for match in _BRACKETS.finditer(text):
+        if match.group() in "([":
+            opened.append(match.start())
+        elif opened:
+            start = opened.pop()
+            if match.start() - start <= _MOST_BRACKET_CHARS:
+                enclosed[start : match.start()] = b"\1" * (match.start() - start)
+    return enclosed
+
+
+def _word_at(text: str, position: int) -> str:
+    return text[position : position + _MOST_WORD_CHARS].lstrip(_OPENERS).partition(" ")[0]
+
+
+def _begins_sentence(text: str, following: int) -> bool:
+    word = _word_at(text, following)
+    first = word[:1]
+    if first.isupper() or first.isdigit() or first == "©":
+        return not _CITED_PAGES.match(text, following)
+    if first.islower():
+        return any(c.isupper() or c.isdigit() for c in word) and "://" not in word
+    return first != "" and unicodedata.category(first) == "Lo"
+
+
+def _ends_sentence(text: str, start: int, stop: int, following: int) -> bool:
+    if text[stop] != ".":
         return True
-    last = _LAST_WORD.search(sentence)
-    word = last.group().casefold() if last else ""
-    if word in _ENDS_TOO:
-        return first.isupper()
-    if word in _ABBREVIATIONS:
+    *before, last = text[max(start, stop - 2 * _MOST_WORD_CHARS) : stop].split() or [""]
+    last = last.rpartition("(")[2].lstrip(_OPENERS)
+    if len(last) > 1 and last.isupper() and "." not in last:
+        return True  # nitric oxide and cardiovascular, not "No." and "cv."
+    word = last.casefold()
+    previous = before[-1].casefold().lstrip(_OPENERS) if before else ""
+    if word in _ABBREVIATIONS or (previous, word) in (("e.", "g"), ("i.", "e")):
         return False
+    follower = _word_at(text, following)
+    if word in _OFTEN_LAST:
+        return follower[:1].isupper()
     # A single capital is an initial ("J. Smith") or a genus ("S. aureus"), unless a word before it takes a letter.
-    if len(word) == 1 and last is not None and last.group().isupper():
-        before = sentence[: last.start()].split()
-        return bool(before) and before[-1].casefold().strip("(") in _LETTERED
+    is_initial = len(last) == 1 and last.isupper() and previous not in _LETTERED
+    if word in _UNSURE or is_initial or _DOTTED.fullmatch(word):
+        return (
+            text[following] not in _OPENERS and follower.rstrip(",.:").casefold() in _STARTERS and follower[0].isupper()
+        )
     return True
