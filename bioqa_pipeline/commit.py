@@ -33,7 +33,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 def write_staged(
-    root: Path | str,
+    root: Path | str | Storage,
     run_id: str,
     shard_id: str,
     answers: Sequence[AnswerRow],
@@ -45,7 +45,7 @@ def write_staged(
     May run twice for one shard, also at the same time.
 
     Args:
-        root: the data set's folder.
+        root: the data set.
         answers: at least one; pairs of the shard that could not be scored are left out and planned again next time.
         chunks: the windows of these pairs.
         metadata: for the Parquet files; "config" is the whole resolved configuration as JSON.
@@ -53,18 +53,6 @@ def write_staged(
     Raises:
         DatasetError: a row does not fit its table, or the rows cannot be written (disk full).
     """
-    stage(storage_at(root), run_id, shard_id, answers, chunks, metadata)
-
-
-def stage(
-    storage: Storage,
-    run_id: str,
-    shard_id: str,
-    answers: Sequence[AnswerRow],
-    chunks: Sequence[ChunkRow],
-    metadata: Mapping[str, str],
-) -> None:
-    """`write_staged` for any storage."""
     check_name(run_id, "run id")
     check_name(shard_id, "shard id")
     pair_ids = {row.pair_id for row in answers}
@@ -72,7 +60,7 @@ def stage(
         raise DatasetError(f"shard {shard_id}: {len(answers)} answers of {len(pair_ids)} different pairs")
     if {row.pair_id for row in chunks} != pair_ids:
         raise DatasetError(f"shard {shard_id}: answers and chunks are not of the same pairs")
-    _stage_tables(storage, run_id, shard_id, to_table(answers, ANSWERS), to_table(chunks, CHUNKS), metadata)
+    _stage_tables(storage_at(root), run_id, shard_id, to_table(answers, ANSWERS), to_table(chunks, CHUNKS), metadata)
 
 
 def _stage_tables(

@@ -34,26 +34,25 @@ from pydantic import ValidationError
 from bioqa_pipeline.commit import DatasetWriter, check_name, write_staged
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.manifest import RunManifest
-from bioqa_pipeline.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SCHEMA_VERSION, SUMMARY, Table
+from bioqa_pipeline.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SCHEMA_VERSION, STAGING, SUMMARY, Table
 from bioqa_pipeline.storage import Storage, storage_at
 from bioqa_pipeline.tables import empty_frame, file_metadata
 
 __all__ = ["Dataset", "DatasetWriter", "write_staged"]
 
-# What stands in a fresh volume or folder without being anybody's data.
-_NO_CONTENT = frozenset({"lost+found", ".DS_Store"})
+# What a folder without answers/ may hold and still become a data set: what killed first runs and fresh volumes leave.
+_HARMLESS = frozenset({CHUNKS.name, SUMMARY.name, RUNS, STAGING, "lost+found"})
 
 
 class Dataset:
     """A data set to be read, and the way to its writer.
 
     Args:
-        root: a folder; `writer` makes it where it is absent.
-        storage: another place than a folder.
+        root: a folder, which `writer` makes where it is absent, or any other storage.
     """
 
-    def __init__(self, root: Path | str, *, storage: Storage | None = None) -> None:
-        self.storage = storage or storage_at(root)
+    def __init__(self, root: Path | str | Storage) -> None:
+        self.storage = storage_at(root)
 
     @contextmanager
     def writer(self, run_id: str, *, wait: bool = True) -> Iterator[DatasetWriter]:
@@ -158,10 +157,11 @@ class Dataset:
             if must_exist:
                 raise DatasetError(f"{location}: there is no data set here; a run with this folder as --out makes one")
             return
-        entries = [name for name in self.storage.list("") if name not in _NO_CONTENT]
-        if entries and not {".lock", ANSWERS.name} & set(entries):
+        entries = self.storage.list("")
+        foreign = [name for name in entries if name not in _HARMLESS and not name.startswith(".")]
+        if foreign and ANSWERS.name not in entries:
             raise DatasetError(
-                f"{location}: not a data set: it holds {entries[0]!r} but no answers/; give another folder"
+                f"{location}: not a data set: it holds {foreign[0]!r} but no answers/; give another folder"
             )
         files = self._files(ANSWERS)
         if not files:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -25,6 +26,8 @@ from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.filelock import FileLock, Held
 
 _PARTIAL = ".part"
+# One slash is enough: pathlib makes one of two.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
 
@@ -64,13 +67,15 @@ class Storage(Protocol):
         """Holds the data set for one writer; see `filelock`."""
 
 
-def storage_at(root: Path | str) -> Storage:
-    """The storage of a data set's root.
+def storage_at(root: Path | str | Storage) -> Storage:
+    """The storage of a data set's root; a storage is its own.
 
     Raises:
         DatasetError: the root is a URI of a kind that is not supported.
     """
-    if "://" in str(root):
+    if not isinstance(root, Path | str):
+        return root
+    if _URI.match(str(root)):
         raise DatasetError(f"{root}: a data set lies in a local folder; this kind of place is not supported")
     return LocalStorage(Path(root))
 

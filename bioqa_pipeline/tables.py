@@ -28,6 +28,7 @@ METADATA_PREFIX = "bioqa."
 # A scan reads one column of one group at a time: large enough to compress, small enough for several readers.
 ROW_GROUP_ROWS = 65_536
 
+_FLOAT32_MAX = 3.4028234663852886e38
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -153,7 +154,7 @@ def _array(values: list[Any], field: pa.Field, place: str) -> pa.Array:
 
 
 def _finite(value: float | None, nullable: bool, place: str) -> float | None:
-    if value is None or math.isfinite(value):
+    if value is None or abs(value) <= _FLOAT32_MAX:
         return value
     if nullable and math.isinf(value):
         return None

@@ -21,9 +21,10 @@ from dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answ
 from bioqa_pipeline.dataset import Dataset, write_staged
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.manifest import FileRecord, RetrievalRecord
-from bioqa_pipeline.records import FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
 from bioqa_pipeline.storage import LocalStorage
+from bioqa_pipeline.store import AbstractStore
 from bioqa_pipeline.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
 
 ROWS = [answer_row(1, rank=2), unanswered_row(2, rank=1), answer_row(3, question_id="q2", title="Ünïcode 🧬\x00")]
@@ -449,8 +450,26 @@ class TestReading:
             pass
         assert files(tmp_path) == ["thesis.doc"]
 
+    def test_a_store_of_abstracts_is_another_folder(self, tmp_path: Path) -> None:
+        AbstractStore(tmp_path).add([Abstract(pmid=1, title="T", text="Text.")], origin="test")
+        before = files(tmp_path)
+        with pytest.raises(DatasetError, match="not a data set"), Dataset(tmp_path).writer("run"):
+            pass
+        assert files(tmp_path) == before
+
+    def test_the_first_run_may_have_been_killed(self, root: Path) -> None:
+        with Dataset(root).writer("dead"):
+            stage(root, ROWS, "dead")
+            (root / "chunks").mkdir()
+            (root / "chunks" / "orphan.parquet").write_bytes(b"")
+            shutil.copytree(root, root.with_name("copy"))
+        assert Dataset(root.with_name("copy")).answers().collect().is_empty()
+        add(root.with_name("copy"), ROWS)
+        assert len(files(root.with_name("copy"))) == 3
+
     def test_a_fresh_volume_is_a_good_place(self, tmp_path: Path) -> None:
         (tmp_path / "lost+found").mkdir()
+        (tmp_path / ".snapshot").mkdir()
         add(tmp_path, ROWS)
         assert pmids(Dataset(tmp_path)) == [1, 2, 3]
 

@@ -15,8 +15,7 @@ from dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bioqa_pipeline.commit import DatasetWriter, stage
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.filelock import Held
 from bioqa_pipeline.schemas import make_shard_id
@@ -129,7 +128,7 @@ class PlanCommitCrash(RuleBasedStateMachine):
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.storage = CrashingStorage(self.folder / "set")
-        self.dataset = Dataset(self.folder / "set", storage=self.storage)
+        self.dataset = Dataset(self.storage)
         self.must: set[int] = set()
         self.may: set[int] = set()
         self.staged: dict[str, set[int]] = {}
@@ -232,7 +231,7 @@ class PlanCommitCrash(RuleBasedStateMachine):
         shard_id = make_shard_id([row.pair_id for row in rows])
 
         def step() -> bool:
-            stage(self.storage, run_id, shard_id, rows, chunk_rows(rows), METADATA)
+            write_staged(self.storage, run_id, shard_id, rows, chunk_rows(rows), METADATA)
             return True
 
         if self.attempt(step, failure):

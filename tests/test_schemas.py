@@ -138,6 +138,7 @@ def test_replaced_characters_are_reported(caplog: pytest.LogCaptureFixture) -> N
         ("null_score", float("nan"), "answers.null_score: nan is not a score"),
         ("margin", float("nan"), "answers.margin: nan is not a score"),
         ("null_score", float("-inf"), "answers.null_score: -inf is not a score"),
+        ("margin", 1e39, r"answers.margin: 1e\+39 is not a score"),
         ("null_score", None, "answers.null_score: a value is missing"),
         ("title", None, "answers.title: a value is missing"),
         ("title", 3, "answers.title: a value does not fit string"),

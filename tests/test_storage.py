@@ -145,8 +145,17 @@ def test_what_is_missing_or_no_folder_is_explained(tmp_path: Path, storage: Loca
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="file: not a folder"):
         LocalStorage(tmp_path / "file").exists()
-    with pytest.raises(DatasetError, match="s3://bucket/x: a data set lies in a local folder"):
-        storage_at("s3://bucket/x")
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/x", Path("s3://bucket/x"), "gs://b", "file:///x"])
+def test_a_uri_is_not_taken_for_a_folder(root: Path | str) -> None:
+    with pytest.raises(DatasetError, match="a data set lies in a local folder"):
+        storage_at(root)
+
+
+def test_odd_folder_names_are_folders(tmp_path: Path) -> None:
+    for name in ("C:", "a:b", "s3"):
+        assert storage_at(tmp_path / name).location == str(tmp_path / name)
 
 
 def test_a_second_writer_is_told_who_holds_the_lock(storage: LocalStorage) -> None:
