@@ -20,6 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pydantic import SecretStr
+
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
 from bioqa_pipeline.dataset import Dataset, DatasetWriter
@@ -166,23 +168,32 @@ def preflight(config: RunConfig) -> Preflight:
     return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)
 
 
-def run_job(config: RunConfig, *, executor: Executor | None = None, reporter: Reporter | None = None) -> RunResult:
+def run_job(
+    config: RunConfig,
+    *,
+    executor: Executor | None = None,
+    reporter: Reporter | None = None,
+    api_key: SecretStr | None = None,
+) -> RunResult:
     """Runs the main job from question file to manifest.
 
     Single abstracts, searches and shards that fail are counted and named in the result, the rest is committed. An error
     that breaks the run off is written to the manifest and raised; what was committed before it stays.
 
+    Args:
+        api_key: for source pubmed; None takes NCBI_API_KEY where that is set.
+
     Raises:
         BioqaError: the run cannot start or go on.
     """
-    return _Run(config, executor or InProcess(), reporter or SilentReporter()).run()
+    return _Run(config, executor or InProcess(), reporter or SilentReporter(), api_key).run()
 
 
 class _Run:
-    def __init__(self, config: RunConfig, executor: Executor, reporter: Reporter) -> None:
+    def __init__(self, config: RunConfig, executor: Executor, reporter: Reporter, api_key: SecretStr | None) -> None:
         self.started = datetime.now(UTC)
         self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self.executor, self.reporter = executor, reporter
+        self.executor, self.reporter, self.api_key = executor, reporter, api_key
         self.dataset = Dataset(config.out)
         self.timings: dict[str, float] = {}
         self.ready = preflight(config)
@@ -201,7 +212,7 @@ class _Run:
     def run(self) -> RunResult:
         self._introduce()
         with self.dataset.writer(self.run_id, wait=self.config.wait_for_lock) as writer:
-            source = open_source(self.config.source, since=self._since())
+            source = open_source(self.config.source, since=self._since(), api_key=self.api_key)
             retrievals: list[Retrieval] = []
             try:
                 retrievals = self._retrieve(source)

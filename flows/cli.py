@@ -75,7 +75,11 @@ def _source_options(group: argparse._ArgumentGroup) -> None:
         "baseline and update files; pmids: a given list (default: sample)",
     )
     group.add_argument(
-        "--max-abstracts", type=int, default=20, metavar="N", help="abstracts retrieved for a question (default: 20)"
+        "--max-abstracts",
+        type=int,
+        default=20,
+        metavar="N",
+        help="abstracts retrieved for a question; a list of PMIDs is asked whole (default: 20)",
     )
     group.add_argument("--medline-dir", type=Path, metavar="DIR", help="for medline: folder of *.xml and *.xml.gz")
     group.add_argument("--pmids", type=Path, metavar="FILE", help="for pmids: file with one PMID a line")

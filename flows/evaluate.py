@@ -21,7 +21,7 @@ from bioqa_pipeline.evaluation import Evaluation
 from bioqa_pipeline.evaluation_job import evaluate_checkpoint
 
 
-@flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False, validate_parameters=False)
+@flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False)
 def evaluate(
     dataset: Path,
     model: ModelConfig,

@@ -27,6 +27,7 @@ from bioqa_pipeline.job import Reporter, RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.workers import worker_count
+from flows.secrets import ncbi_api_key
 from flows.tasks import PrefectExecutor
 
 
@@ -66,6 +67,7 @@ def run(config: RunConfig) -> RunManifest:
     result = run_job(
         config,
         executor=PrefectExecutor(worker_count(config)),
+        api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
         reporter=session.reporter if session else RunLoggerReporter(),
     )
     if session:

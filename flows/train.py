@@ -21,7 +21,7 @@ from bioqa_pipeline.recipe import TrainingConfig
 from bioqa_pipeline.training import Progress
 
 
-@flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False, validate_parameters=False)
+@flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False)
 def train(
     config: TrainingConfig,
     out: Path,

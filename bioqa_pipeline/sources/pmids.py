@@ -1,0 +1,77 @@
+"""A given list of PMIDs as a source: every question is asked of each of them, in the order of the list."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
+from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.store import AbstractStore
+
+logger = logging.getLogger(__name__)
+
+MAX_PMID = 2**31 - 1
+
+
+def read_pmids(path: Path) -> tuple[int, ...]:
+    """PMIDs of a text file, one a line; blank lines and what follows a `#` are skipped, repetitions merged and logged.
+
+    Raises:
+        InputError: the file cannot be read, a line is not a PMID, or there is none.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
+    except UnicodeDecodeError as exc:
+        raise InputError("is not a text file of PMIDs: it is not UTF-8", path) from exc
+    found: dict[int, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        word = line.partition("#")[0].strip()
+        if not word:
+            continue
+        if not (word.isascii() and word.isdecimal() and 0 < int(word) <= MAX_PMID):
+            raise InputError(f"{word[:40]!r} is not a PMID; one number a line is wanted", path, number)
+        if (first := found.setdefault(int(word), number)) != number:
+            logger.warning("%s:%d: PMID %s stands on line %d already", path, number, word, first)
+    if not found:
+        raise InputError("holds no PMID; one number a line is wanted", path)
+    return tuple(found)
+
+
+class PmidsSource:
+    """The list over another source, which brings the records.
+
+    Raises:
+        InputError: see `read_pmids`.
+    """
+
+    name = "pmids"
+
+    def __init__(self, path: Path, records: Source) -> None:
+        self._path = path
+        self._pmids = read_pmids(path)
+        self._records = records
+
+    @property
+    def store(self) -> AbstractStore:
+        """Where the records lie."""
+        return self._records.store
+
+    def search(self, question: Question, limit: int) -> Retrieval:
+        """The whole list, whatever the question and the limit."""
+        return Retrieval(question.id, tuple(Hit(pmid, rank) for rank, pmid in enumerate(self._pmids, start=1)))
+
+    def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
+        """Those that the other source cannot bring."""
+        return self._records.ensure(pmids, progress=progress)
+
+    def describe(self) -> dict[str, str]:
+        """The file, and where the records come from."""
+        return {"kind": self.name, "file": str(self._path), "pmids": str(len(self._pmids)), **self._others()}
+
+    def _others(self) -> dict[str, str]:
+        return {f"records_{name}": value for name, value in self._records.describe().items()}
