@@ -121,15 +121,6 @@ def question_words(text: str) -> tuple[Word, ...]:
     return tuple(words.values())
 
 
-def content_terms(text: str) -> tuple[str, ...]:
-    """The terms of a text for a ranked full-text search, lower case, each once, in order.
-
-    Stop words and question words are gone, names stand in all their spellings, other words as written: an index that
-    folds inflections does so itself. A term with a space, hyphen, stop or apostrophe inside is meant as a phrase.
-    """
-    return tuple(dict.fromkeys(spelling for word in question_words(text) for spelling in word.spellings))
-
-
 @dataclass(frozen=True, slots=True)
 class _Token:
     """A token as written; `adjacent` where only white space stands between it and its predecessor."""
