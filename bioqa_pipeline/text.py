@@ -49,8 +49,8 @@ _ABBREVIATIONS = frozenset(
 )
 # Behind these one does when the next word is one that sentences begin with.
 _UNSURE = frozenset(
-    "no al st sec ms inc ltd corp co univ spp sp subsp var str wt b.wt mol min max temp conc incl excl est suppl ed eds "
-    "resp u.s u.k u.s.a ph.d m.d".split()
+    "no al st sec ms inc ltd corp co univ spp sp subsp var str wt b.wt mol min max temp conc incl excl est suppl ed "
+    "eds resp u.s u.k u.s.a ph.d m.d".split()
 )
 # Behind these one does when a capital follows.
 _OFTEN_LAST = frozenset(("etc", "a.m", "p.m"))
