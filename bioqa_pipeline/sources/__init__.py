@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.sources.base import Source, cache_dir
+from bioqa_pipeline.sources.base import Source
 
 
 def open_source(config: SourceConfig, *, since: datetime | None = None, api_key: SecretStr | None = None) -> Source:
@@ -32,28 +32,21 @@ def open_source(config: SourceConfig, *, since: datetime | None = None, api_key:
             from bioqa_pipeline.sources.pmids import PmidsSource
 
             assert config.pmids_file is not None
-            records = _medline(config, None) if config.medline_dir else _pubmed(config, None, api_key)
-            return PmidsSource(config.pmids_file, records)
+            return PmidsSource(config.pmids_file, _records(config, None, api_key))
         case "medline":
-            return _medline(config, since)
+            return _records(config, since, api_key)
         case "pubmed":
-            return _pubmed(config, since, api_key)
+            return _records(config.model_copy(update={"medline_dir": None}), since, api_key)
 
 
-def _medline(config: SourceConfig, since: datetime | None) -> Source:
+def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None) -> Source:
+    """A folder of PubMed files where one is given, else PubMed itself."""
+    if config.medline_dir is None:
+        from bioqa_pipeline.sources.entrez import open_pubmed
+
+        return open_pubmed(config, since=since, api_key=api_key)
     from bioqa_pipeline.sources.medline import MedlineSource
 
-    assert config.medline_dir is not None
     return MedlineSource(
         config.medline_dir, mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype, since=since
-    )
-
-
-def _pubmed(config: SourceConfig, since: datetime | None, api_key: SecretStr | None) -> Source:
-    from bioqa_pipeline.sources.entrez import EntrezSource
-    from bioqa_pipeline.store import AbstractStore
-
-    home = cache_dir() / "pubmed"
-    return EntrezSource(
-        AbstractStore(home), config, api_key=api_key, since=since, counts_file=home / "word-counts.json"
     )
