@@ -13,12 +13,9 @@ the later arrival; a deletion holds until the record arrives again.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
-import time
-import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,20 +24,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
-import pyarrow as pa
 
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.filelock import FileLock, Held
+from bioqa_pipeline.filelock import FileLock
 from bioqa_pipeline.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage import LocalStorage
-from bioqa_pipeline.store_parts import ROW_GROUP_RECORDS, entries, read_rows, record_digest, scan, write_part
+from bioqa_pipeline.store_parts import ROW_GROUP_RECORDS, read_rows, scan
+from bioqa_pipeline.store_writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
 
-logger = logging.getLogger(__name__)
+__all__ = ["AbstractStore", "AddCount", "PartChanges", "StoreWriter"]
 
 T = TypeVar("T")
 
-PARTS, STAGING, PARQUET = "parts", "_staging", ".parquet"
 _LOOKUP_RECORDS = 1_000
 _READERS = 4
 _INDEX_SCHEMA = [
@@ -50,23 +46,6 @@ _INDEX_SCHEMA = [
     ("is_retracted", pl.Boolean),
     ("fetched_at", pl.Int64),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class AddCount:
-    """What the rows of a commit came to.
-
-    Attributes:
-        added: records that are now current.
-        unchanged: records and deletions that were there already; they only count as fetched now.
-        deleted: PMIDs deleted, known or not.
-        outdated: records older than the current one of their PMID.
-    """
-
-    added: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    outdated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +141,15 @@ class AbstractStore:
             if part > after:
                 yield from self._part_changes(part, columns)
 
+    def parts(self) -> set[int]:
+        """The numbers of the parts on disk."""
+        return part_numbers(self.path)
+
+    def latest_part(self) -> int:
+        """The number of the latest commit; 0 for an empty store."""
+        nothing: set[int] = set()
+        return max(self._ask(lambda locator: locator.parts(), nothing), default=0)
+
     def repair(self) -> None:
         """Takes up parts that the locator does not know; makes it anew where it is lost or damaged."""
         if (self.path / PARTS).is_dir():
@@ -170,7 +158,7 @@ class AbstractStore:
 
     def _part_changes(self, part: int, columns: Sequence[str]) -> Iterator[PartChanges]:
         numbers = count()
-        for rows in scan(_part_path(self.path, part), ["pmid", "is_deleted", *columns]):
+        for rows in scan(part_path(self.path, part), ["pmid", "is_deleted", *columns]):
             located = self._find({values["pmid"] for values in rows})
             changes = PartChanges(part)
             for values in rows:
@@ -184,7 +172,7 @@ class AbstractStore:
             yield changes
 
     def _read(self, places: Sequence[tuple[int, int]]) -> list[Abstract]:
-        return read_rows(_part_path(self.path, places[0][0]), [row for _, row in places])
+        return read_rows(part_path(self.path, places[0][0]), [row for _, row in places])
 
     def _find(self, pmids: Iterable[int]) -> dict[int, Entry]:
         asked = list(pmids)
@@ -193,7 +181,7 @@ class AbstractStore:
     def _ask(self, question: Callable[[Locator], T], nothing: T) -> T:
         """What the locator says, made anew where it is lost or damaged; `nothing` for a store without parts."""
         for _ in range(2):
-            with _explained(self.path):
+            with explained(self.path):
                 locator = Locator.newest(self.path)
                 if locator is not None:
                     try:
@@ -206,122 +194,3 @@ class AbstractStore:
                 return nothing
             self.repair()
         raise DatasetError(f"{self.path}: the locator of the abstract store is damaged again and again; check the disk")
-
-
-class StoreWriter:
-    """Commits to a store whose lock is held; made by `AbstractStore.writer`."""
-
-    def __init__(self, path: Path, lock: Held) -> None:
-        self._path, self._lock, self._storage = path, lock, LocalStorage(path)
-
-    def new_part(self) -> Path:
-        """Where any process may write a part with `store_parts.write_part`, to be given to `commit`."""
-        return self._path / STAGING / f"{uuid.uuid4().hex}{PARQUET}"
-
-    def add(self, records: Iterable[Abstract], *, origin: str, deleted: Sequence[int] = ()) -> AddCount:
-        """As `AbstractStore.add`."""
-        staged = self.new_part()
-        with _explained(self._path), self._locator() as locator:
-            unchanged: dict[int, Entry] = {}
-            write_part(staged, _news(records, locator, unchanged), origin=origin, deleted=deleted)
-            return self._commit(locator, staged, unchanged)
-
-    def commit(self, staged: Path) -> AddCount:
-        """Makes a part that was written to `new_part` one of the store's; one that changes nothing is dropped."""
-        with _explained(self._path), self._locator() as locator:
-            return self._commit(locator, staged, {})
-
-    def recover(self) -> None:
-        """What a killed writer left: unfinished work goes, a part whose commit it did not end is taken up."""
-        with _explained(self._path):
-            self.sweep()
-            self._recover(self._parts())
-
-    def sweep(self) -> None:
-        """Deletes what was staged and not committed."""
-        self._storage.delete(STAGING)
-        (self._path / STAGING).mkdir(exist_ok=True)
-
-    def _recover(self, files: set[int]) -> None:
-        try:
-            with self._locator() as locator:
-                known = locator.parts()
-                if known <= files:
-                    for part in sorted(files - known):
-                        locator.take_up(part, entries(_part_path(self._path, part), part))
-                    return
-                logger.warning("%s: %d parts were deleted", self._path, len(known - files))
-        except _NoLocatorError:
-            pass
-        except sqlite3.DatabaseError as exc:
-            if not is_broken(exc):
-                raise
-        if files:
-            logger.info("%s: making the locator anew from %d parts", self._path, len(files))
-        rows = ((part, entries(_part_path(self._path, part), part)) for part in sorted(files))
-        Locator.build(self._path, self._path / STAGING, rows)
-
-    def _commit(self, locator: Locator, staged: Path, unchanged: Mapping[int, Entry]) -> AddCount:
-        self._lock.check()
-        number = max(self._parts(), default=0) + 1
-        changes = locator.compare(entries(staged, number))
-        n_unchanged = changes.unchanged + len(unchanged)
-        for pmid, entry in unchanged.items():
-            changes.entries.setdefault(pmid, entry)
-        if changes.needs_rows:
-            if not self._storage.publish(f"{STAGING}/{staged.name}", f"{PARTS}/{number:08d}{PARQUET}"):
-                raise DatasetError(f"{self._path}: another process wrote part {number} in spite of the lock")
-            locator.write(number, changes)
-        elif changes.entries:
-            locator.write(None, changes)
-        staged.unlink()
-        return AddCount(changes.added, n_unchanged, changes.deleted, changes.outdated)
-
-    def _parts(self) -> set[int]:
-        return {int(name.removesuffix(PARQUET)) for name in self._storage.list(PARTS) if name.endswith(PARQUET)}
-
-    def _locator(self) -> Locator:
-        locator = Locator.newest(self._path)
-        if locator is None:
-            raise _NoLocatorError
-        return locator
-
-
-class _NoLocatorError(Exception):
-    pass
-
-
-def _news(records: Iterable[Abstract], locator: Locator, unchanged: dict[int, Entry]) -> Iterator[Abstract]:
-    """The records that are not current already; the others go to `unchanged`, fetched now."""
-    written: set[int] = set()
-    now = time.time_ns() // 1000
-    for some in batched(records, _LOOKUP_RECORDS):
-        current = locator.find({record.pmid for record in some})
-        for record in some:
-            entry = current.get(record.pmid)
-            # A record behind another one of its PMID in the same commit may take its place.
-            if (
-                entry is not None
-                and not entry.is_deleted
-                and record.pmid not in written
-                and entry.digest == record_digest(record)
-            ):
-                unchanged[record.pmid] = entry._replace(fetched_at=now)
-            else:
-                written.add(record.pmid)
-                yield record
-
-
-def _part_path(store: Path, number: int) -> Path:
-    return store / PARTS / f"{number:08d}{PARQUET}"
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        reason = f"{exc.filename or path}: {exc.strerror or exc}"
-        raise DatasetError(f"{path}: the abstract store cannot be used: {reason}; what it holds is unharmed") from exc
-    except (pa.ArrowException, sqlite3.Error) as exc:
-        raise DatasetError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc

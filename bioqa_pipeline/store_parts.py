@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -116,22 +117,22 @@ def record_digest(record: Abstract) -> int:
     return _digest(_row(record))
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        file = pq.ParquetFile(path)
+        with pq.ParquetFile(path) as file:
+            version = (file.metadata.metadata or {}).get(_VERSION_KEY, b"").decode()
+            if version != SCHEMA_VERSION:
+                raise DatasetError(
+                    f"{path}: written in format {version or 'unknown'} of the abstract store; this version of the "
+                    f"program reads {SCHEMA_VERSION}: delete the folder of the store to have it made anew"
+                )
+            yield file
     except (OSError, pa.ArrowException) as exc:
         raise DatasetError(
             f"{path}: a part of the abstract store cannot be read: {exc}. Delete the file to have what it held fetched "
             "or imported again"
         ) from exc
-    version = (file.metadata.metadata or {}).get(_VERSION_KEY, b"").decode()
-    if version != SCHEMA_VERSION:
-        file.close()
-        raise DatasetError(
-            f"{path}: written in format {version or 'unknown'} of the abstract store; this version of the program "
-            f"reads {SCHEMA_VERSION}: delete the folder of the store to have it made anew"
-        )
-    return file
 
 
 def _row(record: Abstract) -> dict[str, Any]:

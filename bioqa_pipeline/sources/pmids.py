@@ -55,6 +55,8 @@ class PmidsSource:
         self._path = path
         self._pmids = read_pmids(path)
         self._records = records
+        # One tuple for all questions: a long list times many questions would not fit into memory.
+        self._hits = tuple(Hit(pmid, rank) for rank, pmid in enumerate(self._pmids, start=1))
 
     @property
     def store(self) -> AbstractStore:
@@ -63,7 +65,7 @@ class PmidsSource:
 
     def search(self, question: Question, limit: int) -> Retrieval:
         """The whole list, whatever the question and the limit."""
-        return Retrieval(question.id, tuple(Hit(pmid, rank) for rank, pmid in enumerate(self._pmids, start=1)))
+        return Retrieval(question.id, self._hits)
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Those that the other source cannot bring."""

@@ -1,27 +1,56 @@
-"""The sample records that come with the project, as a folder of PubMed files."""
+"""The records that come with the project, as a source: a folder of PubMed XML like any other."""
 
 from __future__ import annotations
 
+import hashlib
+from datetime import date, datetime
 from pathlib import Path
+from typing import Literal
 
 from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline import MedlineSource
 
-SAMPLE_DIR = Path(__file__).resolve().parents[2] / "data" / "sample"
+SAMPLE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "sample"
 
 
 class SampleSource(MedlineSource):
-    """The records in `data/sample`.
+    """Store and index lie in the user's cache, under the digest of the records, and are made on the first use.
+
+    Args:
+        mindate, maxdate, datetype, since: as of `MedlineSource`.
 
     Raises:
-        SourceError: this is not a clone of the project, which alone holds them.
+        SourceError: the sample is not there (kind "no_sample"), or the cache cannot be written.
     """
 
     name = "sample"
 
-    def __init__(self) -> None:
-        if not SAMPLE_DIR.is_dir():
+    def __init__(
+        self,
+        folder: Path = SAMPLE_FOLDER,
+        *,
+        mindate: date | None = None,
+        maxdate: date | None = None,
+        datetype: Literal["pdat", "edat", "mdat"] = "pdat",
+        since: datetime | None = None,
+    ) -> None:
+        files = sorted(folder.glob("*.xml"))
+        if not files:
             raise SourceError(
-                f"{SAMPLE_DIR} is missing: the sample comes with a clone of the project", kind="no_sample"
+                f"{folder}: the sample records are not there: they come with the source tree; install it with "
+                "`pip install --editable`, or name another source with --source",
+                kind="no_sample",
             )
-        super().__init__(SAMPLE_DIR, workers=1)
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        super().__init__(
+            folder,
+            home=cache_dir() / "sample" / digest.hexdigest()[:32],
+            mindate=mindate,
+            maxdate=maxdate,
+            datetype=datetype,
+            since=since,
+            workers=1,
+        )

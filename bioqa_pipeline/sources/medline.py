@@ -1,0 +1,227 @@
+"""A local folder of PubMed files as a source: imported into a store, ranked by a full-text index beside it.
+
+Opening it imports what is new in the folder and brings the index up to date, so it can take hours the first time and no
+time afterwards. Files, store and index of a folder lie in the user's cache, one generation for each annual baseline.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import weakref
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal
+
+from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
+from bioqa_pipeline.filelock import FileLock
+from bioqa_pipeline.fulltext import DateRange, FullTextIndex, query_words
+from bioqa_pipeline.records import (
+    FetchStatus,
+    Hit,
+    Missing,
+    QueryAttempt,
+    Question,
+    Retrieval,
+    RetrievalOutcome,
+    content_digest,
+)
+from bioqa_pipeline.sources.base import cache_dir
+from bioqa_pipeline.sources.medline_files import Listing, list_files
+from bioqa_pipeline.sources.medline_import import STATE_FILE, ImportState, import_files, stale_files
+from bioqa_pipeline.store import AbstractStore
+
+logger = logging.getLogger(__name__)
+
+_IN_USE = ".in-use"
+_NAMED_BAD_RECORDS = 5
+
+
+class MedlineSource:
+    """PubMed baseline and update files, or any other PubMed XML, in a folder.
+
+    Args:
+        folder: see `medline_files` for what counts.
+        home: where store and index go; None takes a place in the user's cache that belongs to the folder.
+        mindate, maxdate: only records whose date lies in this range.
+        datetype: publication ("pdat") or last revision ("mdat").
+        since: only records that came, new or revised, at or after this time.
+        workers: parsing processes; None takes one for each core.
+
+    Raises:
+        SourceError: the folder or a file in it cannot be used; what was imported before stays.
+        ConfigError: the files cannot tell what is asked for.
+        DatasetError: the cache cannot be written.
+    """
+
+    name = "medline"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        home: Path | None = None,
+        mindate: date | None = None,
+        maxdate: date | None = None,
+        datetype: Literal["pdat", "edat", "mdat"] = "pdat",
+        since: datetime | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self._folder = folder.resolve()
+        self._dates = _date_ranges(mindate, maxdate, datetype, since)
+        home = home or cache_dir() / "medline" / content_digest("folder", str(self._folder))
+        list_files(self._folder)  # what is wrong with it is said without waiting
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with FileLock(home / ".lock", f"import-{os.getpid()}", location=str(self._folder), wait=True):
+                self._open(home, workers)
+        except OSError as exc:
+            raise SourceError(
+                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written",
+                kind="no_cache",
+            ) from exc
+
+    def _open(self, home: Path, workers: int | None) -> None:
+        listing = list_files(self._folder)
+        generation = _generation(home, listing)
+        generation.mkdir(exist_ok=True)
+        _hold(self, generation)
+        self._store = AbstractStore(generation)
+        self._index = FullTextIndex(generation / "fulltext")
+        state = ImportState.load(self._store)
+        if not state.files:
+            self._index.discard()
+        self._say_what_is_left_out(listing, state)
+        self._state = import_files(self._folder, listing, self._store, state, workers=workers)
+        self._index.update(self._store)
+        self._replaced = _drop_others(home, generation)
+        for name in self._replaced:
+            logger.warning("%s: %s has replaced everything imported as %s", self._folder, generation.name, name)
+        logger.info("%s: %d abstracts can be searched", self._folder, len(self._index))
+
+    @property
+    def store(self) -> AbstractStore:
+        """Where the records of the folder lie."""
+        return self._store
+
+    def search(self, question: Question, limit: int) -> Retrieval:
+        """At most `limit` PMIDs with an abstract, ranked by BM25; a search that fails says so in its `Retrieval`."""
+        if question.query is not None:
+            error = "a query in PubMed's syntax can be sent to PubMed only; leave it out to search a folder"
+            return Retrieval(question.id, (), outcome=RetrievalOutcome.FAILED, error=error)
+        words = " ".join(query_words(question.text))
+        try:
+            scored = self._index.search(question.text, limit, self._dates)
+        except BioqaError as exc:
+            return Retrieval(question.id, (), outcome=RetrievalOutcome.FAILED, error=str(exc))
+        hits = tuple(Hit(hit.pmid, rank, hit.score) for rank, hit in enumerate(scored, start=1))
+        attempt = QueryAttempt(level=0, term=words, translation="BM25 over title and abstract", count=len(hits))
+        outcome = RetrievalOutcome.OK if hits else RetrievalOutcome.NO_HITS
+        return Retrieval(question.id, hits, attempts=(attempt,), outcome=outcome)
+
+    def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
+        """Says which PMIDs are not in the folder; all others are in the store already."""
+        asked = dict.fromkeys(pmids)
+        absent = asked.keys() - set(self._store.index(list(asked))["pmid"].to_list())
+        deleted = self._store.deleted(absent)
+        bad = {record.pmid: f"{name}: {record.reason}" for name, record in self._state.bad_records()} if absent else {}
+        if progress:
+            progress(len(pmids))
+        return [self._missing(pmid, pmid in deleted, bad.get(pmid)) for pmid in asked if pmid in absent]
+
+    def describe(self) -> dict[str, str]:
+        """Folder, files and what of them could not be used."""
+        files = self._state.files
+        bad = [f"PMID {r.pmid} ({name}): {r.reason}" for name, r in self._state.bad_records()][:_NAMED_BAD_RECORDS]
+        return {
+            "kind": self.name,
+            "folder": str(self._folder),
+            "generation": self._store.path.name,
+            "files": str(len(files)),
+            "last_file": next(reversed(files), ""),
+            "abstracts": str(len(self._index)),
+            "bad_records": str(self._state.n_bad),
+            "bad_record_examples": "; ".join(bad),
+            "import_report": str(self._store.path / STATE_FILE),
+            "replaced_generations": ", ".join(self._replaced),
+            "dates": "; ".join(
+                f"{d.field} from {d.first or 'the first'} to {d.last or 'the last'}" for d in self._dates
+            ),
+        }
+
+    def _missing(self, pmid: int, is_deleted: bool, bad: str | None) -> Missing:
+        if is_deleted:
+            return Missing(pmid, FetchStatus.DELETED, "PubMed has deleted the record")
+        if bad is not None:
+            return Missing(pmid, FetchStatus.PARSE_ERROR, bad)
+        return Missing(pmid, FetchStatus.NOT_FOUND, f"no file in {self._folder} has it")
+
+    def _say_what_is_left_out(self, listing: Listing, state: ImportState) -> None:
+        for year in listing.superseded:
+            logger.warning(
+                "%s: the files of pubmed%02d are left out, those of pubmed%02d replace them",
+                self._folder,
+                year,
+                listing.year,
+            )
+        if gone := stale_files(listing, state):
+            logger.warning(
+                "%s: what came from %s in its earlier form stays until the next baseline; delete %s to import anew",
+                self._folder, ", ".join(sorted(gone)), self._store.path,
+            )  # fmt: skip
+
+
+def _generation(home: Path, listing: Listing) -> Path:
+    """The folder of what is imported together.
+
+    Each year's baseline replaces everything of the year before. A folder without numbered files is small: when one of
+    them changed or is gone, all are imported anew, so that nothing stays that is in none of them.
+    """
+    if listing.year is not None:
+        return home / f"pubmed{listing.year:02d}"
+    for path in sorted(home.glob("records-*")):
+        if not stale_files(listing, ImportState.load(AbstractStore(path))):
+            return path
+    return home / f"records-{secrets.token_hex(4)}"
+
+
+def _date_ranges(
+    mindate: date | None, maxdate: date | None, datetype: Literal["pdat", "edat", "mdat"], since: datetime | None
+) -> tuple[DateRange, ...]:
+    ranges = []
+    if mindate is not None or maxdate is not None:
+        if datetype == "edat":
+            raise ConfigError("PubMed's files do not tell when a record was entered: use --datetype pdat or mdat")
+        ranges.append(DateRange("published" if datetype == "pdat" else "revised", mindate, maxdate))
+    if since is not None:
+        ranges.append(DateRange("arrived", since))
+    return tuple(ranges)
+
+
+def _hold(owner: object, generation: Path) -> None:
+    """Keeps a generation from being dropped while its owner lives."""
+    fd = os.open(generation / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    weakref.finalize(owner, os.close, fd)
+
+
+def _drop_others(home: Path, current: Path) -> list[str]:
+    """Deletes the generations that nobody reads any more; the others go the next time."""
+    dropped = []
+    for path in sorted(home.iterdir()):
+        if path == current or not path.is_dir():
+            continue
+        fd = os.open(path / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+            dropped.append(path.name)
+        except BlockingIOError:
+            logger.info("%s is still read and is kept for now", path)
+        finally:
+            os.close(fd)
+    return dropped

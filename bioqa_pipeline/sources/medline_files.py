@@ -1,0 +1,156 @@
+"""A folder of PubMed files into the list of those to import, in order; checks that none is missing.
+
+Files named `pubmedYYnNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
+folder; every other *.xml and *.xml.gz counts as a set of records of its own. Knows nothing of what is in a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from bioqa_pipeline.errors import SourceError
+
+logger = logging.getLogger(__name__)
+
+_NUMBERED = re.compile(r"pubmed(\d\d)n(\d{4,6})\.xml(?:\.gz)?")
+_SUFFIXES = (".xml", ".xml.gz")
+_MD5 = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
+_NAMED_GAPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells without reading that a file is as it was."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class MedlineFile:
+    """One file of the folder.
+
+    Attributes:
+        name: of a baseline or update file its own, wherever it lies; of others the path below the folder, with "/".
+        year, number: of a baseline or update file.
+    """
+
+    path: Path
+    name: str
+    stamp: Stamp
+    year: int | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a folder that count, numbered ones first in order of number, then the others by name.
+
+    Attributes:
+        year: of the numbered files; None where there are none.
+        superseded: years whose files were left out, because there are newer ones.
+    """
+
+    files: tuple[MedlineFile, ...]
+    year: int | None
+    superseded: tuple[int, ...] = ()
+
+
+def list_files(folder: Path) -> Listing:
+    """The files of a folder.
+
+    Raises:
+        SourceError: there is no such folder ("no_such_folder"), nothing in it ("no_files"), or two files have the same
+            number ("two_files").
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder; give one that holds PubMed XML files", kind="no_such_folder")
+    try:
+        paths = sorted(p for p in folder.rglob("*") if p.name.endswith(_SUFFIXES) and _is_visible_file(p, folder))
+        files = [_file(path, folder) for path in paths]
+    except OSError as exc:
+        raise SourceError(f"{folder}: cannot be read: {exc}", kind="unreadable") from exc
+    if not files:
+        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it", kind="no_files")
+    years = sorted({file.year for file in files if file.year is not None})
+    year = years[-1] if years else None
+    numbered = sorted((f for f in files if f.year == year and f.number is not None), key=lambda f: f.number or 0)
+    for one, other in pairwise(numbered):
+        if one.number == other.number:
+            raise SourceError(
+                f"{folder}: {one.name} and {other.name} have the same number; delete one", kind="two_files"
+            )
+    others = [file for file in files if file.year is None]
+    return Listing(files=(*numbered, *others), year=year, superseded=tuple(years[:-1]))
+
+
+def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> None:
+    """Makes sure that no number is missing between the first and the last file, imported ones counted.
+
+    Raises:
+        SourceError: kind "gap", with the names that are missing.
+    """
+    present = {file.number for file in listing.files if file.number is not None}
+    numbers = present.union(imported)
+    if not numbers or listing.year is None:
+        return
+    missing = [number for number in range(min(numbers), max(numbers)) if number not in numbers]
+    if missing:
+        names = ", ".join(f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing[:_NAMED_GAPS])
+        more = f" and {len(missing) - _NAMED_GAPS} more" if len(missing) > _NAMED_GAPS else ""
+        raise SourceError(
+            f"{folder}: {names}{more} missing between number {min(numbers)} and {max(numbers)}; an update would be "
+            "lost without a word: download what is missing, or move away the files above",
+            kind="gap",
+        )
+    if min(numbers) > 1:
+        logger.warning(
+            "%s: the files start at number %d: what is only in earlier ones cannot be found", folder, min(numbers)
+        )
+
+
+def file_md5(path: Path) -> str:
+    """The MD5 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def expected_md5(path: Path) -> str | None:
+    """What the .md5 file beside a file says; None where there is none.
+
+    Raises:
+        SourceError: kind "bad_md5", it does not say an MD5.
+    """
+    beside = path.with_name(path.name + ".md5")
+    try:
+        content = beside.read_bytes()
+    except FileNotFoundError:
+        return None
+    found = _MD5.findall(content)
+    if len(found) != 1:
+        raise SourceError(f"{beside}: holds no MD5; download it again or delete it", kind="bad_md5")
+    digest: bytes = found[0]
+    return digest.decode().lower()
+
+
+def _file(path: Path, folder: Path) -> MedlineFile:
+    match = _NUMBERED.fullmatch(path.name)
+    if match is None:
+        return MedlineFile(path, path.relative_to(folder).as_posix(), Stamp.of(path))
+    return MedlineFile(path, path.name, Stamp.of(path), year=int(match.group(1)), number=int(match.group(2)))
+
+
+def _is_visible_file(path: Path, folder: Path) -> bool:
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)

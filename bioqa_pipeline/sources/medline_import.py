@@ -1,0 +1,285 @@
+"""The files of a folder into a store: parsed in parallel, committed one by one in order, each once.
+
+What was imported is kept in `imports.json` in the store's folder, written after each file's commit: a kill between the
+two imports that file again, which changes nothing. Knows nothing of searches.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Collection, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from bioqa_pipeline.errors import DatasetError, SourceError
+from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records
+from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.sources.medline_files import (
+    Listing,
+    MedlineFile,
+    Stamp,
+    check_numbers,
+    expected_md5,
+    file_md5,
+)
+from bioqa_pipeline.storage import LocalStorage
+from bioqa_pipeline.store import AbstractStore, StoreWriter
+from bioqa_pipeline.store_parts import write_part
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "imports.json"
+STATE_VERSION = 1
+# Reasons kept of one file; all are counted.
+MAX_BAD_KEPT = 1_000
+MAX_WORKERS = 16
+# Below, the start of worker processes takes longer than the parsing.
+_INLINE_BYTES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """What importing one file came to."""
+
+    stamp: Stamp
+    md5: str
+    number: int | None
+    n_records: int
+    n_deleted: int
+    n_bad: int
+    bad: tuple[BadRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportState:
+    """Which files a store holds; `n_parts` is how many parts it had after the last of them."""
+
+    files: dict[str, ImportedFile]
+    n_parts: int = 0
+
+    @property
+    def numbers(self) -> set[int]:
+        return {file.number for file in self.files.values() if file.number is not None}
+
+    @property
+    def n_bad(self) -> int:
+        return sum(file.n_bad for file in self.files.values())
+
+    def bad_records(self) -> Iterator[tuple[str, BadRecord]]:
+        """File and record of all that could not be used and whose reason was kept."""
+        for name, file in self.files.items():
+            for bad in file.bad:
+                yield name, bad
+
+    @classmethod
+    def load(cls, store: AbstractStore) -> ImportState:
+        """The state of a store; an empty one where parts are missing, so that all files are imported again."""
+        path = store.path / STATE_FILE
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            if raw["version"] != STATE_VERSION:
+                return cls({})
+            files = {name: _imported(values) for name, values in raw["files"].items()}
+            state = cls(files, raw["n_parts"])
+        except FileNotFoundError:
+            return cls({})
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            logger.warning("%s: cannot be read (%s); all files are imported again", path, exc)
+            return cls({})
+        if len(store.parts()) < state.n_parts:
+            logger.warning("%s: parts of the store are missing; all files are imported again", store.path)
+            return cls({})
+        return state
+
+    def save(self, store: AbstractStore) -> None:
+        raw = {
+            "version": STATE_VERSION,
+            "n_parts": self.n_parts,
+            "files": {name: asdict(file) for name, file in self.files.items()},
+        }
+        LocalStorage(store.path).write(STATE_FILE, json.dumps(raw, ensure_ascii=False, indent=0).encode())
+
+
+def import_files(
+    folder: Path, listing: Listing, store: AbstractStore, state: ImportState, *, workers: int | None = None
+) -> ImportState:
+    """Brings a store up to the files of a folder; does nothing where it is.
+
+    Args:
+        workers: parsing processes; None takes one for each core, or none for little.
+
+    Raises:
+        SourceError: a number is missing ("gap"), an MD5 does not fit ("bad_md5"), a file is broken ("bad_xml"). The
+            files before it are imported.
+        DatasetError: the store cannot be written.
+    """
+    check_numbers(folder, listing, state.numbers)
+    state, changed = changed_files(listing, state)
+    pending = _pending(listing, state, changed)
+    if not pending:
+        return state
+    logger.info("%s: importing %d of %d files", folder, len(pending), len(listing.files))
+    with store.writer() as writer:
+        n_workers = _n_workers(pending) if workers is None else workers
+        with closing(_parsed(pending, writer, n_workers)) as results:
+            for done, (file, staged, imported) in enumerate(results, start=1):
+                count = writer.commit(staged)
+                state = replace(state, files={**state.files, file.name: imported}, n_parts=len(store.parts()))
+                state.save(store)
+                _report(file, imported)
+                logger.info("%s: %s; file %d of %d", file.name, count, done, len(pending))
+    return state
+
+
+def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
+    """Checks and parses one file into a part of a store; runs in any process.
+
+    Raises:
+        SourceError: its MD5 does not fit, or it is broken; the message starts with its path.
+    """
+    try:
+        md5, expected = file_md5(file.path), expected_md5(file.path)
+        if expected is not None and md5 != expected:
+            raise SourceError(
+                f"{file.path}: its MD5 is {md5}, the .md5 file beside it says {expected}; download both again",
+                kind="bad_md5",
+            )
+        bad: list[BadRecord] = []
+        deleted: dict[int, None] = {}
+        n_rows = write_part(staged, _abstracts(file, bad, deleted), origin=file.name, deleted=deleted)
+        if Stamp.of(file.path) != file.stamp:
+            raise SourceError(f"{file.path}: it changed while it was read; run again", kind="changed")
+    except OSError as exc:
+        raise DatasetError(f"{exc.filename or file.path}: {exc.strerror or exc}, while importing {file.path}") from exc
+    return ImportedFile(
+        stamp=file.stamp,
+        md5=md5,
+        number=file.number,
+        n_records=n_rows - len(deleted),
+        n_deleted=len(deleted),
+        n_bad=len(bad),
+        bad=tuple(bad[:MAX_BAD_KEPT]),
+    )
+
+
+def _abstracts(file: MedlineFile, bad: list[BadRecord], deleted: dict[int, None]) -> Iterator[Abstract]:
+    for record in parse_records(file.path, name=str(file.path)):
+        if isinstance(record, Abstract):
+            yield record
+        elif isinstance(record, DeletedRecord):
+            deleted[record.pmid] = None
+        else:
+            bad.append(record)
+
+
+def changed_files(listing: Listing, state: ImportState) -> tuple[ImportState, set[str]]:
+    """Which imported files are no longer as they were; the state with new stamps for those that were only touched."""
+    touched = [f for f in listing.files if f.name in state.files and state.files[f.name].stamp != f.stamp]
+    with ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1)) as pool:
+        digests = list(pool.map(_md5, touched))
+    same = {f.name: f.stamp for f, md5 in zip(touched, digests, strict=True) if md5 == state.files[f.name].md5}
+    files = {name: replace(old, stamp=same.get(name, old.stamp)) for name, old in state.files.items()}
+    return replace(state, files=files), {f.name for f in touched} - same.keys()
+
+
+def stale_files(listing: Listing, state: ImportState) -> set[str]:
+    """Imported files without a number that are gone or no longer as they were."""
+    _, changed = changed_files(listing, state)
+    present = {file.name for file in listing.files}
+    return {name for name, f in state.files.items() if f.number is None and (name in changed or name not in present)}
+
+
+def _pending(listing: Listing, state: ImportState, changed: Collection[str]) -> list[MedlineFile]:
+    """The files to import, in order.
+
+    The order of numbered files matters, so all from the first new or changed one on are imported again.
+    """
+    due = [file for file in listing.files if file.name not in state.files or file.name in changed]
+    first = min((file.number for file in due if file.number is not None), default=None)
+    if first is None:
+        return due
+    return [file for file in listing.files if file in due or (file.number is not None and file.number >= first)]
+
+
+def _md5(file: MedlineFile) -> str:
+    try:
+        return file_md5(file.path)
+    except OSError as exc:
+        raise SourceError(f"{file.path}: cannot be read: {exc}", kind="unreadable") from exc
+
+
+def _n_workers(files: Sequence[MedlineFile]) -> int:
+    if sum(file.stamp.size for file in files) < _INLINE_BYTES:
+        return 0
+    return min(len(files), len(os.sched_getaffinity(0)), MAX_WORKERS)
+
+
+def _parsed(
+    files: Sequence[MedlineFile], writer: StoreWriter, workers: int
+) -> Generator[tuple[MedlineFile, Path, ImportedFile]]:
+    """Each file with its part, in order, a few files ahead of the caller."""
+    if workers < 2:
+        for file in files:
+            staged = writer.new_part()
+            yield file, staged, parse_file(file, staged)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        waiting: deque[tuple[MedlineFile, Path, Future[ImportedFile]]] = deque()
+        try:
+            for file in files:
+                staged = writer.new_part()
+                waiting.append((file, staged, pool.submit(parse_file, file, staged)))
+                if len(waiting) > workers + 1:
+                    yield _result(*waiting.popleft())
+            while waiting:
+                yield _result(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(file: MedlineFile, staged: Path, future: Future[ImportedFile]) -> tuple[MedlineFile, Path, ImportedFile]:
+    try:
+        return file, staged, future.result()
+    except BrokenProcessPool as exc:
+        raise SourceError(
+            f"{file.path}: a parsing process died, perhaps for want of memory; run again to go on from here",
+            kind="worker_died",
+        ) from exc
+
+
+def _start_worker() -> None:
+    """A worker must not outlive an importer that is killed, and leaves the answer to Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _report(file: MedlineFile, imported: ImportedFile) -> None:
+    for bad in imported.bad[:5]:
+        logger.warning("%s: record %d (PMID %s) is left out: %s", file.name, bad.position, bad.pmid, bad.reason)
+    if imported.n_bad > 5:
+        logger.warning("%s: %d records in all are left out; see %s", file.name, imported.n_bad, STATE_FILE)
+
+
+def _imported(raw: dict[str, Any]) -> ImportedFile:
+    bad = tuple(BadRecord(**record) for record in raw["bad"])
+    return ImportedFile(**{**raw, "stamp": Stamp(**raw["stamp"]), "bad": bad})
