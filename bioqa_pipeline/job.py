@@ -46,7 +46,7 @@ from bioqa_pipeline.questions import QuestionFile, read_questions
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
 from bioqa_pipeline.schemas import SCHEMA_VERSION
 from bioqa_pipeline.scoring import PairScorer
-from bioqa_pipeline.sources import open_source
+from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.store import AbstractStore
 
@@ -161,8 +161,10 @@ def preflight(config: RunConfig) -> Preflight:
     Raises:
         InputError: the file of questions.
         CheckpointError: the model.
+        ConfigError: device or precision.
     """
     questions = read_questions(config.questions)
+    resolve_precision(config.model.precision, resolve_device(config.model.device))
     checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
     return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)
@@ -197,6 +199,7 @@ class _Run:
         self.dataset = Dataset(config.out)
         self.timings: dict[str, float] = {}
         self.ready = preflight(config)
+        check_source(config.source)
         device = resolve_device(config.model.device)
         precision = resolve_precision(config.model.precision, device)
         model = config.model.model_copy(update={"device": device, "precision": precision})

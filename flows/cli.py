@@ -213,6 +213,7 @@ def _in_words(error: object) -> str:
 def _run(args: argparse.Namespace) -> int:
     config = parse_config(args)
     from bioqa_pipeline.job import preflight, run_job
+    from bioqa_pipeline.sources import check_source
     from flows.console import Reporter, print_answers, print_outcome
 
     ready = preflight(config)
@@ -221,6 +222,7 @@ def _run(args: argparse.Namespace) -> int:
 
         print_dry_run(config, ready)
         return EXIT_DONE
+    check_source(config.source)
     reporter = Reporter(quiet=args.quiet)
     if args.no_prefect:
         from bioqa_pipeline.workers import Pooled, worker_count

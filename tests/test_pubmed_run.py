@@ -111,11 +111,11 @@ def test_since_the_last_run_only_what_is_new_is_searched(tmp_path: Path, monkeyp
     [
         (b"", "no PMID"),
         (b"# only a comment\n", "no PMID"),
-        (b"123\nabc\n", "pmids.txt:2: 'abc' is not a PMID"),
-        (b"0\n", "not a PMID"),
-        (b"-5\n", "not a PMID"),
-        (b"99999999999\n", "not a PMID"),
-        ("１２\n".encode(), "not a PMID"),
+        (b"123\nabc\n", "pmids.txt:2: 'abc' is (no|not a) PMID"),
+        (b"0\n", "is (no|not a) PMID"),
+        (b"-5\n", "is (no|not a) PMID"),
+        (b"99999999999\n", "is (no|not a) PMID"),
+        ("１２\n".encode(), "is (no|not a) PMID"),
         (b"\xff\xfe1\0", "UTF-8"),
     ],
 )

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import SourceConfig
+from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.sources.base import Source
 
 
@@ -37,6 +38,25 @@ def open_source(config: SourceConfig, *, since: datetime | None = None, api_key:
             return _records(config, since, api_key)
         case "pubmed":
             return _records(config.model_copy(update={"medline_dir": None}), since, api_key)
+
+
+def check_source(config: SourceConfig) -> None:
+    """Says at once what `open_source` would say only after minutes of work or on a started run.
+
+    Raises:
+        InputError: the file of PMIDs cannot be read.
+        ConfigError: no e-mail address for PubMed, or no such folder.
+    """
+    if config.medline_dir is not None and not config.medline_dir.is_dir():
+        raise ConfigError(f"--medline-dir {config.medline_dir}: no such folder")
+    if config.pmids_file is not None:
+        from bioqa_pipeline.sources.pmids import read_pmids
+
+        read_pmids(config.pmids_file)
+    if config.kind == "pubmed" or (config.kind == "pmids" and config.medline_dir is None):
+        from bioqa_pipeline.sources.entrez_settings import resolve_email
+
+        resolve_email(config.email)
 
 
 def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None) -> Source:
