@@ -239,6 +239,24 @@ make_source(server, pathlib.Path(sys.argv[2]), batch_size=10).ensure(list(range(
     assert sorted(contents(source.store)) == PMIDS
 
 
+def test_a_batch_that_a_kill_left_between_file_and_index_is_not_fetched_again(
+    server: EutilsServer, tmp_path: Path
+) -> None:
+    source = make_source(server, tmp_path)
+    folder = source.store.path
+    source.ensure(PMIDS[:10])
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    source.ensure(PMIDS[:20])
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        path.unlink()
+    for path, content in before.items():
+        path.write_bytes(content)
+    n_requests = len(server.log)
+    assert source.ensure(PMIDS[:20]) == []
+    assert len(server.log) == n_requests
+    assert sorted(contents(source.store)) == PMIDS[:20]
+
+
 def run_all(
     server: EutilsServer, folder: Path, n: int, **changes: object
 ) -> tuple[list[Retrieval], dict[int, Abstract]]:

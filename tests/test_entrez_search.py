@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,7 +12,10 @@ from eutils_records import made_question, make_records
 from eutils_search import Corpus
 from eutils_server import EutilsServer
 
+from bioqa_pipeline.query import QueryFilters
 from bioqa_pipeline.records import Question, RetrievalOutcome
+from bioqa_pipeline.sources.entrez_answers import SearchAnswer
+from bioqa_pipeline.sources.entrez_search import SearchPlan, search_question
 
 RECORDS = make_records(300)
 CORPUS = Corpus(RECORDS)
@@ -158,21 +161,50 @@ def test_dates_and_order_are_sent(server: EutilsServer, tmp_path: Path) -> None:
 def test_since_the_last_run_only_what_is_new_or_revised_comes(tmp_path: Path) -> None:
     """Few new records are no reason to ask more loosely: judged by all records, the strict query has enough."""
     last_run = datetime(2001, 8, 1, 23, 0, tzinfo=UTC)
-    revised = replace(RECORDS[3], dates={**RECORDS[3].dates, "mdat": date(2001, 9, 9)})
-    with EutilsServer([revised if r.pmid == revised.pmid else r for r in RECORDS], limit=None) as server:
-        source = make_source(server, tmp_path, since=last_run, enough_hits=5)
-        subject = revised.title.split()[0]
-        retrieval = source.search(question(f"What does {subject} do?"), 50)
-        strict = server.corpus.search(f"{subject} AND hasabstract").pmids
-        assert len(strict) >= 5
-        new = {r.pmid for r in RECORDS if r.dates["edat"] >= date(2001, 8, 1)} | {revised.pmid}
-        assert {h.pmid for h in retrieval.hits} == set(strict) & new
-        assert revised.pmid in {h.pmid for h in retrieval.hits}
+    asked = question("Which patients have insulin in the liver?")
+    with EutilsServer([], limit=None, corpus=CORPUS) as server:
+        (strict, *_) = make_source(server, tmp_path).search(asked, 1).attempts
+    matching = CORPUS.search(strict.term).pmids
+    old = next(p for p in matching if CORPUS.records[p].dates["edat"] < date(2001, 8, 1))
+    revised = replace(CORPUS.records[old], dates={**CORPUS.records[old].dates, "mdat": date(2001, 9, 9)})
+    with EutilsServer([revised if r.pmid == old else r for r in RECORDS], limit=None) as server:
+        retrieval = make_source(server, tmp_path, since=last_run, enough_hits=len(matching)).search(asked, 50)
+        new = {p for p in matching if CORPUS.records[p].dates["edat"] >= date(2001, 8, 1)} | {old}
+        assert {h.pmid for h in retrieval.hits} == new
+        assert len(new) < len(matching)
         (attempt,) = retrieval.attempts
-        assert '"2001/08/01"[edat]' in attempt.term
-        assert '"2001/08/01"[mdat]' in attempt.term
-        nothing_new = make_source(server, tmp_path, since=datetime(2026, 1, 1, tzinfo=UTC), enough_hits=5)
-        assert nothing_new.search(question(f"What does {subject} do?"), 50).outcome is RetrievalOutcome.NO_HITS
+        entered, changed = (f'("2001/08/01"[{field}] : "3000/12/31"[{field}])' for field in ("edat", "mdat"))
+        assert attempt.term == f"({strict.term}) AND ({entered} OR {changed})"
+        looser = make_source(server, tmp_path, since=last_run, enough_hits=len(matching) + 1).search(asked, 50)
+        assert len(looser.attempts) > 1
+        nothing_new = make_source(server, tmp_path, since=datetime(2026, 1, 1, tzinfo=UTC), enough_hits=2)
+        assert nothing_new.search(asked, 50).outcome is RetrievalOutcome.NO_HITS
+
+
+class LateKnowledge:
+    """A service that says only with its second answer that it does not know a word."""
+
+    def __init__(self) -> None:
+        self.terms: list[str] = []
+
+    def search(self, term: str, wanted: int, *, sort: str, dates: Mapping[str, str]) -> SearchAnswer:
+        self.terms.append(term)
+        if len(self.terms) == 1:
+            return SearchAnswer(0)
+        if len(self.terms) == 2:
+            return SearchAnswer(2, (3, 1), not_found=("qqqq",))
+        return SearchAnswer(2, (2, 1))
+
+    def count(self, term: str, *, dates: Mapping[str, str]) -> int:
+        raise AssertionError("nothing is to be counted")
+
+
+def test_hits_stand_by_strictness_whenever_they_came() -> None:
+    service = LateKnowledge()
+    plan = SearchPlan(QueryFilters(), "relevance", enough_hits=3)
+    retrieval = search_question(question("Does insulin change the qqqq of the liver?"), 5, plan, service)
+    assert [attempt.level for attempt in retrieval.attempts] == [0, 1, 0]
+    assert [(hit.pmid, hit.rank, hit.level) for hit in retrieval.hits] == [(2, 1, 0), (1, 2, 0), (3, 3, 1)]
 
 
 def test_more_hits_than_pubmed_gives_are_split_by_date(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class _Ladder:
         self.question, self.limit, self.plan, self.client = question, limit, plan, client
         self.dates = date_parameters(plan.filters)
         self.enough = min(limit, plan.enough_hits)
-        self.found: dict[int, int] = {}  # PMID into the strictest level that has it, in order of arrival
+        self.found: dict[int, int] = {}  # PMID into the strictest level that has it, in the order of that level
         self.attempts: list[QueryAttempt] = []
         self.sent: set[str] = set()
         self.pending = ""  # the query that is being asked
@@ -119,7 +119,9 @@ class _Ladder:
             warnings += (f"{len(answer.pmids)} of {min(answer.count, self.limit)} hits came",)
         self.attempts.append(QueryAttempt(step.level, term, answer.translation, answer.count, warnings))
         for pmid in answer.pmids:
-            self.found[pmid] = min(step.level, self.found.get(pmid, step.level))
+            if step.level < self.found.get(pmid, step.level + 1):
+                self.found.pop(pmid, None)  # its place is that of the stricter query
+                self.found[pmid] = step.level
         return answer
 
     def _is_enough(self, step: LadderStep) -> bool:
