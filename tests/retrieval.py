@@ -15,6 +15,7 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.records import Question, Retrieval
 from bioqa_pipeline.sources.entrez import EntrezSource
 from bioqa_pipeline.sources.entrez_settings import EntrezSettings
+from bioqa_pipeline.sources.medline import MedlineSource
 from bioqa_pipeline.store import AbstractStore
 
 QUESTIONS = Path(__file__).resolve().parent / "data" / "retrieval_questions.tsv"
@@ -92,3 +93,8 @@ def pubmed_source(base_url: str, folder: Path, *, count_words: bool = False) -> 
     settings = EntrezSettings(base_url=base_url, requests_per_second=100, count_words=count_words, lock_dir=folder)
     config = SourceConfig(kind="pubmed", email="tests@example.org")
     return EntrezSource(AbstractStore(folder / "store"), config, settings=settings)
+
+
+def medline_source(records: Path, home: Path) -> MedlineSource:
+    """The local source over a folder of PubMed files, imported anew."""
+    return MedlineSource(records, home=home, workers=1)

@@ -11,6 +11,7 @@ from retrieval import (
     AskedRecord,
     as_it_stands,
     longest_common_run,
+    medline_source,
     pubmed_source,
     rank_all,
     read_asked_records,
@@ -61,6 +62,13 @@ def test_questions_are_not_copied_from_their_records(records: dict[int, ServerRe
 def test_a_question_as_it_stands_finds_next_to_nothing(server: EutilsServer, tmp_path: Path) -> None:
     source = pubmed_source(server.base_url, tmp_path)
     assert rank_all(as_it_stands(ASKED[::4]), lambda question: source.search(question, 20)).recall(20) < 0.1
+
+
+def test_the_local_index_finds_the_record_that_answers(test_data: Path, tmp_path: Path) -> None:
+    source = medline_source(test_data / "pubmed" / "records", tmp_path)
+    ranks = rank_all(ASKED, lambda question: source.search(question, 20))
+    assert ranks.recall(20) >= 0.9, ranks.missed
+    assert ranks.recall(1) >= 0.6
 
 
 @pytest.mark.parametrize(
