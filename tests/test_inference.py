@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,7 +95,7 @@ def test_pairs_come_back_in_order_with_all_their_windows(checkpoint: Checkpoint,
     done: list[float] = []
     scored = pair_scorer(checkpoint, scorer).score(pairs, progress=done.append)
     assert sum(done) == pytest.approx(len(pairs))
-    for (question, passage), score in zip(pairs, scored, strict=True):
+    for (_, passage), score in zip(pairs, scored, strict=True):
         assert score.answer.n_windows == len(score.windows) == len(score.scores) >= 1
         assert all(passage.text[s.start : s.end] == s.text for s in score.answer.n_best)
         assert max(len(w) for w in score.windows) <= 64

@@ -57,9 +57,7 @@ def test_a_run_through_faults_gives_the_same_data_set_and_never_the_key(
     with EutilsServer(records, limit=None, key_limit=None) as server:
         good = run(tmp_path / "good", server, monkeypatch)
         assert all(KEY not in request.path for request in server.log)
-    with EutilsServer(
-        records, Faults(0.2, QUICK, seed=3, retry_after_seconds=0), limit=None, key_limit=None
-    ) as bad:
+    with EutilsServer(records, Faults(0.2, QUICK, seed=3, retry_after_seconds=0), limit=None, key_limit=None) as bad:
         through_faults = run(tmp_path / "bad", bad, monkeypatch)
         assert any(request.fault for request in bad.log)
     assert not through_faults.failures

@@ -20,7 +20,7 @@ import numpy as np
 
 SIZES = (2_000, 20_000)
 QUESTIONS = 4
-PEAK_MB = 1024
+KIB_PER_MB = 1024
 
 
 def main() -> None:
@@ -96,11 +96,11 @@ def measure(size: int) -> None:
         store.add(abstracts(), origin="synthetic")
         with (
             mock.patch.object(job, "load_pair_scorer", scorer),
-            mock.patch.object(job, "open_source", lambda *_, **__: EveryAbstract(store)),
+            mock.patch.object(job, "open_source", return_value=EveryAbstract(store)),
         ):
             result = job.run_job(config)
     assert result.manifest.n_scored == size * QUESTIONS, result
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / PEAK_MB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MB
     print(json.dumps({"peak_mb": round(peak, 1), "pairs": result.manifest.n_scored}))
 
 
