@@ -19,7 +19,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import BioqaError
@@ -47,7 +47,7 @@ _session: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 # A thread waits for a worker process; how many shards are under way is the executor's to bound.
-_RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2048)
+_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2048)
 
 
 @flow(
