@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
 from bioqa_pipeline.dataset import Dataset, DatasetWriter
-from bioqa_pipeline.errors import BioqaError, ShardError
+from bioqa_pipeline.errors import BioqaError, InputError, ShardError
 from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_precision
 from bioqa_pipeline.manifest import RetrievalRecord, RunManifest, RunStatus
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
@@ -42,6 +42,7 @@ from bioqa_pipeline.pipeline import (
     score_shard,
     summarise,
 )
+from bioqa_pipeline.query_lint import query_problems
 from bioqa_pipeline.questions import QuestionFile, read_questions
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
 from bioqa_pipeline.schemas import SCHEMA_VERSION
@@ -164,6 +165,9 @@ def preflight(config: RunConfig) -> Preflight:
         ConfigError: device or precision.
     """
     questions = read_questions(config.questions)
+    for question in questions.questions:
+        if question.query is not None and (problems := query_problems(question.query)):
+            raise InputError(f"the query of this question: {'; '.join(problems)}", questions.path, question.line)
     resolve_precision(config.model.precision, resolve_device(config.model.device))
     checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
