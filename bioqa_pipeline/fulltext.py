@@ -52,7 +52,7 @@ _DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
 
 @dataclass(frozen=True, slots=True)
 class DateRange:
-    """Only records whose date lies in a range, both ends included; records without the date are left out.
+    """Only records whose date lies in a range with one end or two, included; records without the date are left out.
 
     Attributes:
         field: "published" or "revised", a month or a year standing for its first day; "arrived", when the store got
@@ -96,13 +96,12 @@ class FullTextIndex:
         """
         with _explained(self._folder):
             self._searcher = None
-            index = self._usable()
-            done = _progress(index) if index is not None else 0
+            index, done = self._usable()
             latest = store.latest_part()
-            if index is not None and done == latest:
-                return
             if index is None or done > latest:
                 index, done = self._new(), 0
+            elif done == latest:
+                return
             self._take_up(index, store, done, progress or (lambda added: None))
 
     def discard(self) -> None:
@@ -138,17 +137,16 @@ class FullTextIndex:
             self._searcher = _open(self._folder).searcher()
         return self._searcher
 
-    def _usable(self) -> Index | None:
-        """The index on disk, or None if it must be made anew."""
+    def _usable(self) -> tuple[Index | None, int]:
+        """The index on disk and how far it has come; None if it must be made anew."""
         if not (self._folder / "meta.json").exists():
-            return None
+            return None, 0
         try:
             index = _open(self._folder)
-            index.searcher()
-            return index
+            return index, _progress(index)
         except ValueError as exc:
             logger.warning("%s: the full-text index is made anew: %s", self._folder, exc)
-            return None
+            return None, 0
 
     def _new(self) -> Index:
         if self.path.exists():
@@ -267,9 +265,9 @@ def _document(row: Mapping[str, Any]) -> Document:
 
 
 def _moment(value: date | datetime) -> int:
-    """A time as seconds since 1970, a day as yyyymmdd."""
+    """A time as microseconds since 1970, a day as yyyymmdd."""
     if isinstance(value, datetime):
-        return int(value.timestamp())
+        return round(value.timestamp() * 1_000_000)
     return value.year * 10_000 + value.month * 100 + value.day
 
 
@@ -279,7 +277,10 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as exc:
-        raise SourceError(f"{folder}: the full-text index cannot be used: {exc}", kind="index_unusable") from exc
+        raise SourceError(
+            f"{folder}: the full-text index cannot be used: {exc}; delete the folder if this happens again",
+            kind="index_unusable",
+        ) from exc
     except BaseException as exc:
         if type(exc).__name__ != "PanicException":
             raise

@@ -13,8 +13,9 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -75,28 +76,35 @@ class Entry(NamedTuple):
         return (self.version, self.date_revised) >= (other.version, other.date_revised)
 
 
+@dataclass(slots=True)
 class Changes:
-    """What some rows, in their order, do to the current records; `entries` are the new state of their PMIDs."""
+    """What some rows, one after the other, come to.
 
-    def __init__(self) -> None:
-        self.entries: dict[int, Entry] = {}
-        self.added = self.unchanged = self.outdated = self.deleted = 0
+    Attributes:
+        entries: the new state of the PMIDs concerned.
+        added, deleted, unchanged: how many of them have a new record, are newly deleted, are as before.
+        outdated: rows older than what was there when their turn came.
+    """
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    added: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    outdated: int = 0
 
     @property
     def needs_rows(self) -> bool:
         """Whether any of the rows is now current; otherwise none need be kept."""
         return bool(self.added or self.deleted)
 
-    def apply(self, pmid: int, entry: Entry, current: Entry | None) -> None:
-        """Counts one more row."""
-        if current is not None and entry.same_as(current):
-            self.unchanged += 1
-            self.entries[pmid] = current._replace(fetched_at=entry.fetched_at)
-        elif current is not None and not entry.replaces(current):
-            self.outdated += 1
-        else:
-            self.entries[pmid] = entry
-            if entry.is_deleted:
+    def settle(self, stored: Mapping[int, Entry]) -> None:
+        """Compares with the state before; what has come to the same again is left where it was."""
+        for pmid, entry in self.entries.items():
+            before = stored.get(pmid)
+            if before is not None and entry.same_as(before):
+                self.entries[pmid] = before._replace(fetched_at=entry.fetched_at)
+                self.unchanged += 1
+            elif entry.is_deleted:
                 self.deleted += 1
             else:
                 self.added += 1
@@ -172,10 +180,16 @@ class Locator:
     def compare(self, rows: Iterable[tuple[int, Entry]]) -> Changes:
         """What the rows would change."""
         changes = Changes()
+        stored: dict[int, Entry] = {}
         for some in batched(rows, _BATCH_ROWS):
-            stored = self.find({pmid for pmid, _ in some} - changes.entries.keys())
+            stored |= self.find({pmid for pmid, _ in some} - stored.keys())
             for pmid, entry in some:
-                changes.apply(pmid, entry, changes.entries.get(pmid) or stored.get(pmid))
+                current = changes.entries.get(pmid) or stored.get(pmid)
+                if current is None or entry.replaces(current):
+                    changes.entries[pmid] = entry
+                else:
+                    changes.outdated += 1
+        changes.settle(stored)
         return changes
 
     def take_up(self, part: int | None, rows: Iterable[tuple[int, Entry]]) -> None:

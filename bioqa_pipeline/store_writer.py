@@ -36,9 +36,9 @@ class AddCount:
     """What the rows of a commit came to.
 
     Attributes:
-        added: records that are now current.
-        unchanged: records and deletions that were there already; they only count as fetched now.
-        deleted: PMIDs deleted, known or not.
+        added: PMIDs that have a new record.
+        unchanged: PMIDs that are as they were; they only count as fetched now.
+        deleted: PMIDs newly deleted, known or not.
         outdated: records older than the current one of their PMID.
     """
 
