@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 SETTINGS_FILE = "training.json"
 CHECKPOINTS = "checkpoints"
 # May change between a killed training and its continuation; anything else would make it another training.
-CHANGEABLE = frozenset({"max_steps", "save_steps", "logging_steps", "average_checkpoints"})
+CHANGEABLE = frozenset({"max_steps", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
 
 Inputs = dict[str, torch.Tensor]
 
@@ -437,9 +437,8 @@ def write_checkpoint(state: Inputs, config: Mapping[str, Any], base: Checkpoint,
     save_file(
         {k: v.half().contiguous() for k, v in state.items()}, out / "model.safetensors", metadata={"format": "pt"}
     )
-    for name in ("tokenizer.json", "vocab.txt"):
-        if (base.folder / name).exists():
-            shutil.copyfile(base.folder / name, out / name)
+    vocabulary = "tokenizer.json" if (base.folder / "tokenizer.json").exists() else "vocab.txt"
+    shutil.copyfile(base.folder / vocabulary, out / vocabulary)
     tokenizer = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": base.casing == "uncased",
