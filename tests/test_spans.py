@@ -184,7 +184,7 @@ def test_a_score_diff_at_the_threshold_is_answerable(threshold: float, answerabl
 
 
 def test_n_best_leaves_out_overlaps_and_repeated_wordings() -> None:
-    passage = Passage("p", "Aspirin or aspirin with  Warfarin")
+    passage = Passage("p", "aspirin or Aspirin with  Warfarin")
     spans = [
         span(token_start=0, token_end=0, score=5.0),
         span(token_start=2, token_end=2, score=4.0),
@@ -201,7 +201,7 @@ def test_n_best_leaves_out_overlaps_and_repeated_wordings() -> None:
         calibration=Calibration(),
     )
     assert [(a.text, a.start, a.end) for a in got.n_best] == [
-        ("Aspirin", 0, 7),
+        ("aspirin", 0, 7),
         ("with  Warfarin", 19, 33),
         ("or", 8, 10),
     ]

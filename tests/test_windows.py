@@ -98,7 +98,7 @@ def test_doc_stride_is_the_step_and_not_the_overlap(n_tokens: int, ranges: Range
 @given(configs)
 @example((369, 128, 5000))
 @example((369, 128, 525))
-@example((369, 303, 372))
+@example((144, 101, 145))
 def test_max_context_is_that_of_run_squad(config: tuple[int, int, int]) -> None:
     capacity, doc_stride, n_tokens = config
     ranges = window_ranges(n_tokens, capacity, doc_stride)
