@@ -80,7 +80,7 @@ def split_title(title: str, vernacular: str | None) -> str:
         return title
     if inner.rstrip(".").casefold() in _NO_TITLE:
         return vernacular or ""
-    return inner if inner.endswith((".", "?", "!")) else inner + "."
+    return inner if not inner or inner.endswith((".", "?", "!")) else inner + "."
 
 
 def _bracketed(title: str) -> str | None:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lxml import etree
 
@@ -21,6 +21,9 @@ from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.pubmed_fields import whole_number
 from bioqa_pipeline.pubmed_record import UnusableRecordError, read_record
 from bioqa_pipeline.records import Abstract
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 # The largest records of PubMed list some 15,000 investigators in 6 MB; one byte can take 30 in memory.
 MAX_RECORD_BYTES = 16 * 2**20
@@ -149,7 +152,7 @@ class _Parse:
 
     def _chunks(self, source: BinaryIO) -> Iterator[bytes]:
         """The file's bytes, unpacked."""
-        raw = io.BufferedReader(cast(io.RawIOBase, source), _CHUNK_BYTES)
+        raw = io.BufferedReader(_Borrowed(source), _CHUNK_BYTES)
         n_bytes = 0
         try:
             stream = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(_GZIP_MAGIC) else raw
@@ -161,8 +164,6 @@ class _Parse:
             raise self._broken(f"broken gzip data after {n_bytes:,} unpacked bytes: {exc}") from exc
         except OSError as exc:
             raise _unreadable(self.name, exc) from exc
-        finally:
-            raw.detach()
 
     def _without_doctype(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The same bytes with line breaks for the DOCTYPE, once the file is known to be PubMed XML."""
@@ -182,7 +183,7 @@ class _Parse:
     def _opened(self, head: bytes) -> bytes | None:
         """The first bytes of the file without DOCTYPE; None where they end before its first element."""
         start = len(_BYTE_ORDER_MARK) if head.startswith(_BYTE_ORDER_MARK) else 0
-        if not head[start:].lstrip().startswith(b"<"):
+        if not head[start:].lstrip().startswith(b"<") or b"\0" in head[:4]:
             raise self._broken(f"is no XML in UTF-8, it starts with {head[:40]!r}")
         declared = _DECLARED.match(head, start)
         if declared and declared.group(1).lower() not in _ENCODINGS:
@@ -206,6 +207,22 @@ class _Parse:
 
     def _broken(self, reason: str) -> SourceError:
         return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind="bad_xml")
+
+
+class _Borrowed(io.RawIOBase):
+    """A view of somebody else's stream; closing it leaves the stream open."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        return len(data)
 
 
 def _end(match: re.Match[bytes] | None) -> int:
