@@ -50,7 +50,7 @@ def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], 
             x = x_axis.place(mark.x)
             body.append(
                 f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#555" '
-                f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="{TOP + 11}" class="s">{escape(mark.name)}</text>'
+                f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="{TOP - 4}" class="s">{escape(mark.name)}</text>'
             )
     body += _legend([s.name for s in lines])
     return _svg(title, body)
