@@ -112,6 +112,8 @@ def retrieve(
         retrieval = source.search(question, limit)
         if retrieval.outcome is not RetrievalOutcome.OK:
             logger.warning("%s (%s): %s", question.text, question.id, retrieval.error or "nothing found")
+        for attempt in retrieval.attempts:
+            logger.info("%s: %d records: %s", question.id, attempt.count, attempt.translation or attempt.term)
         retrievals.append(retrieval)
         if progress:
             progress(1)

@@ -25,6 +25,9 @@ T = TypeVar("T")
 # Submitted and not yet taken back, for each worker: one that runs, one that waits behind it.
 SHARDS_IN_FLIGHT = 2
 
+# A concurrency limit on this tag keeps runs on several machines from adding up their request rates.
+NCBI_TAG = "ncbi"
+
 _own_device = threading.Lock()
 
 
@@ -51,7 +54,8 @@ class PrefectExecutor:
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
         """Not retried as a whole: sources retry each request, and the other stages fail for good or not at all."""
-        return task(name=name, cache_policy=NO_CACHE, persist_result=False)(function)()
+        tags = [NCBI_TAG] if name in {"search", "fetch"} else []
+        return task(name=name, tags=tags, cache_policy=NO_CACHE, persist_result=False)(function)()
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
