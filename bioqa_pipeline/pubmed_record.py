@@ -245,9 +245,8 @@ def _authors(authors: Element | None) -> tuple[str, ...]:
         if "CollectiveName" in parts:
             names.append(_text(parts["CollectiveName"]))
         else:
-            given = parts.get("Initials", parts.get("ForeName"))
-            name = f"{_text(parts.get('LastName'))} {_text(given)} {_text(parts.get('Suffix'))}"
-            names.append(normalize_text(name))
+            name = (parts.get("LastName"), parts.get("Initials", parts.get("ForeName")), parts.get("Suffix"))
+            names.append(normalize_text(" ".join(part.text or "" for part in name if part is not None)))
     return tuple(filter(None, names))
 
 

@@ -12,8 +12,9 @@ import unicodedata
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 
-# Sorting combining marks takes time quadratic in their number: half a million on one letter would take minutes. Unicode
-# itself (UAX #15, Stream-Safe Text Format) allows 30. Every mark is neither a letter, a digit, a space nor ASCII.
+# Sorting combining marks takes time quadratic in their number: half a million on one letter would take minutes (asking
+# whether they are sorted does not). Unicode itself (UAX #15, Stream-Safe Text Format) allows 30. No mark is a letter, a
+# digit, a space or ASCII.
 _MOST_MARKS = 30
 _MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
 
@@ -23,11 +24,13 @@ def normalize_text(text: str) -> str:
 
     Offsets anywhere in the project refer to text in this form. Idempotent.
     """
-    if not text.isprintable():  # else there is none of either
-        text = _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
-    if not text.isascii():
+    if not text.isprintable():  # else nothing in it is invisible, and white space is the plain space
+        text = " ".join(_INVISIBLE.sub("", _CONTROLS.sub(" ", text)).split())
+    elif "  " in text or text[:1] == " " or text[-1:] == " ":
+        text = " ".join(text.split())
+    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", _MARKS.sub(_first_marks, text))
-    return " ".join(text.split())
+    return text
 
 
 def _first_marks(run: re.Match[str]) -> str:

@@ -175,9 +175,10 @@ def test_other_records_in_the_folder(folder: Path, home: Path) -> None:
     write_twin(folder)
     (folder / "more").mkdir()
     (folder / "more" / "mine.xml").write_text(file_xml([Article(90, "Mine."), Article(2, "Older than revised.")]))
+    (folder / os.fsdecode(b"\xff.xml")).write_text(file_xml([Article(91, "Odd name.")]))
     source = MedlineSource(folder, home=home)
-    assert texts(source) == {**TWIN, 90: "Mine."}
-    assert source.describe()["last_file"] == "more/mine.xml"
+    assert texts(source) == {**TWIN, 90: "Mine.", 91: "Odd name."}
+    assert list(medline_import.ImportState.load(source.store).files)[-2:] == ["more/mine.xml", "?.xml"]
 
 
 def test_without_numbers_a_changed_folder_is_imported_anew(folder: Path, home: Path) -> None:
@@ -201,6 +202,7 @@ def test_without_numbers_a_changed_folder_is_imported_anew(folder: Path, home: P
 
 
 def test_a_new_year_replaces_everything(folder: Path, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (home / "mine").mkdir(parents=True)
     write_file(numbered(folder, 1, year=25), [Article(1, "Old year."), Article(2)])
     assert sorted(texts(MedlineSource(folder, home=home))) == [1, 2]
     write_file(numbered(folder, 1, year=26), [Article(1, "New year.")])
@@ -211,6 +213,8 @@ def test_a_new_year_replaces_everything(folder: Path, home: Path, caplog: pytest
     assert "files of pubmed25 are left out" in caplog.text
     assert "pubmed26 has replaced everything imported as pubmed25" in caplog.text
     assert not (home / "pubmed25").exists()
+    # Only what it has made itself is deleted.
+    assert (home / "mine").is_dir()
 
 
 def test_bad_records_are_counted_with_their_reasons(folder: Path, home: Path) -> None:

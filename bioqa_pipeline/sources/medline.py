@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import secrets
 import shutil
 import weakref
@@ -38,6 +39,7 @@ from bioqa_pipeline.store import AbstractStore
 logger = logging.getLogger(__name__)
 
 _IN_USE = ".in-use"
+_GENERATION = re.compile(r"pubmed\d\d|records-[0-9a-f]{8}")
 _NAMED_BAD_RECORDS = 5
 
 
@@ -164,10 +166,8 @@ class MedlineSource:
         for year in listing.superseded:
             logger.warning(
                 "%s: the files of pubmed%02d are left out, those of pubmed%02d replace them",
-                self._folder,
-                year,
-                listing.year,
-            )
+                self._folder, year, listing.year,
+            )  # fmt: skip
         if gone := stale_files(listing, state):
             logger.warning(
                 "%s: what came from %s in its earlier form stays until the next baseline; delete %s to import anew",
@@ -213,7 +213,7 @@ def _drop_others(home: Path, current: Path) -> list[str]:
     """Deletes the generations that nobody reads any more; the others go the next time."""
     dropped = []
     for path in sorted(home.iterdir()):
-        if path == current or not path.is_dir():
+        if path == current or not _GENERATION.fullmatch(path.name):
             continue
         fd = os.open(path / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

@@ -148,7 +148,9 @@ def expected_md5(path: Path) -> str | None:
 def _file(path: Path, folder: Path) -> MedlineFile:
     match = _NUMBERED.fullmatch(path.name)
     if match is None:
-        return MedlineFile(path, path.relative_to(folder).as_posix(), Stamp.of(path))
+        # A name that is no text, as old archives have them, must not stop what is written about it.
+        name = path.relative_to(folder).as_posix().encode("utf-8", "replace").decode()
+        return MedlineFile(path, name, Stamp.of(path))
     return MedlineFile(path, path.name, Stamp.of(path), year=int(match.group(1)), number=int(match.group(2)))
 
 

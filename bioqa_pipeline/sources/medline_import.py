@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -108,7 +109,7 @@ class ImportState:
             "n_parts": self.n_parts,
             "files": {name: asdict(file) for name, file in self.files.items()},
         }
-        LocalStorage(store.path).write(STATE_FILE, json.dumps(raw, ensure_ascii=False, indent=0).encode())
+        LocalStorage(store.path).write(STATE_FILE, json.dumps(raw, indent=0).encode())
 
 
 def import_files(
@@ -205,11 +206,9 @@ def _pending(listing: Listing, state: ImportState, changed: Collection[str]) -> 
 
     The order of numbered files matters, so all from the first new or changed one on are imported again.
     """
-    due = [file for file in listing.files if file.name not in state.files or file.name in changed]
-    first = min((file.number for file in due if file.number is not None), default=None)
-    if first is None:
-        return due
-    return [file for file in listing.files if file in due or (file.number is not None and file.number >= first)]
+    due = {file.name for file in listing.files if file.name not in state.files or file.name in changed}
+    first = min((f.number for f in listing.files if f.number is not None and f.name in due), default=math.inf)
+    return [f for f in listing.files if f.name in due or (f.number is not None and f.number >= first)]
 
 
 def _md5(file: MedlineFile) -> str:
@@ -222,7 +221,8 @@ def _md5(file: MedlineFile) -> str:
 def _n_workers(files: Sequence[MedlineFile]) -> int:
     if sum(file.stamp.size for file in files) < _INLINE_BYTES:
         return 0
-    return min(len(files), len(os.sched_getaffinity(0)), MAX_WORKERS)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(len(files), cores, MAX_WORKERS)
 
 
 def _parsed(
@@ -254,7 +254,8 @@ def _result(file: MedlineFile, staged: Path, future: Future[ImportedFile]) -> tu
         return file, staged, future.result()
     except BrokenProcessPool as exc:
         raise SourceError(
-            f"{file.path}: a parsing process died, perhaps for want of memory; run again to go on from here",
+            f"{file.path}: a parsing process died, perhaps for want of memory or because the program's main script has "
+            "no `if __name__ == '__main__'`; what was imported before stays",
             kind="worker_died",
         ) from exc
 
