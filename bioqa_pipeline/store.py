@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count, groupby
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from bioqa_pipeline.filelock import FileLock
 from bioqa_pipeline.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage import LocalStorage
-from bioqa_pipeline.store_parts import ROW_GROUP_RECORDS, read_rows, scan
+from bioqa_pipeline.store_parts import read_rows, scan
 from bioqa_pipeline.store_writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
 
 __all__ = ["AbstractStore", "AddCount", "PartChanges", "StoreWriter"]
@@ -38,7 +38,8 @@ __all__ = ["AbstractStore", "AddCount", "PartChanges", "StoreWriter"]
 T = TypeVar("T")
 
 _LOOKUP_RECORDS = 1_000
-_READERS = 4
+# Reading and unpacking a row group, some 4 ms for a record alone in its part, does not hold the interpreter.
+_READERS = min(16, os.cpu_count() or 1)
 _INDEX_SCHEMA = [
     ("pmid", pl.Int64),
     ("content_hash", pl.String),
@@ -100,9 +101,11 @@ class AbstractStore:
         found = {pmid: (entry.part, entry.row) for pmid, entry in self._find(asked).items() if not entry.is_deleted}
         with ThreadPoolExecutor(_READERS) as pool:
             for some in batched(asked, _LOOKUP_RECORDS):
-                places = sorted({found[pmid] for pmid in some if pmid in found})
-                groups = [list(g) for _, g in groupby(places, key=lambda p: (p[0], p[1] // ROW_GROUP_RECORDS))]
-                read = {abstract.pmid: abstract for group in pool.map(self._read, groups) for abstract in group}
+                rows: dict[int, list[int]] = {}
+                for part, row in {found[pmid] for pmid in some if pmid in found}:
+                    rows.setdefault(part, []).append(row)
+                records = pool.map(self._read, rows, rows.values())
+                read = {abstract.pmid: abstract for abstract in chain.from_iterable(records)}
                 yield from (read[pmid] for pmid in some if pmid in read)
 
     def index(self, pmids: Sequence[int]) -> pl.DataFrame:
@@ -171,8 +174,8 @@ class AbstractStore:
                     changes.current.append(values)
             yield changes
 
-    def _read(self, places: Sequence[tuple[int, int]]) -> list[Abstract]:
-        return read_rows(part_path(self.path, places[0][0]), [row for _, row in places])
+    def _read(self, part: int, rows: Sequence[int]) -> list[Abstract]:
+        return read_rows(part_path(self.path, part), rows)
 
     def _find(self, pmids: Iterable[int]) -> dict[int, Entry]:
         asked = list(pmids)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,14 @@ def entries(path: Path, part: int) -> Iterator[tuple[int, Entry]]:
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[Abstract]:
-    """The records at some rows of one row group, in the order of `rows`."""
-    group = rows[0] // ROW_GROUP_RECORDS
+    """The records at some rows, in ascending order."""
+    found: list[Abstract] = []
     with _open(path) as file:
-        table = file.read_row_group(group, columns=[*_PLAIN, "details"], use_threads=False)
-    taken = table.take([row - group * ROW_GROUP_RECORDS for row in rows])
-    return [_abstract(values) for values in taken.to_pylist()]
+        for group, members in groupby(sorted(rows), key=lambda row: row // ROW_GROUP_RECORDS):
+            table = file.read_row_group(group, columns=[*_PLAIN, "details"], use_threads=False)
+            taken = table.take([row - group * ROW_GROUP_RECORDS for row in members])
+            found += (_abstract(values) for values in taken.to_pylist())
+    return found
 
 
 def scan(path: Path, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:

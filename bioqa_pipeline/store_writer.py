@@ -75,27 +75,28 @@ class StoreWriter:
         """What a killed writer left: unfinished work goes, a part whose commit it did not end is taken up."""
         with explained(self._path):
             self.sweep()
-            self._recover(part_numbers(self._path))
+            self._recover()
 
     def sweep(self) -> None:
         """Deletes what was staged and not committed."""
         self._storage.delete(STAGING)
         (self._path / STAGING).mkdir(exist_ok=True)
 
-    def _recover(self, files: set[int]) -> None:
-        try:
-            with self._locator() as locator:
-                known = locator.parts()
-                if known <= files:
-                    for part in sorted(files - known):
-                        locator.take_up(part, entries(part_path(self._path, part), part))
-                    return
-                logger.warning("%s: %d parts were deleted", self._path, len(known - files))
-        except _NoLocatorError:
-            pass
-        except sqlite3.DatabaseError as exc:
-            if not is_broken(exc):
-                raise
+    def _recover(self) -> None:
+        files = part_numbers(self._path)
+        locator = Locator.newest(self._path)
+        if locator is not None:
+            try:
+                with locator:
+                    known = locator.parts()
+                    if known <= files:
+                        for part in sorted(files - known):
+                            locator.take_up(part, entries(part_path(self._path, part), part))
+                        return
+                    logger.warning("%s: %d parts were deleted", self._path, len(known - files))
+            except sqlite3.DatabaseError as exc:
+                if not is_broken(exc):
+                    raise
         if files:
             logger.info("%s: making the locator anew from %d parts", self._path, len(files))
         rows = ((part, entries(part_path(self._path, part), part)) for part in sorted(files))
@@ -119,13 +120,12 @@ class StoreWriter:
 
     def _locator(self) -> Locator:
         locator = Locator.newest(self._path)
+        if locator is None:  # a reader has found it damaged since
+            self._recover()
+            locator = Locator.newest(self._path)
         if locator is None:
-            raise _NoLocatorError
+            raise DatasetError(f"{self._path}: the locator of the abstract store vanishes; is another program there?")
         return locator
-
-
-class _NoLocatorError(Exception):
-    pass
 
 
 def _news(records: Iterable[Abstract], locator: Locator, unchanged: dict[int, Entry]) -> Iterator[Abstract]:

@@ -246,7 +246,7 @@ def _parsed(
             while waiting:
                 yield _result(*waiting.popleft())
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _result(file: MedlineFile, staged: Path, future: Future[ImportedFile]) -> tuple[MedlineFile, Path, ImportedFile]:
