@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[float], None]
 
+SUMMARY_PAIRS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
@@ -398,22 +400,34 @@ def summarise(
     Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
     """
     asked = pl.scan_parquet(plan_path).select("question_index", "pair_id")
-    columns = ["pmid", "evidence", "margin", "answerability", "score_diff", "n_best", "is_retracted"]
-    found = (
-        dataset.answers()
-        .select("pair_id", *columns)
-        .join(asked, on="pair_id", how="inner")
-        .with_columns(answer=pl.col("n_best").list.first().struct.field("text"))
-        .drop("n_best", "pair_id")
-        .collect(engine="streaming")
-        .partition_by("question_index", as_dict=True)
-    )
+    sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
-    for index, question in enumerate(questions):
-        rows = found.get((index,))
-        candidates = [] if rows is None else [_candidate(row, threshold) for row in rows.iter_rows(named=True)]
-        merged += merge_answers(question, candidates, limit=max_answers)
+    for some in _question_batches(len(questions), sizes):
+        wanted = asked.filter(pl.col("question_index").is_in(some)).collect().lazy()
+        found = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+        by_question = found.drop("pair_id").partition_by("question_index", as_dict=True)
+        for index in some:
+            rows = by_question.get((index,))
+            candidates = [] if rows is None else [_candidate(row, threshold) for row in rows.iter_rows(named=True)]
+            merged += merge_answers(questions[index], candidates, limit=max_answers)
     return merged
+
+
+def _best_answers(dataset: Dataset) -> pl.LazyFrame:
+    columns = ["pair_id", "pmid", "evidence", "margin", "answerability", "score_diff", "is_retracted"]
+    return dataset.answers().select(*columns, answer=pl.col("n_best").list.first().struct.field("text"))
+
+
+def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
+    """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory."""
+    some: list[int] = []
+    for index in range(n_questions):
+        some.append(index)
+        if sum(sizes.get(i, 0) for i in some) >= SUMMARY_PAIRS:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _candidate(row: Mapping[str, object], threshold: float) -> Candidate:
