@@ -14,6 +14,7 @@ from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
 from bioqa_pipeline.text import normalize_text
 
 MAX_TEXT_CHARS = 1_000_000
+_AUTHOR_TAGS = ("Author", "LastName", "ForeName", "Initials", "Suffix", "CollectiveName")
 _RETRACTED_UI = "D016441"
 _RETRACTED_NAME = "retracted publication"
 
@@ -237,25 +238,30 @@ def _authors(authors: Element | None) -> tuple[str, ...]:
     """As PubMed cites them: "Makar AB", "King ML Jr", or the name of a group; not those marked invalid, no editors."""
     if authors is None or authors.get("Type", "authors") != "authors":
         return ()
-    names = []
-    for author in authors.iterchildren("Author"):
-        if author.get("ValidYN", "Y") == "N":
-            continue
-        parts = {child.tag: child for child in author}
-        if "CollectiveName" in parts:
-            names.append(_text(parts["CollectiveName"]))
-        else:
-            name = (parts.get("LastName"), parts.get("Initials", parts.get("ForeName")), parts.get("Suffix"))
-            names.append(normalize_text(" ".join(part.text or "" for part in name if part is not None)))
-    return tuple(filter(None, names))
+    people: list[dict[str, Element]] = []
+    is_valid = False
+    for element in authors.iter(*_AUTHOR_TAGS):
+        if element.tag == "Author":
+            people.append({})
+            is_valid = element.get("ValidYN", "Y") != "N"
+        elif is_valid:
+            people[-1][element.tag] = element
+    return tuple(filter(None, map(_author, people)))
+
+
+def _author(parts: dict[str, Element]) -> str:
+    if "CollectiveName" in parts:
+        return plain_text(parts["CollectiveName"])
+    name = (parts.get("LastName"), parts.get("Initials", parts.get("ForeName")), parts.get("Suffix"))
+    return normalize_text(" ".join([part.text or "" for part in name if part is not None]))
 
 
 def _mesh_terms(headings: Element | None) -> tuple[str, ...]:
     """Descriptors without their qualifiers."""
     if headings is None:
         return ()
-    names = (_text(descriptor) for descriptor in headings.iter("DescriptorName"))
-    return tuple(dict.fromkeys(filter(None, names)))
+    names = [normalize_text(descriptor.text or "") for descriptor in headings.iter("DescriptorName")]
+    return tuple(filter(None, dict.fromkeys(names)))
 
 
 def _publication_types(elements: Iterable[Element]) -> tuple[tuple[str, ...], bool]:
@@ -263,7 +269,7 @@ def _publication_types(elements: Iterable[Element]) -> tuple[tuple[str, ...], bo
     names = []
     is_retracted = False
     for element in elements:
-        name = _text(element)
+        name = normalize_text(element.text or "")
         identifier = element.get("UI", "")
         is_retracted |= identifier == _RETRACTED_UI or (not identifier and name.casefold() == _RETRACTED_NAME)
         names.append(name)

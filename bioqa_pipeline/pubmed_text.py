@@ -53,7 +53,7 @@ def structured_text(parts: Iterable[Element]) -> tuple[str, tuple[Section, ...]]
             continue
         label = normalize_text(part.get("Label", "")).rstrip(": ")
         lead = " " if pieces else ""
-        if label.upper() not in _NO_LABELS:
+        if label and label.upper() not in _NO_LABELS:
             lead += label + ": "
             start = length + len(lead)
             sections.append(Section(label, _category(part), start, start + len(text)))

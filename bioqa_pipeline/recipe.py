@@ -27,6 +27,7 @@ class DataConfig(Settings):
     path: Path
     held_out: tuple[str, ...] = Field((), description="titles of articles kept for calibration, never trained on")
     share: float = Field(1.0, gt=0, le=1, description="share of its questions that each epoch draws")
+    unanswerable_draws: int = Field(1, ge=1, description="how often each epoch draws a question without an answer")
     merge_chars: int = Field(
         0, ge=0, description="neighbouring paragraphs are joined until they have so many characters"
     )

@@ -224,7 +224,12 @@ def _epoch_examples(paragraphs: Sequence[SquadParagraph], data: DataConfig, *, s
         replace(p, questions=tuple(q for q in p.questions if data.share >= 1 or rng.random() < data.share))
         for p in paragraphs
     ]
-    placed: list[tuple[Example, int | None]] = [(_example(q, p.context), None) for p in drawn for q in p.questions]
+    placed: list[tuple[Example, int | None]] = [
+        (_example(q, p.context), None)
+        for p in drawn
+        for q in p.questions
+        for _ in range(data.unanswerable_draws if q.is_impossible else 1)
+    ]
     placed += [
         (Example(f"{n.source_id}/{n.style}", n.question, n.context, None), n.near)
         for n in make_negatives(drawn, data.negatives, seed=seed)
