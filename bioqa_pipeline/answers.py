@@ -36,7 +36,6 @@ class Candidate:
 
     pmid: int
     answer: str | None
-    evidence: str | None
     margin: float
     answerability: float
     is_retracted: bool = False
@@ -58,7 +57,7 @@ def answer_key(text: str) -> str:
 def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit: int = 10) -> list[MergedAnswer]:
     """Ranked answers of one question, at most `limit`; one row with `answer` None where no abstract has one.
 
-    `n_abstracts` counts all candidates, answered or not.
+    `n_abstracts` counts all candidates, answered or not. `evidence` is left to whoever knows the abstracts.
     """
     ranked = sorted(candidates, key=lambda c: (c.is_retracted, -c.answerability, -c.margin, c.pmid))
     groups = _group([c for c in ranked if c.answer is not None])
@@ -138,6 +137,5 @@ def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstrac
         retracted_pmids=tuple(dict.fromkeys(c.pmid for c in ordered if c.is_retracted)),
         variants=tuple(dict.fromkeys(c.answer for c in ordered if c.answer is not None)),
         best_pmid=best.pmid,
-        evidence=best.evidence,
         n_abstracts=n_abstracts,
     )

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -402,20 +402,35 @@ def summarise(
     asked = pl.scan_parquet(plan_path).select("question_index", "pair_id")
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
+    best_pairs: list[str | None] = []
     for some in _question_batches(len(questions), sizes):
         wanted = asked.filter(pl.col("question_index").is_in(some)).collect().lazy()
         found = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
-        by_question = found.drop("pair_id").partition_by("question_index", as_dict=True)
+        by_question = found.partition_by("question_index", as_dict=True)
         for index in some:
-            rows = by_question.get((index,))
-            candidates = [] if rows is None else [_candidate(row, threshold) for row in rows.iter_rows(named=True)]
-            merged += merge_answers(questions[index], candidates, limit=max_answers)
-    return merged
+            rows = by_question.get((index,), found.clear())
+            answers = merge_answers(questions[index], _candidates(rows, threshold), limit=max_answers)
+            pairs = dict(
+                rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
+            )
+            merged += answers
+            best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
+    evidence = _evidence_of(dataset, [pair for pair in best_pairs if pair is not None])
+    return [
+        answer if pair is None else replace(answer, evidence=evidence[pair])
+        for answer, pair in zip(merged, best_pairs, strict=True)
+    ]
 
 
 def _best_answers(dataset: Dataset) -> pl.LazyFrame:
-    columns = ["pair_id", "pmid", "evidence", "margin", "answerability", "score_diff", "is_retracted"]
+    columns = ["pair_id", "pmid", "margin", "answerability", "score_diff", "is_retracted"]
     return dataset.answers().select(*columns, answer=pl.col("n_best").list.first().struct.field("text"))
+
+
+def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | None]:
+    """Read for the few best pairs only: it is most of what an answer weighs."""
+    rows = dataset.answers().select("pair_id", "evidence").filter(pl.col("pair_id").is_in(pair_ids))
+    return dict(rows.collect(engine="streaming").rows())
 
 
 def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
@@ -430,16 +445,13 @@ def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[li
         yield some
 
 
-def _candidate(row: Mapping[str, object], threshold: float) -> Candidate:
-    score_diff, margin, answerability = row["score_diff"], row["margin"], row["answerability"]
-    pmid, answer, evidence = row["pmid"], row["answer"], row["evidence"]
-    assert isinstance(pmid, int) and isinstance(answerability, float)
-    answered = isinstance(score_diff, float) and score_diff <= threshold
-    return Candidate(
-        pmid=pmid,
-        answer=str(answer) if answered else None,
-        evidence=str(evidence) if answered and evidence is not None else None,
-        margin=margin if isinstance(margin, float) else float("-inf"),
-        answerability=answerability,
-        is_retracted=bool(row["is_retracted"]),
-    )
+def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:
+    columns = ("pmid", "answer", "margin", "answerability", "score_diff", "is_retracted")
+    for pmid, answer, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
+        yield Candidate(
+            pmid=pmid,
+            answer=answer if score_diff is not None and score_diff <= threshold else None,
+            margin=float("-inf") if margin is None else margin,
+            answerability=answerability,
+            is_retracted=is_retracted,
+        )

@@ -16,7 +16,6 @@ def candidate(pmid: int, answer: str | None, answerability: float = 0.5, *, is_r
     return Candidate(
         pmid=pmid,
         answer=answer,
-        evidence=answer and f"It is {answer}.",
         margin=math.log(answerability / (1 - answerability)),
         answerability=answerability,
         is_retracted=is_retracted,
@@ -82,7 +81,6 @@ def test_equal_answers_are_pooled_best_first_with_their_support() -> None:
             retracted_pmids=(),
             variants=("the BRCA1 gene", "BRCA1"),
             best_pmid=2,
-            evidence="It is the BRCA1 gene.",
             n_abstracts=4,
         ),
         MergedAnswer(
@@ -96,7 +94,6 @@ def test_equal_answers_are_pooled_best_first_with_their_support() -> None:
             retracted_pmids=(),
             variants=("TP53",),
             best_pmid=3,
-            evidence="It is TP53.",
             n_abstracts=4,
         ),
     ]
