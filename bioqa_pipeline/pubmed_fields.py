@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 from bioqa_pipeline.text import normalize_text
 
-_PMID = re.compile(r"[0-9]{1,10}", re.ASCII)
+_MOST_DIGITS = 10
 _YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,2}", re.ASCII)
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -23,10 +24,11 @@ _NO_TITLE = frozenset(("not available", "in process citation"))
 def whole_number(text: str | None, *, most: int = 2**31 - 1) -> int | None:
     """A number from 1 to `most` in ASCII digits; None for anything else."""
     text = (text or "").strip()
-    number = int(text) if _PMID.fullmatch(text) else 0
+    number = int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else 0
     return number if 1 <= number <= most else None
 
 
+@lru_cache(maxsize=4096)
 def iso_date(year: str | None, month: str | None, day: str | None) -> str:
     """ISO 8601, as precise as the parts are usable: "1998", "1998-12" or "1998-12-03"; "" without a year.
 

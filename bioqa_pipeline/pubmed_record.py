@@ -7,6 +7,7 @@ Knows nothing about files and streams.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from bioqa_pipeline.pubmed_fields import clean_doi, iso_date, printed_date, split_title, whole_number
 from bioqa_pipeline.pubmed_text import Element, plain_text, structured_text
@@ -15,9 +16,13 @@ from bioqa_pipeline.text import normalize_text
 
 MAX_TEXT_CHARS = 1_000_000
 _AUTHOR_TAGS = ("Author", "LastName", "ForeName", "Initials", "Suffix", "CollectiveName")
+_INVALID: dict[str, Element] = {}
 _RETRACTED_UI = "D016441"
 _RETRACTED_NAME = "retracted publication"
 
+
+# Of names that many records share.
+_known_name = lru_cache(maxsize=65_536)(normalize_text)
 
 # The children of an element by name, in order.
 Children = dict[str, list[Element]]
@@ -148,7 +153,11 @@ def _book(pmid: int, version: int, fields: Children, data: Element | None) -> Ab
 def _children(element: Element | None) -> Children:
     children: Children = {}
     for child in _within(element):
-        children.setdefault(child.tag, []).append(child)
+        tag = child.tag
+        if tag in children:
+            children[tag].append(child)
+        else:
+            children[tag] = [child]
     return children
 
 
@@ -238,29 +247,33 @@ def _authors(authors: Element | None) -> tuple[str, ...]:
     """As PubMed cites them: "Makar AB", "King ML Jr", or the name of a group; not those marked invalid, no editors."""
     if authors is None or authors.get("Type", "authors") != "authors":
         return ()
-    people: list[dict[str, Element]] = []
-    is_valid = False
+    names: list[str] = []
+    parts: dict[str, Element] = {}
     for element in authors.iter(*_AUTHOR_TAGS):
         if element.tag == "Author":
-            people.append({})
-            is_valid = element.get("ValidYN", "Y") != "N"
-        elif is_valid:
-            people[-1][element.tag] = element
-    return tuple(filter(None, map(_author, people)))
+            names.append(_author(parts))
+            parts = {} if element.get("ValidYN") != "N" else _INVALID
+        elif parts is not _INVALID:
+            parts[element.tag] = element
+    return tuple([name for name in (*names, _author(parts)) if name])
 
 
 def _author(parts: dict[str, Element]) -> str:
     if "CollectiveName" in parts:
         return plain_text(parts["CollectiveName"])
-    name = (parts.get("LastName"), parts.get("Initials", parts.get("ForeName")), parts.get("Suffix"))
-    return normalize_text(" ".join([part.text or "" for part in name if part is not None]))
+    words = [
+        parts[tag].text or ""
+        for tag in ("LastName", "Initials" if "Initials" in parts else "ForeName", "Suffix")
+        if tag in parts
+    ]
+    return normalize_text(" ".join(words))
 
 
 def _mesh_terms(headings: Element | None) -> tuple[str, ...]:
     """Descriptors without their qualifiers."""
     if headings is None:
         return ()
-    names = [normalize_text(descriptor.text or "") for descriptor in headings.iter("DescriptorName")]
+    names = [_known_name(descriptor.text or "") for descriptor in headings.iter("DescriptorName")]
     return tuple(filter(None, dict.fromkeys(names)))
 
 
@@ -269,7 +282,7 @@ def _publication_types(elements: Iterable[Element]) -> tuple[tuple[str, ...], bo
     names = []
     is_retracted = False
     for element in elements:
-        name = normalize_text(element.text or "")
+        name = _known_name(element.text or "")
         identifier = element.get("UI", "")
         is_retracted |= identifier == _RETRACTED_UI or (not identifier and name.casefold() == _RETRACTED_NAME)
         names.append(name)

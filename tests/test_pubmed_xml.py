@@ -15,11 +15,12 @@ from typing import BinaryIO, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 from pubmed_reading import DOCTYPE, article, document, elements, flat_text, has_formula, normal
 
 from bioqa_pipeline import pubmed_xml
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records
+from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records, without_references
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.text import normalize_text
 
@@ -424,3 +425,37 @@ def test_shipped_sample() -> None:
     assert records[90000063].is_book and not records[90000005].text
     assert records[90000043].title[0] != "[" and records[90000043].vernacular_title
     assert "ger" in records[90000043].languages
+
+
+REFERENCE_LISTS = st.recursive(
+    st.sampled_from(["<Reference><Citation>A &gt; B</Citation></Reference>\n", "<ReferenceList/>", "<Title>!</Title>"]),
+    lambda inner: st.lists(inner, max_size=3).map(lambda parts: f"<ReferenceList>{''.join(parts)}</ReferenceList>"),
+    max_leaves=6,
+)
+
+
+@given(
+    pieces=st.lists(
+        REFERENCE_LISTS.map(lambda x: f"<ReferenceList>{x}</ReferenceList>\n") | st.sampled_from(["<b>x</b>", "text\n"])
+    ),
+    comment=st.sampled_from(["", "<!-- <ReferenceList> -->", "<![CDATA[</ReferenceList>]]>"]),
+    size=st.integers(1, 60),
+)
+def test_reference_lists_are_left_out_wherever_the_chunks_end(pieces: list[str], comment: str, size: int) -> None:
+    document = f"<r>{''.join(pieces)}{comment}<last><ReferenceList>z</ReferenceList></last></r>"
+    whole = etree.fromstring(document)
+    data = document.encode()
+    chunks = [data[i : i + size] for i in range(0, len(data), size)]
+    kept = b"".join(without_references(chunks))
+    parsed = etree.fromstring(kept)
+    assert kept.count(b"\n") == data.count(b"\n")
+    for tree in (whole, parsed):
+        etree.strip_elements(tree, "ReferenceList", with_tail=False)
+    assert etree.tostring(whole).replace(b"\n", b"") == etree.tostring(parsed).replace(b"\n", b"")
+    if not comment:
+        assert b"<Reference" not in kept
+
+
+def test_a_reference_list_that_is_not_closed_is_left_to_the_parser() -> None:
+    chunks = [b"<r><ReferenceList><Refer", b"ence>", b"</r>"]
+    assert b"".join(without_references(chunks)) == b"".join(chunks)
