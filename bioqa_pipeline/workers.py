@@ -23,6 +23,7 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.job import InProcess, ScoringJob
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.threads import limit_threads, thread_count
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class WorkerPool:
             max_workers=1,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(number, self.n_workers, os.getpid()),
+            initargs=(number, thread_count() // self.n_workers, os.getpid()),
         )
 
     def __enter__(self) -> Self:
@@ -130,13 +131,11 @@ class WorkerPool:
             process.shutdown(wait=kind is None, cancel_futures=True)
 
 
-def _start_worker(number: int, n_workers: int, parent: int) -> None:
+def _start_worker(number: int, n_threads: int, parent: int) -> None:
     """Runs in the new process before anything has touched a device."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _pin_gpu(number)
-    threads = str(max(1, (os.cpu_count() or 1) // n_workers))
-    # torch and tokenizers read these when they are imported, which is later.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = threads
+    limit_threads(max(1, n_threads))
 
 
 def _pin_gpu(number: int) -> None:
