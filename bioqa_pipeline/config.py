@@ -89,6 +89,8 @@ class SourceConfig(Settings):
             raise ValueError("source medline needs --medline-dir, the folder that holds the PubMed XML files")
         if self.kind == "pmids" and self.pmids_file is None:
             raise ValueError("source pmids needs --pmids, a file with one PMID a line")
+        if self.sort != "relevance" and self.kind != "pubmed":
+            raise ValueError(f"--sort {self.sort} is done by PubMed itself; source {self.kind} has its own order")
         if self.mindate and self.maxdate and self.mindate > self.maxdate:
             raise ValueError(f"--mindate {self.mindate} is later than --maxdate {self.maxdate}")
         return self

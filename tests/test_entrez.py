@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import pytest
 from entrez_sources import EMAIL, asked, contents, make_source
@@ -24,6 +26,7 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.pubmed_xml import parse_records
 from bioqa_pipeline.records import Abstract, FetchStatus, Question, Retrieval
+from bioqa_pipeline.sources import entrez
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.sources.entrez import EntrezSource, open_pubmed
 from bioqa_pipeline.store import AbstractStore
@@ -112,6 +115,24 @@ def test_old_records_are_fetched_again_and_revisions_arrive(tmp_path: Path) -> N
         assert source.ensure(PMIDS[:5]) == []
         assert asked(server.log) == PMIDS[:5] * 2
     assert contents(source.store)[PMIDS[0]].title == "A new title."
+
+
+def test_records_that_came_before_the_clock_was_set_back_are_fetched_again(
+    server: EutilsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source(server, tmp_path)
+    assert source.ensure(PMIDS[:5]) == []
+    monkeypatch.setattr(entrez, "datetime", Yesterday)
+    assert source.ensure(PMIDS[:5]) == []
+    assert asked(server.log) == PMIDS[:5] * 2
+
+
+class Yesterday(datetime):
+    """A clock that is a day late."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) - timedelta(days=1)
 
 
 def test_what_pubmed_does_not_have_is_not_found(server: EutilsServer, tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 from medline_folder import Article, file_xml, import_folder, numbered, write_file, write_md5, write_twin
+from pydantic import ValidationError
 
 import bioqa_pipeline.sources.medline_import as medline_import
+from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError, SourceError
 from bioqa_pipeline.records import Abstract, FetchStatus, Missing, Question, RetrievalOutcome
+from bioqa_pipeline.sources import open_source
 from bioqa_pipeline.sources.medline import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
 from bioqa_pipeline.store import AbstractStore
@@ -309,6 +312,15 @@ def test_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert source.store.pmids()[0] == 90000001
     with pytest.raises(SourceError, match="sample"):
         SampleSource(tmp_path / "nowhere")
+
+
+def test_dates_hold_for_the_sample_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path))
+    question = Question(id="q", text="Which patients and which treatment?")
+    found = [open_source(SourceConfig(mindate=day)).search(question, 50).hits for day in (None, date(2010, 1, 1))]
+    assert len(found[0]) > len(found[1]) > 0
+    with pytest.raises(ValidationError, match="--sort pub_date"):
+        SourceConfig(sort="pub_date")
 
 
 N_FILES, N_ARTICLES = 8, 200

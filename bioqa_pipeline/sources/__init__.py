@@ -28,7 +28,7 @@ def open_source(config: SourceConfig, *, since: datetime | None = None, api_key:
         case "sample":
             from bioqa_pipeline.sources.sample import SampleSource
 
-            return SampleSource()
+            return SampleSource(mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype, since=since)
         case "pmids":
             from bioqa_pipeline.sources.pmids import PmidsSource
 

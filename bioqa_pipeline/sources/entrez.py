@@ -123,8 +123,10 @@ class EntrezSource:
         self._store.repair()
         stored = self._store.index(asked)
         known = set(stored["pmid"].to_list())
-        oldest = datetime.now(UTC) - timedelta(days=self._settings.ttl_days)
-        fresh = set(stored.filter(pl.col("fetched_at") >= oldest)["pmid"].to_list())
+        now = datetime.now(UTC)
+        oldest = now - timedelta(days=self._settings.ttl_days)
+        # What comes from the future came before the clock was set back, nobody knows when.
+        fresh = set(stored.filter(pl.col("fetched_at").is_between(oldest, now))["pmid"].to_list())
         if progress:
             progress(len(pmids) - len(asked) + len(fresh))
         todo = [pmid for pmid in asked if pmid not in fresh]

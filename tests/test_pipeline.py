@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bioqa_pipeline.pipeline import SEARCHES_AT_ONCE, retrieve
+from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
+from bioqa_pipeline.store import AbstractStore
+
+QUESTIONS = [Question(id=f"q{i}", text=f"Question {i}?") for i in range(3 * SEARCHES_AT_ONCE)]
+
+
+class Searching:
+    """A source of which only the search is of interest."""
+
+    name = "double"
+
+    def __init__(self, folder: Path, find: Callable[[Question], Retrieval]) -> None:
+        self.store = AbstractStore(folder)
+        self.asked: list[str] = []
+        self._find = find
+
+    def search(self, question: Question, limit: int) -> Retrieval:
+        self.asked.append(question.id)
+        return self._find(question)
+
+    def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
+        return []
+
+    def describe(self) -> dict[str, str]:
+        return {}
+
+
+def test_searches_run_side_by_side_and_come_back_in_order(tmp_path: Path) -> None:
+    together = threading.Barrier(SEARCHES_AT_ONCE, timeout=30)
+
+    def find(question: Question) -> Retrieval:
+        together.wait()
+        return Retrieval(question.id, (Hit(int(question.id[1:]), 1),))
+
+    steps: list[float] = []
+    found = retrieve(QUESTIONS, Searching(tmp_path, find), 1, progress=steps.append)
+    assert [(r.question_id, r.hits[0].pmid) for r in found] == [(q.id, i) for i, q in enumerate(QUESTIONS)]
+    assert steps == [1] * len(QUESTIONS)
+
+
+def test_a_search_that_breaks_off_leaves_the_others_unasked(tmp_path: Path) -> None:
+    def find(question: Question) -> Retrieval:
+        raise OSError("the disk is gone")
+
+    source = Searching(tmp_path, find)
+    many = [Question(id=f"q{i}", text="What?") for i in range(5000)]
+    with pytest.raises(OSError, match="disk is gone"):
+        retrieve(many, source, 1)
+    assert len(source.asked) < len(many)
