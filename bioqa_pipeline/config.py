@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bioqa_pipeline.records import content_digest
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Engine = Literal["auto", "torch", "openvino"]
 Casing = Literal["cased", "uncased"]
 SourceKind = Literal["sample", "pubmed", "medline", "pmids"]
 
@@ -103,6 +104,7 @@ class ModelConfig(Settings):
     casing: Casing | None = Field(None, description="overrides what the checkpoint says of capitals")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Precision = Field("auto", description="auto takes bf16 where the device computes in it, else fp32")
+    engine: Engine = Field("auto", description="auto takes openvino for long jobs on a CPU, where it is installed")
 
 
 class RunConfig(Settings):

@@ -5,6 +5,7 @@ Logits leave this module as float32 arrays, whatever the network runs in.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bioqa_pipeline.batching import make_batches
-from bioqa_pipeline.config import Precision, SpanConfig
+from bioqa_pipeline.config import Engine, Precision, SpanConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.model import Checkpoint, load_model
 from bioqa_pipeline.records import Batch, FloatArray, Window, WindowScore
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Tokens of a batch, padding included: enough to fill the device, few enough to keep padding and memory low.
 TOKEN_BUDGETS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
+# Pairs from which the seconds that OpenVINO takes to compile are won back.
+OPENVINO_PAYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,56 @@ def resolve_precision(precision: Precision, device: str) -> str:
     return "fp32"
 
 
-def load_scorer(checkpoint: Checkpoint, *, device: str = "auto", precision: Precision = "auto") -> Scorer:
-    """The checkpoint on its device, ready to score."""
+def resolve_engine(engine: Engine, device: str, *, n_pairs: int) -> Engine:
+    """ "auto" into the engine that ends a job of `n_pairs` first: on a CPU OpenVINO, where it is installed and the job
+    is long enough for its compilation to pay, else torch.
+
+    Args:
+        device: resolved, see `resolve_device`.
+
+    Raises:
+        ConfigError: OpenVINO is asked for on a GPU, or is not installed.
+    """
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "auto":
+        return "openvino" if device == "cpu" and installed and n_pairs >= OPENVINO_PAYS else "torch"
+    if engine == "openvino":
+        if device != "cpu":
+            raise ConfigError(f"--engine openvino runs on the CPU, not on {device}; use --engine torch or --device cpu")
+        if not installed:
+            raise ConfigError("--engine openvino: the package is not installed; run pip install 'bioqa[openvino]'")
+    return engine
+
+
+def load_scorer(
+    checkpoint: Checkpoint,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    n_pairs: int = 0,
+) -> Scorer:
+    """The checkpoint on its device, ready to score.
+
+    Args:
+        n_pairs: size of the job, by which engine "auto" is decided.
+
+    Raises:
+        ConfigError: device, precision or engine cannot be had here.
+    """
     where = resolve_device(device)
-    return TorchScorer(checkpoint, device=where, precision=resolve_precision(precision, where))
+    how = resolve_precision(precision, where)
+    if resolve_engine(engine, where, n_pairs=n_pairs) == "torch":
+        return TorchScorer(checkpoint, device=where, precision=how)
+    # An extra; and it starts slowly.
+    from bioqa_pipeline.inference_openvino import OpenVinoScorer
+
+    try:
+        return OpenVinoScorer(checkpoint, precision=how)
+    except ConfigError:
+        if engine == "openvino":
+            raise
+        return TorchScorer(checkpoint, device=where, precision=how)
 
 
 class TorchScorer:

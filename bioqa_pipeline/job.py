@@ -26,7 +26,7 @@ from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
 from bioqa_pipeline.dataset import Dataset, DatasetWriter
 from bioqa_pipeline.errors import BioqaError, InputError, ShardError
-from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_precision
+from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
 from bioqa_pipeline.manifest import RetrievalRecord, RunManifest, RunStatus
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
 from bioqa_pipeline.pipeline import (
@@ -101,7 +101,7 @@ class ScoringJob:
 def load_pair_scorer(model: ModelConfig, scoring: ScoringConfig, threshold: float) -> PairScorer:
     """The checkpoint on its device, kept for the life of the process."""
     checkpoint = open_checkpoint(model.name, casing=model.casing)
-    scorer = load_scorer(checkpoint, device=model.device, precision=model.precision)
+    scorer = load_scorer(checkpoint, device=model.device, precision=model.precision, engine=model.engine)
     logger.info("%s: %s", checkpoint.description, scorer.info)
     return PairScorer(
         scorer, checkpoint.tokenizer(), scoring, threshold=threshold, calibration=checkpoint.settings.calibration
@@ -168,7 +168,9 @@ def preflight(config: RunConfig) -> Preflight:
     for question in questions.questions:
         if question.query is not None and (problems := query_problems(question.query)):
             raise InputError(f"the query of this question: {'; '.join(problems)}", questions.path, question.line)
-    resolve_precision(config.model.precision, resolve_device(config.model.device))
+    device = resolve_device(config.model.device)
+    resolve_precision(config.model.precision, device)
+    resolve_engine(config.model.engine, device, n_pairs=0)
     checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
     return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)
@@ -244,7 +246,7 @@ class _Run:
         return RunResult(manifest=manifest, answers=tuple(answers), failures=tuple(self.failures))
 
     def _introduce(self) -> None:
-        questions, model = self.ready.questions, self.config.model
+        questions = self.ready.questions
         for merged in questions.merged:
             lines = ", ".join(map(str, merged.lines))
             dropped = f", the ids {', '.join(merged.dropped_ids)} are not used" if merged.dropped_ids else ""
@@ -252,7 +254,6 @@ class _Run:
                 f"{questions.path}: asked on lines {lines}, answered once as {merged.id}{dropped}: {merged.text}"
             )
         self.reporter.say(f"{len(questions.questions):,} questions; model {self.ready.checkpoint.description}")
-        self.reporter.say(f"scoring on {model.device} in {model.precision}")
 
     def _since(self) -> datetime | None:
         if not self.config.source.since_last_run:
@@ -315,8 +316,11 @@ class _Run:
             model_revision=self.ready.checkpoint.revision,
             config_json=self.config.model_dump_json(),
         )
+        total = plan.n_pairs - plan.n_reused
+        model = self.config.model
+        model = model.model_copy(update={"engine": resolve_engine(model.engine, model.device, n_pairs=total)})
         job = ScoringJob(
-            model=self.config.model,
+            model=model,
             scoring=self.config.scoring,
             threshold=self.ready.threshold,
             plan_path=plan.path,
@@ -329,7 +333,7 @@ class _Run:
         failed: list[FailedPair] = []
         if not plan.shards:
             return reports, failed
-        total = plan.n_pairs - plan.n_reused
+        self.reporter.say(f"scoring on {model.device} in {model.precision} with {model.engine}")
         with self._timed("score"), self.reporter.stage("scoring", total, "pairs") as progress:
             for outcome in self.executor.score(job, plan.shards, progress):
                 if isinstance(outcome, ShardError):

@@ -124,6 +124,12 @@ def _model_options(group: argparse._ArgumentGroup) -> None:
         default="auto",
         help="auto takes bf16 where the device computes in it, else fp32 (default: auto)",
     )
+    group.add_argument(
+        "--engine",
+        choices=("auto", "torch", "openvino"),
+        default="auto",
+        help="auto takes openvino, where it is installed, for long jobs on a CPU (default: auto)",
+    )
 
 
 def _answer_options(group: argparse._ArgumentGroup) -> None:
@@ -179,7 +185,9 @@ def parse_config(args: argparse.Namespace) -> RunConfig:
         return RunConfig(
             questions=args.questions,
             out=args.out,
-            model=ModelConfig(name=args.model, casing=args.casing, device=args.device, precision=args.precision),
+            model=ModelConfig(
+                name=args.model, casing=args.casing, device=args.device, precision=args.precision, engine=args.engine
+            ),
             source=SourceConfig(
                 kind=args.source,
                 max_abstracts=args.max_abstracts,

@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="see flows.run (default: auto)"
     )
+    model.add_argument(
+        "--engine", choices=("auto", "torch", "openvino"), default="auto", help="see flows.run (default: auto)"
+    )
     files = parser.add_argument_group("somebody's predictions, instead of a model")
     files.add_argument("--predictions", type=Path, metavar="FILE", help="JSON, question id to answer text")
     files.add_argument("--na-prob", type=Path, metavar="FILE", help="JSON, question id to no-answer score")
@@ -116,7 +119,9 @@ def _score_model(args: argparse.Namespace) -> int:
 
     if args.na_prob:
         raise ConfigError("--na-prob belongs to --predictions")
-    model = ModelConfig(name=args.model, casing=args.casing, device=args.device, precision=args.precision)
+    model = ModelConfig(
+        name=args.model, casing=args.casing, device=args.device, precision=args.precision, engine=args.engine
+    )
     from bioqa_pipeline.evaluation import format_table
     from bioqa_pipeline.squad import read_squad
     from flows.console import Reporter

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from checkpoints import WORDS, make_checkpoint
 
+from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.inference import Scorer, load_scorer, resolve_device, resolve_precision, score_windows
+from bioqa_pipeline.inference import (
+    Scorer,
+    load_scorer,
+    resolve_device,
+    resolve_engine,
+    resolve_precision,
+    score_windows,
+)
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
 from bioqa_pipeline.records import Batch, FloatArray, Passage, Window
 from bioqa_pipeline.scoring import PairScorer
@@ -23,9 +32,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(str(make_checkpoint(tmp_path_factory.mktemp("model"))))
 
 
-@pytest.fixture(scope="module")
-def scorer(checkpoint: Checkpoint) -> Scorer:
-    return load_scorer(checkpoint, device="cpu", precision="fp32")
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
+    """Each engine in turn, in the same precision."""
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+    scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine=request.param)
+    assert scorer.info.engine == request.param
+    return scorer
 
 
 def texts(count: int, seed: int) -> list[str]:
@@ -126,6 +140,63 @@ def test_each_text_is_tokenised_once(checkpoint: Checkpoint, scorer: Scorer) -> 
 def test_a_device_that_is_not_there_is_a_clear_error(device: str) -> None:
     with pytest.raises(ConfigError, match="--device"):
         resolve_device(device)
+
+
+def test_openvino_gives_the_logits_of_torch_for_any_shape(checkpoint: Checkpoint) -> None:
+    pytest.importorskip("openvino")
+    torch_scorer, openvino_scorer = (
+        load_scorer(checkpoint, device="cpu", precision="fp32", engine=engine) for engine in ("torch", "openvino")
+    )
+    windows = windows_of(checkpoint, texts(40, seed=7))
+    for budget in (1, 100, 4000):
+        for batch in make_batches(windows, token_budget=budget, pad_id=torch_scorer.info.pad_id):
+            real = batch.attention_mask.astype(bool)
+            for ours, theirs in zip(openvino_scorer.logits(batch), torch_scorer.logits(batch), strict=True):
+                assert ours.dtype == np.float32
+                np.testing.assert_allclose(ours[real], theirs[real], atol=1e-4)
+
+
+def test_a_scorer_keeps_what_it_gave_earlier(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    first, second = list(make_batches(windows_of(checkpoint, texts(2, seed=8)), token_budget=1, pad_id=0))[:2]
+    start, _ = scorer.logits(first)
+    before = start.copy()
+    scorer.logits(second)
+    np.testing.assert_array_equal(start, before)
+
+
+def test_nothing_can_report_our_use_to_others(checkpoint: Checkpoint) -> None:
+    pytest.importorskip("bioqa_pipeline.inference_openvino")
+    with pytest.raises(ImportError):
+        importlib.import_module("openvino_telemetry")
+
+
+def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
+    pytest.importorskip("openvino")
+    assert resolve_engine("auto", "cpu", n_pairs=10**6) == "openvino"
+    assert resolve_engine("auto", "cpu", n_pairs=1) == "torch"
+    assert resolve_engine("auto", "cuda", n_pairs=10**6) == "torch"
+    assert resolve_engine("openvino", "cpu", n_pairs=1) == "openvino"
+    with pytest.raises(ConfigError, match="--engine torch"):
+        resolve_engine("openvino", "cuda", n_pairs=1)
+
+
+def test_an_engine_that_is_not_installed_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert resolve_engine("auto", "cpu", n_pairs=10**6) == "torch"
+    with pytest.raises(ConfigError, match=r"pip install 'bioqa\[openvino\]'"):
+        resolve_engine("openvino", "cpu", n_pairs=1)
+
+
+def test_a_precision_that_openvino_cannot_have_is_never_claimed(checkpoint: Checkpoint) -> None:
+    openvino = pytest.importorskip("openvino")
+    auto = load_scorer(checkpoint, device="cpu", precision="bf16", n_pairs=10**6)
+    assert auto.info.precision == "bf16"
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert auto.info.engine == "openvino"
+    else:
+        assert auto.info.engine == "torch"
+        with pytest.raises(ConfigError, match="--engine torch"):
+            load_scorer(checkpoint, device="cpu", precision="bf16", engine="openvino")
 
 
 def test_half_precision_on_a_cpu_is_refused() -> None:

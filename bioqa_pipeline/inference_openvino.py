@@ -1,0 +1,94 @@
+"""The OpenVINO engine behind the scorer's seam: the same network, compiled for the processor with prepacked weights.
+
+On processors it is the fastest of the engines that keep fp32's answers (tests/benchmarks/NOTES.md), but compiling takes
+seconds, so that `inference.resolve_engine` takes it for longer jobs only.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.inference import TOKEN_BUDGETS, ScorerInfo
+from bioqa_pipeline.model import Checkpoint, load_model
+from bioqa_pipeline.records import Batch, FloatArray
+from bioqa_pipeline.threads import thread_count
+
+# OpenVINO reports its use to its makers over the network, unasked, where this package is found: at import and at each
+# conversion.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino  # noqa: E402
+
+_ELEMENT_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+
+
+class OpenVinoScorer:
+    """Runs on the CPU with as many threads as `thread_count` says.
+
+    Args:
+        precision: "fp32" or "bf16"; weights come out of the checkpoint in fp32 and are rounded by the compiler.
+
+    Raises:
+        ConfigError: the processor does not compute in `precision`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, precision: str) -> None:
+        wanted = _ELEMENT_TYPES[precision]
+        self._network = openvino.Core().compile_model(
+            _converted(checkpoint),
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": wanted,
+                "INFERENCE_NUM_THREADS": thread_count(),
+            },
+        )
+        got = self._network.get_property("INFERENCE_PRECISION_HINT")
+        if got != wanted:
+            raise ConfigError(
+                f"--precision {precision}: OpenVINO computes in {got} on this processor; use --precision fp32 or "
+                "--engine torch"
+            )
+        self._request = self._network.create_infer_request()
+        self.info = ScorerInfo(
+            device="cpu",
+            precision=precision,
+            engine="openvino",
+            token_budget=TOKEN_BUDGETS["cpu"],
+            pad_id=int(checkpoint.config.get("pad_token_id") or 0),
+        )
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        found = self._request.infer([batch.input_ids, batch.token_type_ids, batch.attention_mask])
+        start, end = (np.asarray(found[i], dtype=np.float32) for i in range(2))
+        return start, end
+
+
+class _Logits(torch.nn.Module):
+    """The network as a function of three tensors, which is what can be traced."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        output = self.network(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
+        return output.start_logits, output.end_logits
+
+
+def _converted(checkpoint: Checkpoint) -> openvino.Model:
+    """The network for batches of any shape."""
+    example = {name: torch.ones((2, 16), dtype=torch.int64) for name in ("input_ids", "token_type_ids")}
+    # Without padding the network would leave its attention mask out of the trace.
+    example["attention_mask"] = torch.tensor([[1] * 16, [1] * 8 + [0] * 8])
+    with warnings.catch_warnings(), torch.inference_mode():
+        # Tracing warns of every branch of transformers' code, and transformers of its own names.
+        warnings.simplefilter("ignore")
+        return openvino.convert_model(_Logits(load_model(checkpoint)).eval(), example_input=example)
