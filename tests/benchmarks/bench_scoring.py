@@ -1,0 +1,254 @@
+"""Windows a second of our engines and of the padded loop of `run_qa`, in turn, on the same windows of real abstracts.
+
+    python tests/benchmarks/bench_scoring.py [--data FOLDER] [--windows 192] [--rounds 3] [--numerics 2000]
+        [--size embedded|base]
+
+The padded loop is transformers in fp32, batches of 64, every window padded to 384 tokens. The peak is torch's product
+of matrices at the network's own shapes in the engine's precision, weighted as in a layer. `base` is BERT-base with
+random weights (BioBERT's shape); its numerics say nothing. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gzip
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+from transformers import AutoModelForQuestionAnswering, BertConfig  # noqa: E402
+
+from bioqa_pipeline.batching import make_batches, pad_batch  # noqa: E402
+from bioqa_pipeline.config import SpanConfig  # noqa: E402
+from bioqa_pipeline.inference import Scorer, TorchScorer, load_scorer, resolve_precision  # noqa: E402
+from bioqa_pipeline.model import Checkpoint, open_checkpoint  # noqa: E402
+from bioqa_pipeline.pubmed_xml import parse_records  # noqa: E402
+from bioqa_pipeline.questions import read_questions  # noqa: E402
+from bioqa_pipeline.records import Abstract, Batch, Window, WindowScore  # noqa: E402
+from bioqa_pipeline.spans import decode, window_scores  # noqa: E402
+from bioqa_pipeline.threads import thread_count  # noqa: E402
+from bioqa_pipeline.windows import make_windows  # noqa: E402
+
+MAX_LENGTH = 384
+# Decisions are compared at this threshold on `margin`; any would do.
+THRESHOLD = 0.0
+
+
+def windows_of(checkpoint: Checkpoint, data: Path, count: int) -> list[Window]:
+    """The first windows of the sample's questions over real abstracts, abstracts and questions mixed."""
+    texts: list[str] = []
+    for path in sorted((data / "pubmed" / "records").glob("*.xml.gz")):
+        with gzip.open(path) as file:
+            texts += [r.text for r in parse_records(file, name=path.name) if isinstance(r, Abstract) and r.text]
+    questions = [q.text for q in read_questions(ROOT / "data" / "sample" / "questions.txt").questions]
+    tokenizer = checkpoint.tokenizer()
+    asked, passages = tokenizer(questions), tokenizer(texts)
+    rng = np.random.default_rng(0)
+    windows: list[Window] = []
+    while len(windows) < count:
+        question, passage = asked[rng.integers(len(asked))], passages[rng.integers(len(passages))]
+        windows += make_windows(
+            question, passage, tokenizer.special, checkpoint.settings.windows, pair_index=len(windows)
+        )
+    return windows[:count]
+
+
+def padded_batches(windows: Sequence[Window], pad_id: int) -> list[Batch]:
+    """Batches of 64 in the order of the file, all as long as the longest window can be."""
+    batches = []
+    for first in range(0, len(windows), 64):
+        batch = pad_batch(windows, range(first, min(first + 64, len(windows))), pad_id=pad_id)
+        missing = ((0, 0), (0, MAX_LENGTH - batch.input_ids.shape[1]))
+        batches.append(
+            dataclasses.replace(
+                batch,
+                input_ids=np.pad(batch.input_ids, missing, constant_values=pad_id),
+                token_type_ids=np.pad(batch.token_type_ids, missing),
+                attention_mask=np.pad(batch.attention_mask, missing),
+            )
+        )
+    return batches
+
+
+def forward(scorer: Scorer, batches: Sequence[Batch]) -> float:
+    """Seconds of the bare forward pass."""
+    started = time.perf_counter()
+    for batch in batches:
+        scorer.logits(batch)
+    return time.perf_counter() - started
+
+
+def scores(scorer: Scorer, windows: Sequence[Window], batches: Sequence[Batch]) -> tuple[list[WindowScore], float]:
+    """(scores in the order of the windows, seconds of decoding)."""
+    found: dict[int, WindowScore] = {}
+    seconds = 0.0
+    for batch in batches:
+        rows = [windows[i] for i in batch.order]
+        start, end = scorer.logits(batch)
+        started = time.perf_counter()
+        found |= zip(map(int, batch.order), window_scores(decode(start, end, rows, SpanConfig()), rows), strict=True)
+        seconds += time.perf_counter() - started
+    return [found[i] for i in range(len(windows))], seconds
+
+
+def numerics(exact: Sequence[WindowScore], other: Sequence[WindowScore]) -> dict[str, float]:
+    """How far scores are from those of the fp32 reference."""
+    pairs = [(a, b) for a, b in zip(exact, other, strict=True) if a.best is not None and b.best is not None]
+    spans = [(a.best.token_start, a.best.token_end) != (b.best.token_start, b.best.token_end) for a, b in pairs]
+    drift = [abs((a.null_score - a.best.score) - (b.null_score - b.best.score)) for a, b in pairs]
+    return {
+        "windows": len(pairs),
+        "changed_best_spans": sum(spans),
+        "changed_decisions": sum((a.margin > THRESHOLD) != (b.margin > THRESHOLD) for a, b in pairs),
+        "max_change_score_diff": max(drift),
+        "max_change_margin": max(abs(a.margin - b.margin) for a, b in pairs),
+    }
+
+
+def flop_per_token(config: dict[str, Any], length: float) -> float:
+    """Multiplications and additions of the encoder for one token of a window of `length` tokens."""
+    hidden, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    return float(layers * (2 * (4 * hidden * hidden + 2 * hidden * inner) + 4 * length * hidden))
+
+
+def matrix_peak(config: dict[str, Any], precision: str, rows: int = 2048) -> float:
+    """FLOP/s of torch's matrix product at the shapes of a layer, weighted by their work."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    work, seconds = 0.0, 0.0
+    for inputs, outputs, times in ((hidden, hidden, 4), (hidden, inner, 1), (inner, hidden, 1)):
+        a, b = torch.randn(rows, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype)
+        runs = []
+        for _ in range(12):
+            started = time.perf_counter()
+            torch.matmul(a, b)
+            runs.append(time.perf_counter() - started)
+        work += times * 2.0 * rows * inputs * outputs
+        seconds += times * statistics.median(runs[2:])
+    return work / seconds
+
+
+def bert_base(folder: Path, embedded: Checkpoint) -> Checkpoint:
+    """BERT-base with random weights over the embedded model's vocabulary."""
+    source = Path(str(embedded.weights)).parent
+    for path in source.iterdir():
+        if path.suffix in {".txt", ".json"} and path.name != "config.json":
+            (folder / path.name).write_bytes(path.read_bytes())
+    config = BertConfig(vocab_size=embedded.config["vocab_size"], architectures=["BertForQuestionAnswering"])
+    torch.manual_seed(0)
+    save_file(AutoModelForQuestionAnswering.from_config(config).state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config.to_dict()), "utf-8")
+    return open_checkpoint(str(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path(default), help="default: BIOQA_TEST_DATA")
+    parser.add_argument("--windows", type=int, default=192)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--numerics", type=int, default=2000, help="windows to compare with fp32; 0 for none")
+    parser.add_argument("--size", choices=("embedded", "base"), default="embedded")
+    args = parser.parse_args()
+    torch.set_num_threads(thread_count())
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = open_checkpoint(str(ROOT / "data" / "model"))
+        if args.size == "base":
+            checkpoint = bert_base(Path(folder), checkpoint)
+        report(checkpoint, args)
+
+
+def report(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
+    """Measures, prints lines for people, then the JSON line."""
+    precision = resolve_precision("auto", "cpu")
+    reference = TorchScorer(checkpoint, device="cpu", precision="fp32")
+    pad_id, budget = reference.info.pad_id, reference.info.token_budget
+    windows = windows_of(checkpoint, args.data, args.windows)
+    sorted_batches = list(make_batches(windows, token_budget=budget, pad_id=pad_id))
+    wide = padded_batches(windows, pad_id)
+    scorers: dict[str, Scorer] = {"torch fp32": reference}
+    for engine in ("torch", "openvino"):
+        for kind in dict.fromkeys(("fp32", precision)):
+            scorers.setdefault(
+                f"{engine} {kind}",
+                load_scorer(checkpoint, device="cpu", precision=kind, engine=engine),  # type: ignore[arg-type]
+            )
+    runs: dict[str, Callable[[], float]] = {"padded loop fp32": lambda: forward(reference, wide)}
+    for name, scorer in scorers.items():
+        runs[name] = lambda scorer=scorer: forward(scorer, sorted_batches)  # type: ignore[misc]
+    for scorer in scorers.values():
+        forward(scorer, sorted_batches[:2] + sorted_batches[-1:])
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for round_number in range(args.rounds):
+        for name, run in runs.items():
+            seconds[name].append(run())
+            rate = len(windows) / seconds[name][-1]
+            print(f"round {round_number + 1}: {name}: {rate:.1f} windows/s", file=sys.stderr)
+    lengths = np.array([len(w) for w in windows])
+    work = float(sum(flop_per_token(checkpoint.config, n) * n for n in lengths))
+    peaks = {kind: matrix_peak(checkpoint.config, kind) for kind in dict.fromkeys(("fp32", precision))}
+    result: dict[str, Any] = {
+        "size": args.size,
+        "windows": len(windows),
+        "mean_tokens": round(float(lengths.mean()), 1),
+        "padding_share": round(1 - lengths.sum() / sum(b.input_ids.size for b in sorted_batches), 4),
+        "threads": thread_count(),
+        "matrix_peak_gflops": {kind: round(peak / 1e9, 1) for kind, peak in peaks.items()},
+        "engines": {},
+    }
+    loop = seconds["padded loop fp32"]
+    for name, taken in seconds.items():
+        median = statistics.median(taken)
+        ratio = statistics.median(a / b for a, b in zip(loop, taken, strict=True))
+        peak = peaks[name.rsplit(" ", 1)[1]]
+        result["engines"][name] = {
+            "windows_per_second": round(len(windows) / median, 2),
+            "times_the_padded_loop": round(ratio, 2),
+            "share_of_matrix_peak": round(work / median / peak, 3),
+        }
+    _add_decoding_and_numerics(result, checkpoint, scorers, windows, sorted_batches, args)
+    result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    for name, row in result["engines"].items():
+        print(name, json.dumps(row))
+    print(json.dumps(result))
+
+
+def _add_decoding_and_numerics(
+    result: dict[str, Any],
+    checkpoint: Checkpoint,
+    scorers: dict[str, Scorer],
+    windows: Sequence[Window],
+    batches: Sequence[Batch],
+    args: argparse.Namespace,
+) -> None:
+    reference = scorers["torch fp32"]
+    for name, scorer in scorers.items():
+        _, decoding = scores(scorer, windows, batches)
+        row = result["engines"][name]
+        row["decoding_share_of_forward"] = round(decoding / (len(windows) / row["windows_per_second"]), 4)
+    if not args.numerics or args.size == "base":
+        return
+    more = windows_of(checkpoint, args.data, args.numerics)
+    more_batches = list(make_batches(more, token_budget=reference.info.token_budget, pad_id=reference.info.pad_id))
+    exact, _ = scores(reference, more, more_batches)
+    for name, scorer in scorers.items():
+        if scorer is not reference:
+            result["engines"][name]["numerics"] = numerics(exact, scores(scorer, more, more_batches)[0])
+
+
+if __name__ == "__main__":
+    main()
