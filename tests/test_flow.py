@@ -97,6 +97,19 @@ def test_a_run_commits_every_pair_once_and_a_second_one_scores_nothing(config: R
     assert not [p for p in (config.out / "_staging").rglob("*") if p.is_file()]
 
 
+def test_what_one_engine_scored_the_other_does_not_score_again(config: RunConfig, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    own = run_job(config)
+    model = config.model.model_copy(update={"engine": "openvino"})
+    assert run_job(config.model_copy(update={"model": model})).manifest.n_scored == 0
+    other = config.model_copy(update={"model": model, "out": tmp_path / "openvino"})
+    assert run_job(other).manifest.n_scored == own.manifest.n_scored
+    scores = ["null_score", "span_score", "score_diff", "margin"]
+    ours, theirs = (committed(c).select("pair_id", "is_answerable", "answer_start", *scores) for c in (config, other))
+    assert ours.drop(scores).equals(theirs.drop(scores))
+    assert max((ours[s] - theirs[s]).abs().max() for s in scores) < 1e-4
+
+
 def test_a_new_question_costs_only_its_own_pairs(config: RunConfig) -> None:
     run_job(config)
     before = committed(config)
