@@ -90,7 +90,10 @@ def check_status(status: int, body: bytes) -> None:
     if 300 <= status <= 399:
         raise SourceError(f"HTTP {status}, a redirection, which is not followed with an API key", kind="redirect")
     if status == 400 and _BAD_KEY.search(body[:HEAD_BYTES]):
-        raise SourceError("NCBI does not accept the API key: correct or unset NCBI_API_KEY", kind="bad_api_key")
+        raise SourceError(
+            "NCBI does not accept the API key: correct it where it is set, in NCBI_API_KEY or in the secret of the deployment, or leave it out",
+            kind="bad_api_key",
+        )
     error = _error_text(body)
     if error and _NO_IDS.search(error):
         raise SourceError("not one of the ids is a PMID", kind="no_ids")
