@@ -91,7 +91,8 @@ def check_status(status: int, body: bytes) -> None:
         raise SourceError(f"HTTP {status}, a redirection, which is not followed with an API key", kind="redirect")
     if status == 400 and _BAD_KEY.search(body[:HEAD_BYTES]):
         raise SourceError(
-            "NCBI does not accept the API key: correct it where it is set, in NCBI_API_KEY or in the secret of the deployment, or leave it out",
+            "NCBI does not accept the API key: correct it in NCBI_API_KEY, or in the secret of the deployment, or "
+            "leave it out",
             kind="bad_api_key",
         )
     error = _error_text(body)
