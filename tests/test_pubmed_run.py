@@ -11,6 +11,8 @@ from checkpoints import make_checkpoint
 from eutils_faults import QUICK, Faults
 from eutils_records import ServerRecord, read_records
 from eutils_server import EutilsServer
+from retrieval import read_asked_records
+from test_rate_limit import most_in_a_second
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset import Dataset
@@ -28,13 +30,20 @@ def sample_records() -> list[ServerRecord]:
     return read_records([DATA / "sample" / "pubmed-sample.xml"])
 
 
-def run(folder: Path, server: EutilsServer, monkeypatch: pytest.MonkeyPatch, **source: object) -> RunResult:
+def run(
+    folder: Path,
+    server: EutilsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    asked: str = QUESTIONS,
+    **source: object,
+) -> RunResult:
     monkeypatch.setenv("BIOQA_CACHE", str(folder / "cache"))
     monkeypatch.setenv("BIOQA_EUTILS_URL", server.base_url)
     monkeypatch.setenv("NCBI_API_KEY", KEY)
     folder.mkdir(exist_ok=True)
     questions = folder / "q.txt"
-    questions.write_text(QUESTIONS)
+    questions.write_text(asked)
     settings = {"kind": "pubmed", "email": "someone@example.org", "max_abstracts": 4, **source}
     return run_job(
         RunConfig(
@@ -69,6 +78,29 @@ def test_a_run_through_faults_gives_the_same_data_set_and_never_the_key(
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
     assert KEY not in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_200_questions_through_faults_give_the_same_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_data: Path
+) -> None:
+    records = read_records(sorted((test_data / "pubmed" / "records").glob("*.xml.gz")))
+    asked = [record.question.text for record in read_asked_records()]
+    asked += [f"What is known about {record.title.rstrip('.?]').lstrip('[')}?" for record in records if record.title]
+    asked = list(dict.fromkeys(" ".join(question.split()) for question in asked))[:200]
+    text = "".join(f"{question}\n" for question in asked)
+    with EutilsServer(records, limit=None, key_limit=None) as server:
+        good = run(tmp_path / "good", server, monkeypatch, asked=text)
+    with EutilsServer(records, Faults(0.2, QUICK, seed=5, retry_after_seconds=0), limit=None, key_limit=None) as server:
+        bad = run(tmp_path / "bad", server, monkeypatch, asked=text)
+        assert sum(request.fault is not None for request in server.log) > 100
+        assert most_in_a_second([request.seconds for request in server.log]) <= 10
+    assert not good.failures and not bad.failures
+    assert good.manifest.n_questions == 200
+    assert rows(tmp_path / "good").equals(rows(tmp_path / "bad"))
+    assert [r.hits for r in good.manifest.retrievals] == [r.hits for r in bad.manifest.retrievals]
+    assert good.manifest.statuses == bad.manifest.statuses
 
 
 def test_a_service_that_stays_down_is_a_failure_and_not_an_empty_answer(
