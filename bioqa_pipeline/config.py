@@ -21,6 +21,8 @@ Casing = Literal["cased", "uncased"]
 SourceKind = Literal["sample", "pubmed", "medline", "pmids"]
 
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
+# The name of the checkpoint that comes with the project.
+EMBEDDED = "embedded"
 
 
 class Settings(BaseModel):
@@ -100,7 +102,9 @@ class SourceConfig(Settings):
 class ModelConfig(Settings):
     """Which checkpoint, and where it runs."""
 
-    name: str = Field(description="a folder, or a hub name with an optional @revision")
+    name: str = Field(
+        EMBEDDED, description="a folder, a hub name with an optional @revision, or the one that comes with the project"
+    )
     casing: Casing | None = Field(None, description="overrides what the checkpoint says of capitals")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Precision = Field("auto", description="auto takes bf16 where the device computes in it, else fp32")
@@ -112,7 +116,7 @@ class RunConfig(Settings):
 
     questions: Path
     out: Path
-    model: ModelConfig
+    model: ModelConfig = ModelConfig()
     source: SourceConfig = SourceConfig()
     scoring: ScoringConfig = ScoringConfig()
     threshold: float | None = Field(

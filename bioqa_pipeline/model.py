@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tokenizers
 from pydantic import ValidationError
 
-from bioqa_pipeline.config import Casing, Settings, WindowConfig
+from bioqa_pipeline.config import EMBEDDED, Casing, Settings, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.spans import Calibration
 from bioqa_pipeline.windows import SpecialIds, TextTokenizer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EMBEDDED_FOLDER = Path(__file__).resolve().parents[1] / "data" / "model"
 SETTINGS_FILE = "bioqa.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
@@ -90,7 +91,7 @@ def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
     """Finds and checks a checkpoint without loading its weights.
 
     Args:
-        spec: a folder, or a hub name with an optional `@revision`.
+        spec: a folder, a hub name with an optional `@revision`, or "embedded", the checkpoint of the project's own.
         casing: overrides what the checkpoint's tokenizer files say.
 
     Raises:
@@ -171,6 +172,8 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
 
 def _resolve(spec: str) -> tuple[Path, str, str | None]:
     """Folder, name and hub commit (None for a folder)."""
+    if spec == EMBEDDED:
+        return EMBEDDED_FOLDER, spec, None
     path = Path(spec).expanduser()
     if path.is_dir():
         return path, spec, None

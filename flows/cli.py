@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-EMBEDDED_MODEL = DATA / "model"
 
 DESCRIPTION = """\
 Ask PubMed a file of questions and keep the answers, with their evidence and their null scores, as a Parquet data set.
@@ -107,10 +106,10 @@ def _source_options(group: argparse._ArgumentGroup) -> None:
 def _model_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model",
-        default=str(EMBEDDED_MODEL),
+        default="embedded",
         metavar="NAME",
         help="folder of a checkpoint, or hub name with optional @revision, such as "
-        "ktrapeznikov/biobert_v1.1_pubmed_squad_v2 (default: the model that comes with the project)",
+        "ktrapeznikov/biobert_v1.1_pubmed_squad_v2 (default: embedded, the model that comes with the project)",
     )
     group.add_argument(
         "--casing", choices=("cased", "uncased"), help="what to do with capitals (default: as the checkpoint says)"

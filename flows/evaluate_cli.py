@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.cli import EMBEDDED_MODEL, EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from flows.cli import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from flows.environment import apply_defaults
 
 DESCRIPTION = """\
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     model = parser.add_argument_group("a model")
     model.add_argument(
         "--model",
-        default=str(EMBEDDED_MODEL),
+        default="embedded",
         metavar="NAME",
         help="folder of a checkpoint, or hub name with optional @revision (default: the model that comes with the "
         "project)",

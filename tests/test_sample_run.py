@@ -12,7 +12,7 @@ from bioqa_pipeline.answers import answer_key
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.job import run_job
-from flows.cli import DATA, EMBEDDED_MODEL
+from flows.cli import DATA
 
 
 def contains(words: str, part: str) -> bool:
@@ -34,7 +34,7 @@ def test_the_embedded_model_answers_the_sample(tmp_path: Path, monkeypatch: pyte
     config = RunConfig(
         questions=DATA / "sample" / "questions.txt",
         out=tmp_path / "out",
-        model=ModelConfig(name=str(EMBEDDED_MODEL)),
+        model=ModelConfig(),
         source=SourceConfig(max_abstracts=5),
         threshold=1.0,
     )
