@@ -23,7 +23,18 @@ from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.filelock import Held
 from bioqa_pipeline.manifest import FileRecord, RunManifest
 from bioqa_pipeline.records import MergedAnswer
-from bioqa_pipeline.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, STAGING, SUMMARY, AnswerRow, ChunkRow, make_shard_id
+from bioqa_pipeline.schemas import (
+    ANSWERS,
+    CHUNKS,
+    PAGE,
+    PARQUET,
+    RUNS,
+    STAGING,
+    SUMMARY,
+    AnswerRow,
+    ChunkRow,
+    make_shard_id,
+)
 from bioqa_pipeline.storage import Storage, storage_at
 from bioqa_pipeline.tables import decode, encode, file_metadata, n_rows, replace_surrogates, summary_rows, to_table
 
@@ -135,6 +146,12 @@ class DatasetWriter:
             data = encode(to_table(summary_rows(rows, self.run_id), SUMMARY), SUMMARY, metadata)
             return self._publish_bytes(data, f"{SUMMARY.name}/{self.run_id}{PARQUET}", len(rows))
 
+    def write_page(self, page: str) -> bool:
+        """The page that people read of this run, `runs/RUN_ID.html`; False where it is written already."""
+        with self._mutex:
+            self._lock.check()
+            return self._publish_bytes(replace_surrogates(page).encode(), f"{RUNS}/{self.run_id}{PAGE}")
+
     def finish(self, manifest: RunManifest) -> RunManifest:
         """Writes the manifest, the last step of a run, with the files that the run committed; returns it.
 
@@ -152,13 +169,21 @@ class DatasetWriter:
             return full
 
     def sweep(self) -> None:
-        """Deletes what dead runs left: staged files, chunks without answers, summaries without a manifest."""
+        """Deletes what dead runs left: staged files, chunks without answers, summaries and pages without a manifest."""
         storage = self._storage
         leftovers = [f"{STAGING}/{name}" for name in storage.list(STAGING)]
         answers = set(storage.list(ANSWERS.name))
         leftovers += [f"{CHUNKS.name}/{name}" for name in storage.list(CHUNKS.name) if name not in answers]
-        finished = {name.removesuffix(".json") + PARQUET for name in storage.list(RUNS)}
-        leftovers += [f"{SUMMARY.name}/{name}" for name in storage.list(SUMMARY.name) if name not in finished]
+        runs = storage.list(RUNS)
+        finished = {name.removesuffix(".json") for name in runs if name.endswith(".json")}
+        leftovers += [
+            f"{SUMMARY.name}/{name}"
+            for name in storage.list(SUMMARY.name)
+            if name.removesuffix(PARQUET) not in finished
+        ]
+        leftovers += [
+            f"{RUNS}/{name}" for name in runs if name.endswith(PAGE) and name.removesuffix(PAGE) not in finished
+        ]
         for name in leftovers:
             storage.delete(name)
         if leftovers:

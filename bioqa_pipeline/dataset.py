@@ -3,6 +3,7 @@
     answers/*.parquet     one row per (question, abstract content, scoring key)
     chunks/*.parquet      one row per window of these pairs
     summary/*.parquet     one row per (run, question, merged answer)
+    runs/RUN_ID.html      one page per run, to be read by people
     runs/RUN_ID.json      one manifest per run, written last
     _staging/RUN_ID/      work in progress; not for readers
     .lock                 held by the one writer

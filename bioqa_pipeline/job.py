@@ -27,7 +27,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
 from bioqa_pipeline.dataset import Dataset, DatasetWriter
 from bioqa_pipeline.errors import BioqaError, InputError, ShardError
 from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
-from bioqa_pipeline.manifest import RetrievalRecord, RunManifest, RunStatus
+from bioqa_pipeline.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, SkippedRecord
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
 from bioqa_pipeline.pipeline import (
     FailedPair,
@@ -240,6 +240,7 @@ class _Run:
                     "n_failed": len(failed),
                     "n_windows": sum(r.n_windows for r in reports),
                     "statuses": count_statuses(plan, failed),
+                    "skipped": tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
                 }
             )
             manifest = writer.finish(manifest)
@@ -377,6 +378,8 @@ class _Run:
             n_scored=0,
             n_reused=0,
             retrievals=tuple(RetrievalRecord.of(r) for r in retrievals),
+            n_failures=len(self.failures),
+            failures=tuple(self.failures[:MOST_NAMED]),
             config=json.loads(self.config.model_dump_json()),
             versions={
                 "bioqa": __version__,

@@ -9,10 +9,13 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from bioqa_pipeline.records import FetchStatus, QueryAttempt, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.schemas import SCHEMA_VERSION
 
 RunStatus = Literal["completed", "partial", "failed"]
+
+# Failures and skipped records that a manifest names; its counts are of all.
+MOST_NAMED = 1000
 
 
 class _Record(BaseModel):
@@ -47,6 +50,18 @@ class RetrievalRecord(_Record):
         )
 
 
+class SkippedRecord(_Record):
+    """A PMID that was asked for and has no answers, with the reason in words."""
+
+    pmid: int
+    status: FetchStatus
+    reason: str
+
+    @classmethod
+    def of(cls, missing: Missing) -> SkippedRecord:
+        return cls(pmid=missing.pmid, status=missing.status, reason=missing.reason)
+
+
 class RunManifest(_Record):
     """One run.
 
@@ -57,6 +72,8 @@ class RunManifest(_Record):
         n_windows: windows scored.
         n_reused: pairs that the data set held already.
         statuses: how many of the distinct PMIDs asked for ended how; absent means 0.
+        skipped: the first MOST_NAMED of the PMIDs that were asked for and had no abstract to ask.
+        failures: the first MOST_NAMED of n_failures sentences that name a search, a shard or a pair.
         files: filled in by `DatasetWriter.finish`.
         config: the whole resolved configuration.
         source: what the source says of itself; never a secret.
@@ -77,6 +94,9 @@ class RunManifest(_Record):
     n_failed: int = Field(0, ge=0)
     statuses: dict[FetchStatus, int] = {}
     retrievals: tuple[RetrievalRecord, ...] = ()
+    skipped: tuple[SkippedRecord, ...] = ()
+    n_failures: int = Field(0, ge=0)
+    failures: tuple[str, ...] = ()
     files: tuple[FileRecord, ...] = ()
     config: dict[str, JsonValue]
     versions: dict[str, str]

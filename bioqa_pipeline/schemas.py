@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 RUNS = "runs"
 STAGING = "_staging"
 PARQUET = ".parquet"
+PAGE = ".html"
 
 
 def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, scoring_key: str) -> str:
