@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -24,6 +25,7 @@ from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.job import InProcess, ScoringJob
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from bioqa_pipeline.threads import limit_threads, thread_count
+from bioqa_pipeline.worker_logs import LogChannel, forward_logs
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +86,15 @@ def in_flight(items: Iterable[T], submit: Callable[[T], F], limit: int) -> Itera
 class WorkerPool:
     """`n_workers` processes; to be used with `with`.
 
-    Each is pinned to the GPU of its number where the machine has GPUs, and takes its share of the cores.
+    Each is pinned to the GPU of its number where the machine has GPUs, and takes its share of the cores. What it logs
+    is handled here, as if it had been logged here.
     """
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, ProcessPoolExecutor] = {}
+        self._logs: dict[int, LogChannel] = {}
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(n_workers):
             self._free.put(number)
@@ -108,17 +112,20 @@ class WorkerPool:
             return self._processes[number].submit(job.score, shard).result()
         except BrokenProcessPool as exc:
             self._processes.pop(number).shutdown(wait=False)
+            self._logs.pop(number).close()
             logger.warning("worker %d died over shard %s and is replaced", number, shard.shard_id)
             raise ShardError("its worker process died (out of memory, or killed)", shard_id=shard.shard_id) from exc
         finally:
             self._free.put(number)
 
     def _start(self, number: int) -> ProcessPoolExecutor:
+        self._logs[number] = channel = LogChannel(self._context, number)
+        level = logging.getLogger("bioqa_pipeline").getEffectiveLevel()
         return ProcessPoolExecutor(
             max_workers=1,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(number, thread_count() // self.n_workers, os.getpid()),
+            initargs=(number, thread_count() // self.n_workers, os.getpid(), channel.writer, level),
         )
 
     def __enter__(self) -> Self:
@@ -129,10 +136,13 @@ class WorkerPool:
     ) -> None:
         for process in self._processes.values():
             process.shutdown(wait=kind is None, cancel_futures=True)
+        for channel in self._logs.values():
+            channel.close()
 
 
-def _start_worker(number: int, n_threads: int, parent: int) -> None:
+def _start_worker(number: int, n_threads: int, parent: int, logs: Connection, level: int) -> None:
     """Runs in the new process before anything has touched a device."""
+    forward_logs(logs, level)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _pin_gpu(number)
     limit_threads(max(1, n_threads))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,7 @@ class FakeJob:
         self.folder = folder
 
     def score(self, shard: ShardPlan) -> ShardReport:
+        logging.getLogger("bioqa_pipeline.fake").info("scoring %s", shard.shard_id)
         word = shard.shard_id.split("-")[0]
         mark = self.folder / shard.shard_id
         if word == "dies" or (word == "once" and not mark.exists()):
@@ -131,3 +133,20 @@ def test_one_pool_serves_several_threads(tmp_path: Path) -> None:
         assert pool.score(FakeJob(tmp_path), first).shard_id == "fine-1"  # type: ignore[arg-type]
         assert pool.score(FakeJob(tmp_path), second).shard_id == "fine-2"  # type: ignore[arg-type]
     assert len(list(tmp_path.glob("pid-*"))) == 1
+
+
+def test_what_workers_log_is_logged_here_whatever_becomes_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bioqa_pipeline")
+    names = ["fine-1", "dies-1", "fine-2", "fails-1", "fine-3"]
+    list(Pooled(2).score(FakeJob(tmp_path), shards(*names), lambda _: None))  # type: ignore[arg-type]
+    said = {(r.processName, r.getMessage()) for r in caplog.records if r.name == "bioqa_pipeline.fake"}
+    assert {message for _, message in said} == {f"scoring {name}" for name in names}
+    assert {process for process, _ in said} == {"worker-0", "worker-1"}
+
+
+def test_what_nobody_wants_to_hear_is_not_sent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "bioqa_pipeline")
+    list(Pooled(1).score(FakeJob(tmp_path), shards("fine-1"), lambda _: None))  # type: ignore[arg-type]
+    assert not [r for r in caplog.records if r.name == "bioqa_pipeline.fake"]
