@@ -217,33 +217,37 @@ class _Run:
             checkpoint_digest=self.ready.checkpoint.digest, precision=precision, schema_version=SCHEMA_VERSION
         )
         self.failures: list[str] = []
+        # What of the run is known so far, for the manifest of one that breaks off.
+        self.source: Source | None = None
+        self.retrievals: list[Retrieval] = []
 
     def run(self) -> RunResult:
         self._introduce()
         with self.dataset.writer(self.run_id, wait=self.config.wait_for_lock) as writer:
-            source = open_source(self.config.source, since=self._since(), api_key=self.api_key)
-            retrievals: list[Retrieval] = []
             try:
-                retrievals = self._retrieve(source)
-                plan = self._plan(source, retrievals, writer)
-                reports, failed = self._score(source, plan, writer)
-                answers = self._summarise(plan, writer)
+                return self._run(writer)
             except BaseException as exc:
-                self._finish_failed(writer, source, retrievals, exc)
+                self._finish_failed(writer, exc)
                 raise
-            manifest = self._manifest(source, retrievals, status="partial" if self.failures else "completed")
-            manifest = manifest.model_copy(
-                update={
-                    "n_pairs": plan.n_pairs,
-                    "n_reused": plan.n_reused,
-                    "n_scored": sum(r.n_pairs for r in reports),
-                    "n_failed": len(failed),
-                    "n_windows": sum(r.n_windows for r in reports),
-                    "statuses": count_statuses(plan, failed),
-                    "skipped": tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
-                }
-            )
-            manifest = writer.finish(manifest)
+
+    def _run(self, writer: DatasetWriter) -> RunResult:
+        self.source = source = open_source(self.config.source, since=self._since(), api_key=self.api_key)
+        self.retrievals = self._retrieve(source)
+        plan = self._plan(source, self.retrievals, writer)
+        reports, failed = self._score(source, plan, writer)
+        answers = self._summarise(plan, writer)
+        manifest = self._manifest(status="partial" if self.failures else "completed").model_copy(
+            update={
+                "n_pairs": plan.n_pairs,
+                "n_reused": plan.n_reused,
+                "n_scored": sum(r.n_pairs for r in reports),
+                "n_failed": len(failed),
+                "n_windows": sum(r.n_windows for r in reports),
+                "statuses": count_statuses(plan, failed),
+                "skipped": tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
+            }
+        )
+        manifest = writer.finish(manifest)
         return RunResult(manifest=manifest, answers=tuple(answers), failures=tuple(self.failures))
 
     def _introduce(self) -> None:
@@ -363,9 +367,7 @@ class _Run:
             writer.write_summary(answers, {"config": self.config.model_dump_json()})
         return answers
 
-    def _manifest(
-        self, source: Source, retrievals: Sequence[Retrieval], *, status: RunStatus, error: str | None = None
-    ) -> RunManifest:
+    def _manifest(self, *, status: RunStatus, error: str | None = None) -> RunManifest:
         checkpoint = self.ready.checkpoint
         return RunManifest(
             run_id=self.run_id,
@@ -377,7 +379,7 @@ class _Run:
             n_windows=0,
             n_scored=0,
             n_reused=0,
-            retrievals=tuple(RetrievalRecord.of(r) for r in retrievals),
+            retrievals=tuple(RetrievalRecord.of(r) for r in self.retrievals),
             n_failures=len(self.failures),
             failures=tuple(self.failures[:MOST_NAMED]),
             config=json.loads(self.config.model_dump_json()),
@@ -388,7 +390,7 @@ class _Run:
             },
             timings_seconds=self.timings,
             scoring_key=self.scoring_key,
-            source=source.describe(),
+            source=self.source.describe() if self.source else {},
             model={
                 "name": checkpoint.name,
                 "revision": checkpoint.revision,
@@ -398,13 +400,11 @@ class _Run:
             error=error,
         )
 
-    def _finish_failed(
-        self, writer: DatasetWriter, source: Source, retrievals: Sequence[Retrieval], exc: BaseException
-    ) -> None:
+    def _finish_failed(self, writer: DatasetWriter, exc: BaseException) -> None:
         """A manifest for a run that broke off; that it cannot be written either must not hide why."""
         error = f"{type(exc).__name__}: {exc}".rstrip(": ")
         try:
-            writer.finish(self._manifest(source, retrievals, status="failed", error=error))
+            writer.finish(self._manifest(status="failed", error=error))
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)
 
