@@ -45,6 +45,7 @@ from bioqa_pipeline.pipeline import (
 from bioqa_pipeline.query_lint import query_problems
 from bioqa_pipeline.questions import QuestionFile, read_questions
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
+from bioqa_pipeline.report import write_report
 from bioqa_pipeline.schemas import SCHEMA_VERSION
 from bioqa_pipeline.scoring import PairScorer
 from bioqa_pipeline.sources import check_source, open_source
@@ -247,6 +248,7 @@ class _Run:
                 "skipped": tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
             }
         )
+        self._write_page(writer, manifest)
         manifest = writer.finish(manifest)
         return RunResult(manifest=manifest, answers=tuple(answers), failures=tuple(self.failures))
 
@@ -400,11 +402,24 @@ class _Run:
             error=error,
         )
 
+    def _write_page(self, writer: DatasetWriter, manifest: RunManifest) -> None:
+        """The run's page, before its manifest; whatever is wrong with it, the run ends as it would without."""
+        try:
+            writer.write_page(write_report(self.dataset, self.run_id, manifest=manifest))
+        except Exception as exc:
+            logger.exception("the page of run %s could not be made", self.run_id)
+            self.failures.append(
+                f"the run is whole, but its page could not be made: {type(exc).__name__}: {exc}; "
+                f"make it again with: python -m flows.report --data-set {self.dataset.storage.location}"
+            )
+
     def _finish_failed(self, writer: DatasetWriter, exc: BaseException) -> None:
         """A manifest for a run that broke off; that it cannot be written either must not hide why."""
         error = f"{type(exc).__name__}: {exc}".rstrip(": ")
         try:
-            writer.finish(self._manifest(status="failed", error=error))
+            manifest = self._manifest(status="failed", error=error)
+            self._write_page(writer, manifest)
+            writer.finish(manifest)
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)
 

@@ -1,0 +1,252 @@
+"""A run into one self-contained HTML page for its readers: what was asked, what was found, what is new, what failed.
+
+Made from the data set and the run's manifest alone, so that it can be made again at any time. The page works without
+scripts and loads nothing.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote
+
+from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.manifest import RunManifest
+from bioqa_pipeline.pages import asset, duration, environment, html_page
+from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.report_data import Limits, RunReport, ShownQuestion
+from bioqa_pipeline.report_reading import only_newest, read_manifest, read_report
+
+# PMIDs that PubMed's own page takes in one address.
+LINK_PMIDS = 150
+MOST_NAMED = 100
+# Queries and their translations are long, and many: some 600 kB of them at most.
+SEARCH_CHARS = 600_000
+
+STATUS = {
+    "completed": ("good", "complete"),
+    "partial": ("warn", "partial"),
+    "failed": ("bad", "broke off"),
+}
+SKIPPED = {
+    FetchStatus.NO_ABSTRACT: "no abstract",
+    FetchStatus.NOT_FOUND: "not found",
+    FetchStatus.DELETED: "deleted from PubMed",
+    FetchStatus.FETCH_ERROR: "could not be fetched",
+    FetchStatus.PARSE_ERROR: "could not be read",
+    FetchStatus.SCORE_ERROR: "could not be scored",
+}
+
+
+def write_report(
+    dataset: Dataset, run_id: str, *, manifest: RunManifest | None = None, limits: Limits | None = None
+) -> str:
+    """The page of one run as HTML.
+
+    Args:
+        manifest: of a run that is about to write it; None reads the one that the data set holds.
+        limits: how much is shown at most.
+
+    Raises:
+        DatasetError: there is no such run, or the data set cannot be read.
+    """
+    limits = limits or Limits()
+    report = read_report(dataset, manifest or read_manifest(dataset, run_id), limits)
+    return render_report(report)
+
+
+def render_report(report: RunReport) -> str:
+    """The page as text."""
+    manifest = report.manifest
+    body = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            doi_url=doi_url,
+            verdict=verdict,
+            contents=contents,
+            m=manifest,
+            status=STATUS[manifest.status],
+            lead=_lead(report),
+            tiles=_tiles(report),
+            notes=_notes(report),
+            skipped=_skipped(manifest),
+            skipped_words=", ".join(f"{n:,} {SKIPPED[s]}" for s, n in manifest.statuses.items() if s in SKIPPED),
+            n_skipped=sum(n for s, n in manifest.statuses.items() if s in SKIPPED),
+            about=_about(manifest),
+            kinds=_kinds(report),
+            questions=report.questions,
+            shown=_shown(report),
+            link_pmids=LINK_PMIDS,
+            most_named=MOST_NAMED,
+            search_chars=_search_chars(manifest),
+        )
+    )
+    title = f"Answers from PubMed, {manifest.started_at:%d %B %Y}"
+    return html_page(title, body, style=asset("report.css"), script=asset("report.js"))
+
+
+def doi_url(doi: str) -> str:
+    return "https://doi.org/" + quote(doi, safe="/")
+
+
+def verdict(question: ShownQuestion) -> str:
+    """Why a question has no answer, plainly."""
+    retrieval = question.retrieval
+    if retrieval is None or question.text is None:
+        return "Not asked: the run broke off"
+    if question.n_abstracts:
+        return f"No answer in {_count(question.n_abstracts, 'abstract')}"
+    if retrieval.outcome is RetrievalOutcome.FAILED:
+        return "The search failed"
+    if retrieval.outcome is RetrievalOutcome.NO_HITS:
+        return "The search found nothing"
+    return f"{_count(retrieval.hits, 'record')} found, no abstract to read"
+
+
+def contents(question: ShownQuestion) -> str:
+    """What opening a question shows."""
+    if question.answers:
+        n = sum(len(answer.evidence) for answer in question.answers)
+        return f"{_count(len(question.answers), 'answer')}, {_count(n, 'sentence')} of evidence"
+    return "Nearest candidate and search" if question.nearest else "Search"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _n_abstracts(manifest: RunManifest) -> int:
+    return sum(manifest.statuses.get(s, 0) for s in (FetchStatus.SCORED, FetchStatus.SCORED_RETRACTED))
+
+
+def _lead(report: RunReport) -> str:
+    manifest, questions = report.manifest, report.questions
+    n_answered = sum(bool(q.answers) for q in questions)
+    if manifest.status == "failed" and not n_answered:
+        return f"{_count(manifest.n_questions, 'question')} asked; the run broke off before it had answers."
+    lead = (
+        f"{n_answered:,} of {_count(len(questions), 'question')} answered, from "
+        f"{_count(_n_abstracts(manifest), 'abstract')}."
+    )
+    if report.previous is None:
+        return f"{lead} No earlier run in this data set asked these questions."
+    since = f"the run of {report.previous.started_at:%d %B %Y, %H:%M} UTC"
+    n_new, n_changed = sum(q.is_new for q in questions), sum(q.changed for q in questions)
+    news = [f"{_count(n_new, 'question')} with new answers"] * report.compares
+    news += [f"{n_changed:,} whose best answer changed"] * (not only_newest(manifest))
+    return f"{lead} Since {since}: {', '.join(news)}."
+
+
+def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
+    manifest, questions = report.manifest, report.questions
+    n_answered = sum(bool(q.answers) for q in questions)
+    seconds = manifest.timings_seconds.get("score", 0.0)
+    rate = f"{manifest.n_windows / seconds:,.1f} windows/s" if seconds and manifest.n_windows else "nothing to score"
+    n_retracted = manifest.statuses.get(FetchStatus.SCORED_RETRACTED, 0)
+    took = (manifest.finished_at - manifest.started_at).total_seconds()
+    return [
+        (
+            "Questions answered",
+            f"{n_answered:,} of {len(questions):,}",
+            f"{len(questions) - n_answered:,} without answer",
+        ),
+        ("Abstracts read", f"{_n_abstracts(manifest):,}", f"{n_retracted:,} of them retracted"),
+        (
+            "Question–abstract pairs",
+            f"{manifest.n_pairs:,}",
+            f"{manifest.n_scored:,} new, {manifest.n_reused:,} reused, {manifest.n_failed:,} failed",
+        ),
+        ("Windows scored", f"{manifest.n_windows:,}", rate),
+        ("Time", duration(took), f"started {manifest.started_at:%H:%M} UTC"),
+    ]
+
+
+def _notes(report: RunReport) -> list[tuple[str, str]]:
+    manifest = report.manifest
+    notes = []
+    if only_newest(manifest):
+        since = f"since {manifest.source['since']}" if manifest.source.get("since") else "since the last run"
+        notes.append(
+            (
+                "",
+                f"Only records that came or were revised {since} were asked: a question without an answer here may "
+                "have one from an earlier run.",
+            )
+        )
+    if report.previous and not report.compares:
+        notes.append(
+            (
+                "",
+                "The model or its settings are not those of the run before, so every score is new and single answers "
+                "are not marked as new; questions whose best answer changed are.",
+            )
+        )
+    n_retracted = sum(q.has_retracted for q in report.questions)
+    if n_retracted:
+        notes.append(
+            ("warn", f"{_count(n_retracted, 'question')}: retracted articles are among the support. They are marked.")
+        )
+    return notes
+
+
+def _skipped(manifest: RunManifest) -> list[tuple[str, int, list[tuple[str, list[int]]]]]:
+    """Kinds of records without answers: name, how many, and by reason the PMIDs that the manifest names."""
+    kinds = []
+    for status, n in manifest.statuses.items():
+        if status not in SKIPPED:
+            continue
+        named = sorted((s.reason, s.pmid) for s in manifest.skipped if s.status is status)
+        reasons = [(reason, [pmid for _, pmid in group]) for reason, group in groupby(named, key=lambda x: x[0])]
+        kinds.append((SKIPPED[status], n, reasons))
+    return kinds
+
+
+def _about(manifest: RunManifest) -> list[tuple[str, str]]:
+    config: dict[str, Any] = manifest.config
+    model: dict[str, Any] = config.get("model") or {}
+    source = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in manifest.source.items() if v and k != "kind")
+    return [
+        ("Questions", str(config.get("questions", ""))),
+        ("Source", manifest.source.get("kind", "") + (f" ({source})" if source else "")),
+        ("Model", f"{manifest.model.get('name', '')}, revision {manifest.model.get('revision', '')}"),
+        ("Computed on", " ".join(str(model[k]) for k in ("device", "precision") if model.get(k))),
+        (
+            "Threshold",
+            f"{config.get('threshold')}: an abstract answers where null score − best span score is at most that",
+        ),
+        ("Run", manifest.run_id),
+        ("Started", f"{manifest.started_at:%d %B %Y, %H:%M:%S} UTC"),
+        ("Finished", f"{manifest.finished_at:%d %B %Y, %H:%M:%S} UTC"),
+        ("Stages", ", ".join(f"{name} {duration(s)}" for name, s in manifest.timings_seconds.items())),
+        ("Scoring key", manifest.scoring_key),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+    ]
+
+
+def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
+    """The filters: CSS class, name, number of questions."""
+    questions = report.questions
+    n_answered = sum(bool(q.answers) for q in questions)
+    kinds = [("all", "All", len(questions)), ("answered", "Answered", n_answered)]
+    kinds.append(("unanswered", "Unanswered", len(questions) - n_answered))
+    if report.previous:
+        name = "New" if report.compares else "Changed"
+        kinds.append(("new", name, sum(q.is_new or q.changed for q in questions)))
+    kinds.append(("retracted", "Retracted evidence", sum(q.has_retracted for q in questions)))
+    return kinds
+
+
+def _shown(report: RunReport) -> str:
+    n_answers = sum(q.n_answers for q in report.questions)
+    n_shown = sum(len(q.answers) for q in report.questions)
+    answers = _count(n_shown, "answer") if n_shown == n_answers else f"{n_shown:,} of {n_answers:,} answers"
+    return (
+        f"This page shows {answers} with {report.n_evidence:,} sentences of evidence from {report.n_support:,} "
+        "supporting abstracts."
+    )
+
+
+def _search_chars(manifest: RunManifest) -> int:
+    n_texts = 2 * sum(len(r.attempts) for r in manifest.retrievals)
+    return max(80, SEARCH_CHARS // max(1, n_texts)) if n_texts * 1000 > SEARCH_CHARS else 1000

@@ -1,0 +1,264 @@
+"""A run in a data set into what its page shows.
+
+Reads the run's summary and manifest whole; of the answers the narrow columns that ages and news follow from, and
+titles and evidence only of the abstracts that are shown. Knows no HTML.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from pydantic import ValidationError
+
+from bioqa_pipeline.answers import answer_key
+from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.report_data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
+from bioqa_pipeline.schemas import PARQUET, RUNS, SUMMARY
+from bioqa_pipeline.tables import decode, empty_frame
+
+logger = logging.getLogger(__name__)
+
+# Runs that are looked through for the one before: each costs reading a manifest.
+EARLIER_RUNS = 30
+CONTEXT_CHARS = 400
+
+
+def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
+    """The manifest of one run.
+
+    Raises:
+        DatasetError: there is none, or it cannot be read.
+    """
+    name = f"{run_id}.json"
+    if name not in dataset.storage.list(RUNS):
+        raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
+    try:
+        return RunManifest.model_validate_json(dataset.storage.read(f"{RUNS}/{name}"))
+    except ValidationError as exc:
+        raise DatasetError(f"{dataset.storage.uri(f'{RUNS}/{name}')}: not a manifest of this version: {exc}") from exc
+
+
+def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
+    """Reads what the page of one run shows; the run may be one that is about to write its manifest."""
+    rows = _summary(dataset, manifest.run_id)
+    previous = _previous_run(dataset, manifest)
+    compares = previous is not None and previous.scoring_key == manifest.scoring_key
+    shown = rows.filter(pl.col("rank") <= _deepest_rank(rows, limits.answers))
+    support = _support(dataset, manifest, previous if compares else None, shown)
+    nearest = _nearest(dataset, manifest, shown)
+    chosen = _most_telling(support, limits)
+    parts = _Parts(
+        rows=shown.partition_by("question_id", as_dict=True),
+        n_answers=dict(rows.drop_nulls("answer").group_by("question_id").len().iter_rows()),
+        facts=_facts(support),
+        evidence=_evidence(dataset, chosen),
+        nearest=_evidence(dataset, nearest),
+        retrievals={r.question_id: r for r in manifest.retrievals},
+        before=_best_answers(dataset, previous) if previous else {},
+        is_whole=not only_newest(manifest),
+    )
+    asked = dict.fromkeys([*parts.retrievals, *rows["question_id"]])
+    return RunReport(
+        manifest=manifest,
+        questions=tuple(parts.question(number, question_id) for number, question_id in enumerate(asked, start=1)),
+        previous=previous,
+        compares=compares,
+        n_evidence=len(chosen),
+        n_support=int(rows["n_support"].sum()),
+    )
+
+
+def only_newest(manifest: RunManifest) -> bool:
+    """Whether the run asked only the records that came since the one before."""
+    source = manifest.config.get("source")
+    return isinstance(source, dict) and bool(source.get("since_last_run"))
+
+
+_Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What was read, by question id or by question id and rank; `is_whole`: asked of more than the newest records."""
+
+    rows: Mapping[Any, pl.DataFrame]
+    n_answers: Mapping[str, int]
+    facts: Mapping[_Key, tuple[int | None, int | None, int, bool]]
+    evidence: Mapping[_Key, list[Evidence]]
+    nearest: Mapping[_Key, list[Evidence]]
+    retrievals: Mapping[str, RetrievalRecord]
+    before: Mapping[tuple[str, str], str | None]
+    is_whole: bool
+
+    def question(self, number: int, question_id: str) -> ShownQuestion:
+        frame = self.rows.get((question_id,))
+        rows = frame.sort("rank").to_dicts() if frame is not None else []
+        text = rows[0]["question"] if rows else None
+        answers = tuple(self._answer(row) for row in rows if row["answer"] is not None)
+        known = text is not None and (question_id, text) in self.before
+        before = self.before[question_id, text] if known and text is not None else None
+        now = answers[0].text if answers else None
+        n_abstracts = rows[0]["n_abstracts"] if rows else 0
+        return ShownQuestion(
+            number=number,
+            question_id=question_id,
+            text=text,
+            n_abstracts=n_abstracts,
+            n_answers=self.n_answers.get(question_id, 0),
+            answers=answers,
+            nearest=next(iter(self.nearest.get((question_id, 1), [])), None),
+            retrieval=self.retrievals.get(question_id),
+            changed=known and self.is_whole and n_abstracts > 0 and _key(before) != _key(now),
+            before=before,
+        )
+
+    def _answer(self, row: Mapping[str, Any]) -> ShownAnswer:
+        key = row["question_id"], row["rank"]
+        first, last, n_new, is_new = self.facts.get(key, (None, None, 0, False))
+        return ShownAnswer(
+            rank=row["rank"],
+            text=row["answer"],
+            answerability=row["answerability"],
+            support_pmids=tuple(row["support_pmids"]),
+            n_retracted=len(row["retracted_pmids"]),
+            n_new=n_new,
+            is_new=is_new,
+            years=(first, last) if first is not None and last is not None else None,
+            variants=tuple(row["variants"]),
+            evidence=tuple(self.evidence.get(key, ())),
+        )
+
+
+def _key(answer: str | None) -> str | None:
+    return None if answer is None else answer_key(answer)
+
+
+def _summary(dataset: Dataset, run_id: str) -> pl.DataFrame:
+    """That of a run which has no manifest yet is not among those that the data set shows to readers."""
+    name = run_id + PARQUET
+    if name not in dataset.storage.list(SUMMARY.name):
+        return empty_frame(SUMMARY).collect()
+    frame = pl.from_arrow(decode(dataset.storage.read(f"{SUMMARY.name}/{name}")))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _deepest_rank(rows: pl.DataFrame, most: int) -> int:
+    """The ranks that fit, at least the first."""
+    sizes = rows.group_by("rank").len().sort("rank")
+    return int(sizes.filter(pl.col("len").cum_sum() <= most)["rank"].max() or 1)  # type: ignore[arg-type]
+
+
+def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None:
+    """The last run before this one that came to its end and asked some of its questions. Run ids begin with a time."""
+    asked = {r.question_id for r in manifest.retrievals}
+    names = [n.removesuffix(".json") for n in dataset.storage.list(RUNS) if n.endswith(".json")]
+    for run_id in sorted((n for n in names if n < manifest.run_id), reverse=True)[:EARLIER_RUNS]:
+        try:
+            earlier = read_manifest(dataset, run_id)
+        except DatasetError as exc:
+            logger.warning("passed over: %s", exc)
+            continue
+        if earlier.status != "failed" and asked & {r.question_id for r in earlier.retrievals}:
+            return earlier
+    return None
+
+
+def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:
+    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1, pl.col("n_abstracts") > 0)
+    return {(i, text): answer for i, text, answer in best.select("question_id", "question", "answer").iter_rows()}
+
+
+def _pairs(dataset: Dataset, manifest: RunManifest) -> pl.LazyFrame:
+    """The rows of `answers` that the run may have seen, without texts."""
+    seen = (pl.col("run_id") == manifest.run_id) | (pl.col("scored_at") <= manifest.finished_at)
+    columns = ["pair_id", "question_id", "question", "pmid", "pmid_version", "pub_year", "is_retracted", "margin"]
+    frame = dataset.answers().filter(pl.col("scoring_key") == manifest.scoring_key, seen)
+    return frame.select(*columns, "answerability", "run_id", "scored_at")
+
+
+def _support(
+    dataset: Dataset, manifest: RunManifest, previous: RunManifest | None, shown: pl.DataFrame
+) -> pl.DataFrame:
+    """One row an answer and abstract that supports it: question_id, rank, pmid, place (from 0, best first) and the row
+    of `answers` that was scored last, with is_new."""
+    answered = shown.drop_nulls("answer")
+    asked = answered.select("question_id", "question", "rank", pmid="support_pmids").explode("pmid")
+    asked = asked.with_columns(place=pl.int_range(pl.len()).over("question_id", "rank"))
+    new = pl.col("run_id") == manifest.run_id
+    new = (new | (pl.col("scored_at") > previous.finished_at)) if previous else pl.lit(False)
+    found = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "pmid"], how="inner")
+    last = found.with_columns(is_new=new).collect(engine="streaming").sort("scored_at", "pmid_version", "pair_id")
+    return last.unique(["question_id", "rank", "pmid"], keep="last").sort("question_id", "rank", "place")
+
+
+def _nearest(dataset: Dataset, manifest: RunManifest, shown: pl.DataFrame) -> pl.DataFrame:
+    """The same for questions without an answer, whose margin in the summary is that of the nearest candidate."""
+    asked = shown.filter(pl.col("answer").is_null()).drop_nulls("margin").select("question_id", "question", "margin")
+    found = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "margin"], how="inner")
+    first = found.collect(engine="streaming").sort("scored_at", "pair_id").unique("question_id", keep="last")
+    return first.with_columns(rank=pl.lit(1, pl.Int32), place=pl.lit(0, pl.Int64), is_new=pl.lit(False))
+
+
+def _facts(support: pl.DataFrame) -> dict[_Key, tuple[int | None, int | None, int, bool]]:
+    """First and last year, new abstracts, whether the best one is new."""
+    year, new = pl.col("pub_year"), pl.col("is_new")
+    facts = support.group_by("question_id", "rank").agg(
+        year.min().alias("first"), year.max().alias("last"), new.sum().alias("n_new"), new.sort_by("place").first()
+    )
+    return {(i, rank): (first, last, n, bool(best)) for i, rank, first, last, n, best in facts.iter_rows()}
+
+
+def _most_telling(support: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    """The best abstract of each answer before the second ones; where not all fit, the lower answers go first."""
+    some = support.filter(pl.col("place") < limits.evidence_each)
+    return some.sort(pl.col("rank") + 2 * pl.col("place"), "question_id", "rank").head(limits.evidence)
+
+
+def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidence]]:
+    """Titles and sentences of the chosen abstracts, best first."""
+    best = pl.col("n_best").list.first().struct
+    columns = ["pair_id", "title", "journal", "pub_date", "doi", "evidence", "evidence_start"]
+    wanted = dataset.answers().filter(pl.col("pair_id").is_in(chosen["pair_id"].implode()))
+    texts = wanted.select(*columns, start=best.field("start"), end=best.field("end")).collect(engine="streaming")
+    evidence: dict[_Key, list[Evidence]] = defaultdict(list)
+    joined = chosen.join(texts, on="pair_id", how="inner").sort("question_id", "rank", "place")
+    for row in joined.drop_nulls("start").iter_rows(named=True):
+        first = row["evidence_start"]
+        before, answer, after = _quote(row["evidence"], row["start"] - first, row["end"] - first)
+        evidence[row["question_id"], row["rank"]].append(
+            Evidence(
+                pmid=row["pmid"],
+                title=row["title"],
+                journal=row["journal"],
+                pub_date=row["pub_date"],
+                doi=row["doi"],
+                is_retracted=row["is_retracted"],
+                answerability=row["answerability"],
+                is_new=row["is_new"],
+                before=before,
+                answer=answer,
+                after=after,
+            )
+        )
+    return evidence
+
+
+def _quote(sentence: str, start: int, end: int) -> tuple[str, str, str]:
+    """A sentence around [start, end), cut at words to some CONTEXT_CHARS around the answer."""
+    before, answer, after = sentence[:start], sentence[start:end], sentence[end:]
+    room = CONTEXT_CHARS // 2
+    left = max(room, CONTEXT_CHARS - len(after))
+    right = max(room, CONTEXT_CHARS - len(before))
+    if len(before) > left:
+        before = "… " + before[-left:].partition(" ")[2]
+    if len(after) > right:
+        after = after[:right].rpartition(" ")[0] + " …"
+    return before, answer, after

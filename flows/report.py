@@ -1,0 +1,69 @@
+"""`python -m flows.report`: the page of a run, made again from the data set alone."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.cli import EXIT_DONE, EXIT_FAILED
+
+DESCRIPTION = """\
+Make the HTML page of a run from its data set. Every run leaves its page in the data set, as runs/RUN_ID.html; this
+makes it again, for example with a newer version of the program."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; every option says its default."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.report",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of flows.run")
+    parser.add_argument("--run", metavar="RUN_ID", help="which run (default: the last one)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (default: RUN_ID.html in this folder; - is standard output)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    from bioqa_pipeline.errors import BioqaError
+
+    try:
+        return _write(args.data_set, args.run, args.out)
+    except (BioqaError, OSError) as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return EXIT_FAILED
+
+
+def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
+    from bioqa_pipeline.dataset import Dataset
+    from bioqa_pipeline.errors import DatasetError
+    from bioqa_pipeline.report import write_report
+
+    dataset = Dataset(data_set)
+    if run_id is None:
+        runs = dataset.runs()
+        if not runs:
+            raise DatasetError(f"{dataset.storage.location}: no run has come to its end here")
+        run_id = runs[-1].run_id
+    page = write_report(dataset, run_id)
+    if out == Path("-"):
+        sys.stdout.write(page)
+        return EXIT_DONE
+    path = out or Path(f"{run_id}.html")
+    path.write_text(page, "utf-8")
+    sys.stdout.write(f"{path}\n")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
