@@ -11,7 +11,7 @@ import logging
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -341,8 +341,12 @@ class _Run:
         if not plan.shards:
             return reports, failed
         self.reporter.say(f"scoring on {model.device} in {model.precision} with {model.engine}")
-        with self._timed("score"), self.reporter.stage("scoring", total, "pairs") as progress:
-            for outcome in self.executor.score(job, plan.shards, progress):
+        with (
+            self._timed("score"),
+            self.reporter.stage("scoring", total, "pairs") as progress,
+            _ended_with(self.executor.score(job, plan.shards, progress)) as outcomes,
+        ):
+            for outcome in outcomes:
                 if isinstance(outcome, ShardError):
                     failed += _pairs_of(plan, by_id[outcome.shard_id], str(outcome))
                     self.failures.append(str(outcome))
@@ -422,6 +426,16 @@ class _Run:
             writer.finish(manifest)
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)
+
+
+@contextmanager
+def _ended_with(outcomes: Iterator[T]) -> Iterator[Iterator[T]]:
+    """Ends the work behind the iterator, where it is a generator, as soon as nobody asks for more of it."""
+    try:
+        yield outcomes
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()
 
 
 def _pairs_of(plan: RunPlan, shard: ShardPlan, reason: str) -> list[FailedPair]:

@@ -10,12 +10,13 @@ import logging
 import multiprocessing
 import os
 import queue
+import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self, TypeVar
@@ -31,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 F = TypeVar("F")
-
-PARENT_CHECK_SECONDS = 1.0
 
 
 def worker_count(config: RunConfig) -> int:
@@ -54,7 +53,8 @@ class Pooled(InProcess):
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
     ) -> Iterator[ShardReport | ShardError]:
-        with WorkerPool(self.n_workers) as pool, ThreadPoolExecutor(self.n_workers) as threads:
+        # The pool ends before the threads that wait for it, so that an interrupted run waits for no shard.
+        with ThreadPoolExecutor(self.n_workers) as threads, WorkerPool(self.n_workers) as pool:
 
             def one(shard: ShardPlan) -> ShardReport | ShardError:
                 try:
@@ -94,7 +94,10 @@ class WorkerPool:
         self.n_workers = n_workers
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, ProcessPoolExecutor] = {}
+        self._lifelines: dict[int, Connection] = {}
         self._logs: dict[int, LogChannel] = {}
+        self._mutex = threading.Lock()
+        self._is_ending = False
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(n_workers):
             self._free.put(number)
@@ -103,30 +106,47 @@ class WorkerPool:
         """Scores a shard on the next free worker and waits for it; may be called from several threads.
 
         Raises:
-            ShardError: the shard could not be scored, or its worker died.
+            ShardError: the shard could not be scored, or its worker died, or the pool is ending.
         """
         number = self._free.get()
         try:
-            if number not in self._processes:
-                self._processes[number] = self._start(number)
-            return self._processes[number].submit(job.score, shard).result()
-        except BrokenProcessPool as exc:
-            self._processes.pop(number).shutdown(wait=False)
-            self._logs.pop(number).close()
+            return self._submit(number, job, shard).result()
+        except (BrokenProcessPool, CancelledError) as exc:
+            if self._is_ending:
+                raise ShardError("the run ended before it was scored", shard_id=shard.shard_id) from exc
+            with self._mutex:
+                self._drop(number)
             logger.warning("worker %d died over shard %s and is replaced", number, shard.shard_id)
             raise ShardError("its worker process died (out of memory, or killed)", shard_id=shard.shard_id) from exc
         finally:
             self._free.put(number)
 
+    def _submit(self, number: int, job: ScoringJob, shard: ShardPlan) -> Future[ShardReport]:
+        with self._mutex:
+            if self._is_ending:
+                raise ShardError("the run ended before it was scored", shard_id=shard.shard_id)
+            if number not in self._processes:
+                self._processes[number] = self._start(number)
+            # The process starts here and inherits the mask: Ctrl-C reaches all of a terminal's processes, and what
+            # becomes of workers is this one's to say.
+            with _sigint_blocked():
+                return self._processes[number].submit(job.score, shard)
+
     def _start(self, number: int) -> ProcessPoolExecutor:
         self._logs[number] = channel = LogChannel(self._context, number)
+        theirs, self._lifelines[number] = self._context.Pipe(duplex=False)
         level = logging.getLogger("bioqa_pipeline").getEffectiveLevel()
         return ProcessPoolExecutor(
             max_workers=1,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(number, thread_count() // self.n_workers, os.getpid(), channel.writer, level),
+            initargs=(number, thread_count() // self.n_workers, theirs, channel.writer, level),
         )
+
+    def _drop(self, number: int) -> None:
+        self._lifelines.pop(number).close()
+        self._processes.pop(number).shutdown(wait=False, cancel_futures=True)
+        self._logs.pop(number).close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,16 +154,27 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self._processes.values():
-            process.shutdown(wait=kind is None, cancel_futures=True)
-        for channel in self._logs.values():
-            channel.close()
+        with self._mutex:
+            self._is_ending = True
+            for number, process in list(self._processes.items()):
+                if kind is None:
+                    process.shutdown()
+                self._drop(number)
 
 
-def _start_worker(number: int, n_threads: int, parent: int, logs: Connection, level: int) -> None:
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(number: int, n_threads: int, lifeline: Connection, logs: Connection, level: int) -> None:
     """Runs in the new process before anything has touched a device."""
     forward_logs(logs, level)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     _pin_gpu(number)
     limit_threads(max(1, n_threads))
 
@@ -159,7 +190,8 @@ def _pin_gpu(number: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_CHECK_SECONDS)
+def _end_with(lifeline: Connection) -> None:
+    """Nothing is ever sent: the other end closes when the parent lets go of the worker, or dies, however it dies."""
+    with suppress(EOFError, OSError):
+        lifeline.recv()
     os._exit(1)

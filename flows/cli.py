@@ -10,14 +10,15 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flows.environment import apply_defaults
+from flows.signals import Terminated, sigterm_raises
 
 if TYPE_CHECKING:
     from bioqa_pipeline.config import RunConfig
 
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -31,7 +32,8 @@ question files:
   questions.tsv, .csv      a header line: `question` and, if wanted, `id` and `query` (a PubMed query, sent as it is)
   questions.jsonl          one object a line with the same keys
 
-exit codes: 0 done; 1 something failed (what was scored is kept, the next run goes on); 2 wrong usage or input
+exit codes: 0 done; 1 something failed (what was scored is kept, the next run goes on); 2 wrong usage or input;
+130 interrupted (Ctrl-C), 143 terminated (SIGTERM): what was scored is kept, too
 
 examples:
   python -m flows.run --questions q.txt --source pubmed --email me@example.org --out answers
@@ -265,7 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     apply_defaults()
     try:
-        return _run(args)
+        with sigterm_raises():
+            return _run(args)
     except (ConfigError, InputError, CheckpointError) as exc:
         sys.stderr.write(f"error: {exc}\n")
         return EXIT_USAGE
@@ -275,3 +278,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; what was committed is kept, the same command goes on from there\n")
         return EXIT_INTERRUPTED
+    except Terminated:
+        sys.stderr.write("terminated; what was committed is kept, the same command goes on from there\n")
+        return EXIT_TERMINATED
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process; without what Prefect would still do at exit, where its server is lost."""
+    server = sys.modules.get("flows.prefect_server")
+    if server is not None:
+        server.leave(code)
+    sys.exit(code)

@@ -5,12 +5,11 @@ from __future__ import annotations
 if __name__ == "__main__":
     # Before Prefect is imported: --help has to be quick, and tasks must not live in __main__, which other processes
     # cannot import.
-    import sys
+    from flows.cli import leave, main
 
-    from flows.cli import main
+    leave(main())
 
-    sys.exit(main())
-
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,8 +26,11 @@ from bioqa_pipeline.job import Reporter, RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.workers import worker_count
+from flows.prefect_server import ServerLostError, is_server_lost, server_address, warn_if_unreachable
 from flows.secrets import ncbi_api_key
 from flows.tasks import PrefectExecutor
+
+logger = logging.getLogger(__name__)
 
 
 class PartialRunError(BioqaError):
@@ -64,12 +66,15 @@ def run(config: RunConfig) -> RunManifest:
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
     session = _session.get()
-    result = run_job(
-        config,
-        executor=PrefectExecutor(worker_count(config)),
-        api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
-        reporter=session.reporter if session else RunLoggerReporter(),
-    )
+    try:
+        result = run_job(
+            config,
+            executor=PrefectExecutor(worker_count(config)),
+            api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
+            reporter=session.reporter if session else RunLoggerReporter(),
+        )
+    finally:
+        warn_if_unreachable()
     if session:
         session.result = result
     if result.failures:
@@ -86,6 +91,15 @@ def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
     except PartialRunError:
         if session.result is None:
             raise
+    except Exception as exc:
+        if not is_server_lost(exc):
+            raise
+        if session.result is None:
+            raise ServerLostError(
+                f"{server_address()} cannot be reached ({exc}); start it, or run with --no-prefect; what was committed "
+                "is kept, the same command goes on from there"
+            ) from exc
+        logger.warning("%s was lost: it does not know that this run has ended; the data set is whole", server_address())
     finally:
         _session.reset(token)
     assert session.result is not None

@@ -1,0 +1,65 @@
+"""What becomes of a run whose Prefect server goes away: Prefect keeps account of runs, the data set does not need it.
+
+Prefect's own way then is to try for a minute to report the end, to raise what httpx raised, and at exit to try for ten
+seconds to deliver each single event, which is hours for a run of many shards.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+from prefect.settings import PREFECT_API_URL
+
+from bioqa_pipeline.errors import BioqaError
+
+logger = logging.getLogger(__name__)
+
+REACH_SECONDS = 3.0
+
+_lost = threading.Event()
+
+
+class ServerLostError(BioqaError):
+    """The run broke off, or could not start, because the Prefect server cannot be reached."""
+
+
+def server_address() -> str:
+    """For messages."""
+    return f"the Prefect server at {PREFECT_API_URL.value()}" if PREFECT_API_URL.value() else "Prefect's own server"
+
+
+def is_server_lost(exc: BaseException) -> bool:
+    """Whether this is what Prefect raises where its server cannot be reached; notes that it was, for `leave`."""
+    lost = isinstance(exc, httpx.TransportError) or "Failed to reach API" in str(exc)
+    if lost:
+        _lost.set()
+    return lost
+
+
+def warn_if_unreachable() -> None:
+    """Says that the end of the run will take a while, where the server has gone."""
+    url = urlsplit(PREFECT_API_URL.value() or "")
+    if url.hostname is None:
+        return
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname, port), timeout=REACH_SECONDS).close()
+    except OSError:
+        logger.warning("%s does not answer: trying for a minute to report the end of the run", server_address())
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process; where the server was lost, without its undelivered events."""
+    if _lost.is_set():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
