@@ -146,11 +146,21 @@ class DatasetWriter:
             data = encode(to_table(summary_rows(rows, self.run_id), SUMMARY), SUMMARY, metadata)
             return self._publish_bytes(data, f"{SUMMARY.name}/{self.run_id}{PARQUET}", len(rows))
 
-    def write_page(self, page: str) -> bool:
-        """The page that people read of this run, `runs/RUN_ID.html`; False where it is written already."""
+    def write_page(self, page: str) -> None:
+        """The page that people read of this run, `runs/RUN_ID.html`, in the place of one written before.
+
+        Readers take it for the run's once `finish` has written the manifest; it does not change after that.
+
+        Raises:
+            DatasetError: the run is finished.
+        """
         with self._mutex:
             self._lock.check()
-            return self._publish_bytes(replace_surrogates(page).encode(), f"{RUNS}/{self.run_id}{PAGE}")
+            if f"{self.run_id}.json" in self._storage.list(RUNS):
+                raise DatasetError(f"{self._storage.location}: run {self.run_id} is finished; its page stays")
+            name = f"{RUNS}/{self.run_id}{PAGE}"
+            self._storage.delete(name)
+            self._publish_bytes(replace_surrogates(page).encode(), name)
 
     def finish(self, manifest: RunManifest) -> RunManifest:
         """Writes the manifest, the last step of a run, with the files that the run committed; returns it.

@@ -19,6 +19,7 @@ from bioqa_pipeline.answers import answer_key
 from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.records import RetrievalOutcome
 from bioqa_pipeline.report_data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
 from bioqa_pipeline.schemas import PARQUET, RUNS, SUMMARY
 from bioqa_pipeline.tables import decode, empty_frame
@@ -105,17 +106,18 @@ class _Parts:
         known = text is not None and (question_id, text) in self.before
         before = self.before[question_id, text] if known and text is not None else None
         now = answers[0].text if answers else None
-        n_abstracts = rows[0]["n_abstracts"] if rows else 0
+        retrieval = self.retrievals.get(question_id)
+        searched = retrieval is not None and retrieval.outcome is not RetrievalOutcome.FAILED
         return ShownQuestion(
             number=number,
             question_id=question_id,
             text=text,
-            n_abstracts=n_abstracts,
+            n_abstracts=rows[0]["n_abstracts"] if rows else 0,
             n_answers=self.n_answers.get(question_id, 0),
             answers=answers,
             nearest=next(iter(self.nearest.get((question_id, 1), [])), None),
-            retrieval=self.retrievals.get(question_id),
-            changed=known and self.is_whole and n_abstracts > 0 and _key(before) != _key(now),
+            retrieval=retrieval,
+            changed=known and searched and self.is_whole and _key(before) != _key(now),
             before=before,
         )
 
@@ -172,7 +174,8 @@ def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None
 
 
 def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:
-    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1, pl.col("n_abstracts") > 0)
+    searched = {r.question_id for r in run.retrievals if r.outcome is not RetrievalOutcome.FAILED}
+    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1, pl.col("question_id").is_in(searched))
     return {(i, text): answer for i, text, answer in best.select("question_id", "question", "answer").iter_rows()}
 
 
