@@ -6,16 +6,25 @@ from html import escape
 from pathlib import Path
 
 from bioqa_pipeline.evaluation import Evaluation
+from bioqa_pipeline.pages import html_page
 from bioqa_pipeline.plots import Mark, Series, histogram, line_plot
 
 STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;color:#1a1a1a;background:#fff;margin:2rem auto;max-width:62rem;padding:0 1rem}
-h1{font-size:1.4rem;margin:0 0 .3rem}p{margin:.2rem 0;color:#444;overflow-wrap:anywhere}
-table{border-collapse:collapse;margin:1.2rem 0}th,td{padding:.18rem .9rem;text-align:right;border-bottom:1px solid #ddd}
-th:first-child,td:first-child{text-align:left;padding-left:0}td{font-variant-numeric:tabular-nums}
-.plots{display:flex;flex-wrap:wrap;gap:1rem}svg{max-width:100%;height:auto;border:1px solid #ddd;border-radius:4px}
-svg text{font:11px system-ui,sans-serif;fill:#333}svg .t{font-size:13px;font-weight:600}svg .s{fill:#555}
-svg .g{stroke:#e6e6e6}
+body { max-width: 66rem; }
+p { margin: .2rem 0; color: var(--soft); }
+.wide { overflow-x: auto; }
+table { margin: 1.2rem 0; }
+th, td { padding: .2rem .9rem; text-align: right; border-bottom: 1px solid var(--line); }
+th:first-child { padding-left: 0; text-align: left; font-weight: 400; }
+thead th { color: var(--soft); }
+td { font-variant-numeric: tabular-nums; }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem; }
+/* The lines' colours are chosen for white. */
+svg { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 4px; }
+svg text { font: 11px system-ui, sans-serif; fill: #333; }
+svg .t { font-size: 13px; font-weight: 600; }
+svg .s { fill: #555; }
+svg .g { stroke: #e6e6e6; }
 """
 
 
@@ -27,15 +36,13 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
 def render_report(evaluation: Evaluation) -> str:
     """The page as text."""
     plots = "\n".join(_plots(evaluation))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>SQuAD evaluation</title><style>{STYLE}</style></head><body>\n"
-        "<h1>SQuAD evaluation</h1>\n"
+    body = (
+        "<main><h1>SQuAD evaluation</h1>\n"
         f"<p>Model: {escape(evaluation.model)}</p>\n<p>Data set: {escape(evaluation.dataset)}</p>\n"
         f"{_threshold(evaluation)}{_table(evaluation)}\n"
-        f'<div class="plots">{plots}</div>\n</body></html>\n'
+        f'<div class="plots">{plots}</div></main>'
     )
+    return html_page("SQuAD evaluation", body, style=STYLE)
 
 
 def _threshold(evaluation: Evaluation) -> str:
@@ -46,14 +53,16 @@ def _threshold(evaluation: Evaluation) -> str:
 
 def _table(evaluation: Evaluation) -> str:
     zero = evaluation.at_zero
-    head = "<tr><th>metric</th><th>value</th>" + ("<th>at threshold 0</th>" if zero is not None else "") + "</tr>"
+    names = ["metric", "value"] + ["at threshold 0"] * (zero is not None)
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = []
     for name, value in evaluation.metrics.items():
-        cells = [f"<td>{escape(name)}</td><td>{_number(value)}</td>"]
+        cells = [f'<th scope="row">{escape(name)}</th><td>{_number(value)}</td>']
         if zero is not None:
             cells.append(f"<td>{_number(zero[name]) if name in zero else ''}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table>{head}{''.join(rows)}</table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="wide" role="region" aria-label="Metrics" tabindex="0">{table}</div>'
 
 
 def _number(value: float) -> str:

@@ -20,8 +20,8 @@ from bioqa_pipeline.report_reading import only_newest, read_manifest, read_repor
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150
 MOST_NAMED = 100
-# Queries and their translations are long, and many: some 600 kB of them at most.
-SEARCH_CHARS = 600_000
+# Queries and their translations are long, and many: some 400 kB of them at most.
+SEARCH_CHARS = 400_000
 
 STATUS = {
     "completed": ("good", "complete"),

@@ -17,8 +17,8 @@ class Limits:
         evidence_each: sentences of one answer.
     """
 
-    answers: int = 5000
-    evidence: int = 3000
+    answers: int = 4000
+    evidence: int = 2400
     evidence_each: int = 5
 
 
