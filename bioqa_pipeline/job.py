@@ -59,6 +59,8 @@ T = TypeVar("T")
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
 # PubMed dates an entry by the day and indexes late: two days' overlap loses nothing and costs what is scored already.
 SINCE_OVERLAP = timedelta(days=2)
+# Of a shard that failed as a whole.
+NAMED_PAIRS = 8
 
 
 class Reporter(Protocol):
@@ -348,8 +350,9 @@ class _Run:
         ):
             for outcome in outcomes:
                 if isinstance(outcome, ShardError):
-                    failed += _pairs_of(plan, by_id[outcome.shard_id], str(outcome))
-                    self.failures.append(str(outcome))
+                    lost = _pairs_of(plan, by_id[outcome.shard_id], str(outcome))
+                    failed += lost
+                    self.failures.append(f"{outcome}; lost with it: {_named(lost)}")
                     logger.error("%s", outcome)
                     continue
                 writer.commit_shard(outcome.shard_id)
@@ -426,6 +429,13 @@ class _Run:
             writer.finish(manifest)
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)
+
+
+def _named(pairs: Sequence[FailedPair]) -> str:
+    """The first few in full; all of them where they are few."""
+    names = [f"{pair.question_id}, PMID {pair.pmid}" for pair in pairs[:NAMED_PAIRS]]
+    more = f" and {len(pairs) - NAMED_PAIRS:,} more pairs" if len(pairs) > NAMED_PAIRS else ""
+    return "; ".join(names) + more
 
 
 @contextmanager

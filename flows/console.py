@@ -81,11 +81,8 @@ class LineProgress:
             if now - self._said >= LINE_EVERY_SECONDS and self._done < self._total:
                 self._said = now
                 rate = self._done / (now - self._started)
-                left = (self._total - self._done) / rate
-                self._say(
-                    f"{self._name}: {self._done:,.0f} of {self._total:,} {self._unit}, {rate:,.1f}/s, "
-                    f"{duration(left)} left"
-                )
+                left = f", {duration((self._total - self._done) / rate)} left" if rate else ""
+                self._say(f"{self._name}: {self._done:,.0f} of {self._total:,} {self._unit}, {rate:,.1f}/s{left}")
 
     def finish(self) -> None:
         """The last line of the stage."""

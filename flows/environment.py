@@ -10,6 +10,8 @@ import os
 _DEFAULTS = {
     # A fresh Prefect home needs 17 to 20 s for its database; Prefect's own limit is 20 s.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    # Two waits of 2 + 4 + 8 + 16 s outlast a restart of the server; one that is gone costs a run a minute, not two.
+    "PREFECT_CLIENT_MAX_RETRIES": "4",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "1",

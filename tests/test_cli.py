@@ -96,3 +96,18 @@ def test_a_dry_run_shows_the_questions_and_writes_nothing(
     assert "1 questions" in shown and "What causes scurvy?" in shown and "more than once" in shown
     assert ("scurvy[" in shown or "scurvy*" in shown or "level 0" in shown) == (source == "pubmed")
     assert not out.exists()
+
+
+def test_progress_lines_can_be_written_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows import console
+
+    monkeypatch.setattr(console, "LINE_EVERY_SECONDS", 0.0)
+    with console.Reporter().stage("scoring", 4, "pairs") as progress:
+        progress(0)  # what a shard that failed counts for
+        progress(2)
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert first == "scoring: 0 of 4 pairs, 0.0/s"
+    assert second.startswith("scoring: 2 of 4 pairs, ") and second.endswith(" left")
+    assert last.startswith("scoring: 2 pairs in ")
