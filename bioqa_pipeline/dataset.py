@@ -13,6 +13,7 @@ Guaranteed, wherever a run is killed, doubled or retried:
 - readers see whole files only. A file in `answers` means that the chunks of its pairs are there; a manifest in `runs`
   means that the summary of that run is there. A killed run can leave a file in `chunks` or `summary` without that
   mark; the readers below pass over it and the next writer deletes it;
+- each run's times lie after those of the run before it, whatever became of the clock in between;
 - committed files in `answers` are never changed or deleted; revised abstracts and other scoring keys add rows.
 
 Not guaranteed: that a pair is scored only once (a killed run's unfinished shards are scored again); anything beyond
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -137,6 +139,12 @@ class Dataset:
                     f"{self.storage.uri(f'{RUNS}/{name}')}: not a manifest of this version: {exc}"
                 ) from exc
         return sorted(manifests, key=lambda m: (m.started_at, m.run_id))
+
+    def last_time(self) -> datetime | None:
+        """The latest time that any row or manifest bears; None where there is none. Each run begins after it."""
+        scored = self.answers().select(pl.col("scored_at").max()).collect().item()
+        times = [run.finished_at for run in self.runs()] + ([scored] if scored else [])
+        return max(times, default=None)
 
     def _files(self, table: Table) -> list[str]:
         return [name for name in self.storage.list(table.name) if name.endswith(PARQUET)]

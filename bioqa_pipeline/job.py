@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
 from bioqa_pipeline.dataset import Dataset, DatasetWriter
-from bioqa_pipeline.errors import BioqaError, InputError, ShardError
+from bioqa_pipeline.errors import BioqaError, DatasetError, InputError, ShardError
 from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
 from bioqa_pipeline.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, SkippedRecord
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
@@ -204,6 +204,7 @@ class _Run:
     def __init__(self, config: RunConfig, executor: Executor, reporter: Reporter, api_key: SecretStr | None) -> None:
         self.started = datetime.now(UTC)
         self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.begun = time.monotonic()
         self.executor, self.reporter, self.api_key = executor, reporter, api_key
         self.dataset = Dataset(config.out)
         self.timings: dict[str, float] = {}
@@ -228,6 +229,7 @@ class _Run:
         self._introduce()
         with self.dataset.writer(self.run_id, wait=self.config.wait_for_lock) as writer:
             try:
+                self._start_clock()
                 return self._run(writer)
             except BaseException as exc:
                 self._finish_failed(writer, exc)
@@ -264,14 +266,26 @@ class _Run:
             )
         self.reporter.say(f"{len(questions.questions):,} questions; model {self.ready.checkpoint.description}")
 
+    def _start_clock(self) -> None:
+        """Starts the run later than all that the data set holds, also where the clock has been put back since."""
+        self.started = datetime.now(UTC)
+        try:
+            last = self.dataset.last_time()
+        except DatasetError as exc:
+            logger.warning("when the last run ended is not known: %s", exc)
+            last = None
+        if last is not None and last >= self.started:
+            logger.warning("the clock was put back: this run's times go on from %s, the last in the data set", last)
+            self.started = last + timedelta(microseconds=1)
+        self.begun = time.monotonic()
+
     def _since(self) -> datetime | None:
+        """When the last finished run began; one that began in the future had a wrong clock and says nothing."""
         if not self.config.source.since_last_run:
             return None
-        finished = [m.started_at for m in self.dataset.runs() if m.status == "completed"] if self._has_runs() else []
+        now = datetime.now(UTC)
+        finished = [m.started_at for m in self.dataset.runs() if m.status == "completed" and m.started_at < now]
         return max(finished) - SINCE_OVERLAP if finished else None
-
-    def _has_runs(self) -> bool:
-        return (self.config.out / "runs").is_dir()
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -320,6 +334,7 @@ class _Run:
     ) -> tuple[list[ShardReport], list[FailedPair]]:
         identity = RunIdentity(
             run_id=self.run_id,
+            started_at=self.started,
             scoring_key=self.scoring_key,
             model=self.ready.checkpoint.name,
             model_revision=self.ready.checkpoint.revision,
@@ -381,7 +396,7 @@ class _Run:
         return RunManifest(
             run_id=self.run_id,
             started_at=self.started,
-            finished_at=datetime.now(UTC),
+            finished_at=max(datetime.now(UTC), self.started + timedelta(seconds=time.monotonic() - self.begun)),
             status=status,
             n_questions=len(self.ready.questions.questions),
             n_pairs=0,
@@ -414,7 +429,8 @@ class _Run:
         try:
             writer.write_page(write_report(self.dataset, self.run_id, manifest=manifest))
         except Exception as exc:
-            logger.exception("the page of run %s could not be made", self.run_id)
+            is_explained = isinstance(exc, BioqaError)
+            logger.error("the page of run %s could not be made: %s", self.run_id, exc, exc_info=not is_explained)
             self.failures.append(
                 f"the run is whole, but its page could not be made: {type(exc).__name__}: {exc}; "
                 f"make it again with: python -m flows.report --data-set {self.dataset.storage.location}"

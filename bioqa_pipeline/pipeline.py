@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from bioqa_pipeline.answers import Candidate, merge_answers
 from bioqa_pipeline.commit import write_staged
 from bioqa_pipeline.dataset import Dataset
-from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.errors import DatasetError, ShardError
 from bioqa_pipeline.records import (
     Abstract,
     FetchStatus,
@@ -54,9 +54,10 @@ SEARCHES_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What every row of a run says of its origin."""
+    """What every row of a run says of its origin; no row says that it was scored before `started_at`."""
 
     run_id: str
+    started_at: datetime
     scoring_key: str
     model: str
     model_revision: str
@@ -154,6 +155,9 @@ def plan_run(
     Args:
         done: pair ids into (n_pairs,) Boolean, `DatasetWriter.done`.
         path: where the plan goes.
+
+    Raises:
+        DatasetError: the plan cannot be written (disk full).
     """
     asked = _asked_pairs(questions, retrievals)
     records = store.index(asked["pmid"].unique().to_list())
@@ -179,7 +183,10 @@ def plan_run(
     )
     is_done = done(pairs["pair_id"])
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
-    shards = _write_plan(path, new, reused, shard_pairs)
+    try:
+        shards = _write_plan(path, new, reused, shard_pairs)
+    except OSError as exc:
+        raise DatasetError(f"{path}: the plan of the run cannot be written: {exc}") from exc
     return RunPlan(path=path, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
 
 
@@ -259,7 +266,7 @@ def score_shard(
             raise ShardError(
                 f"none of {shard.n_pairs} pairs could be scored: {failed[0].reason}", shard_id=shard.shard_id
             )
-        now = datetime.now(UTC)
+        now = max(datetime.now(UTC), identity.started_at)
         answers = [_answer_row(pair, score, scorer, identity, now) for pair, score in scored]
         chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, scorer, identity)]
         write_staged(root, identity.run_id, shard.shard_id, answers, chunks, {"config": identity.config_json})
