@@ -7,6 +7,7 @@ passage, as in google-research/bert `run_squad.py`. The `stride` of fast tokeniz
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,10 +20,13 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "torch", "openvino"]
 Casing = Literal["cased", "uncased"]
 SourceKind = Literal["sample", "pubmed", "medline", "pmids"]
+Runner = Literal["local", "ray"]
 
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 # The name of the checkpoint that comes with the project.
 EMBEDDED = "embedded"
+
+_RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
 
 
 class Settings(BaseModel):
@@ -128,9 +132,25 @@ class RunConfig(Settings):
         "auto", description="processes that score; auto is one for each visible GPU, or one on a CPU"
     )
     wait_for_lock: bool = Field(True, description="wait while another run writes the data set, instead of failing")
+    runner: Runner = Field("local", description="where shards are scored: on this machine, or on a Ray cluster")
+    ray_address: str | None = Field(
+        None, description="of a running Ray cluster: auto, host:6379 or ray://host:10001; None starts one here"
+    )
 
     @model_validator(mode="after")
     def _workers_have_devices(self) -> RunConfig:
-        if self.workers not in {"auto", 1} and ":" in self.model.device:
+        if (self.workers not in {"auto", 1} or self.runner == "ray") and ":" in self.model.device:
             raise ValueError(f"--device {self.model.device} is one GPU; several workers need --device cuda or cpu")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_is_meant(self) -> RunConfig:
+        if self.ray_address is None:
+            return self
+        if self.runner != "ray":
+            raise ValueError(
+                f"--ray-address {self.ray_address} needs --runner ray; --runner {self.runner} does not use it"
+            )
+        if self.ray_address != "auto" and not _RAY_ADDRESS.fullmatch(self.ray_address):
+            raise ValueError(f"--ray-address {self.ray_address}: give auto, host:6379 or ray://host:10001")
         return self

@@ -111,8 +111,24 @@ def load_pair_scorer(model: ModelConfig, scoring: ScoringConfig, threshold: floa
     )
 
 
+def resolve_model(model: ModelConfig) -> ModelConfig:
+    """Device and precision as they are on this machine.
+
+    Raises:
+        ConfigError: this machine has no such device, or the device no such precision or engine.
+    """
+    device = resolve_device(model.device)
+    precision = resolve_precision(model.precision, device)
+    resolve_engine(model.engine, device, n_pairs=0)
+    return model.model_copy(update={"device": device, "precision": precision})
+
+
 class Executor(Protocol):
     """How stages are executed."""
+
+    def resolve(self, model: ModelConfig) -> ModelConfig:
+        """Device and precision as they are where shards are scored; raises ConfigError."""
+        ...
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
         """Calls a function of the flow's own process."""
@@ -127,6 +143,9 @@ class Executor(Protocol):
 
 class InProcess:
     """One stage after the other, here."""
+
+    def resolve(self, model: ModelConfig) -> ModelConfig:
+        return resolve_model(model)
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
         return function()
@@ -171,9 +190,8 @@ def preflight(config: RunConfig) -> Preflight:
     for question in questions.questions:
         if question.query is not None and (problems := query_problems(question.query)):
             raise InputError(f"the query of this question: {'; '.join(problems)}", questions.path, question.line)
-    device = resolve_device(config.model.device)
-    resolve_precision(config.model.precision, device)
-    resolve_engine(config.model.engine, device, n_pairs=0)
+    if config.runner == "local":
+        resolve_model(config.model)
     checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
     return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)
@@ -210,15 +228,13 @@ class _Run:
         self.timings: dict[str, float] = {}
         self.ready = preflight(config)
         check_source(config.source)
-        device = resolve_device(config.model.device)
-        precision = resolve_precision(config.model.precision, device)
-        model = config.model.model_copy(update={"device": device, "precision": precision})
+        model = executor.resolve(config.model)
         scoring = config.scoring.model_copy(update={"windows": self.ready.checkpoint.settings.windows})
         self.config = config.model_copy(
             update={"model": model, "scoring": scoring, "threshold": self.ready.threshold, "out": config.out.absolute()}
         )
         self.scoring_key = scoring.key(
-            checkpoint_digest=self.ready.checkpoint.digest, precision=precision, schema_version=SCHEMA_VERSION
+            checkpoint_digest=self.ready.checkpoint.digest, precision=model.precision, schema_version=SCHEMA_VERSION
         )
         self.failures: list[str] = []
         # What of the run is known so far, for the manifest of one that breaks off.

@@ -164,6 +164,19 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
         help="processes that score: a number, or auto: one for each visible GPU, or one on a CPU (default: auto)",
     )
     group.add_argument(
+        "--runner",
+        choices=("local", "ray"),
+        default="local",
+        help="where shards are scored: on this machine, or on the nodes of a Ray cluster, where --workers auto is one "
+        "for each GPU, or, without GPUs, one for each node (default: local)",
+    )
+    group.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="for ray: auto (the cluster that this machine belongs to), HOST:6379 or ray://HOST:10001 (default: start "
+        "a Ray of its own on this machine)",
+    )
+    group.add_argument(
         "--no-wait", action="store_true", help="fail when another run writes the data set, instead of waiting"
     )
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
@@ -207,6 +220,8 @@ def parse_config(args: argparse.Namespace) -> RunConfig:
             shard_pairs=args.shard_pairs,
             workers=int(args.workers) if args.workers.isdecimal() else args.workers,
             wait_for_lock=not args.no_wait,
+            runner=args.runner,
+            ray_address=args.ray_address,
         )
     except ValidationError as exc:
         raise ConfigError("; ".join(_in_words(error) for error in exc.errors())) from exc
@@ -221,6 +236,10 @@ def _in_words(error: object) -> str:
 
 def _run(args: argparse.Namespace) -> int:
     config = parse_config(args)
+    if config.runner == "ray":
+        from flows.ray_cluster import require_ray
+
+        require_ray(without_prefect=args.no_prefect)
     from bioqa_pipeline.job import preflight, run_job
     from bioqa_pipeline.sources import check_source
     from flows.console import Reporter, print_answers, print_outcome

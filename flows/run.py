@@ -67,12 +67,13 @@ def run(config: RunConfig) -> RunManifest:
     """
     session = _session.get()
     try:
-        result = run_job(
-            config,
-            executor=PrefectExecutor(worker_count(config)),
-            api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
-            reporter=session.reporter if session else RunLoggerReporter(),
-        )
+        with _executor(config) as executor:
+            result = run_job(
+                config,
+                executor=executor,
+                api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
+                reporter=session.reporter if session else RunLoggerReporter(),
+            )
     finally:
         warn_if_unreachable()
     if session:
@@ -80,6 +81,17 @@ def run(config: RunConfig) -> RunManifest:
     if result.failures:
         raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(result.failures[:5]))
     return result.manifest
+
+
+@contextmanager
+def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
+    if config.runner == "local":
+        yield PrefectExecutor(worker_count(config))
+        return
+    from flows.ray_executor import ray_executor
+
+    with ray_executor(config) as executor:
+        yield executor
 
 
 def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:

@@ -15,8 +15,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
+from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.job import ScoringJob
+from bioqa_pipeline.job import ScoringJob, resolve_model
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from bioqa_pipeline.workers import WorkerPool, in_flight
 
@@ -52,6 +53,9 @@ class PrefectExecutor:
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
 
+    def resolve(self, model: ModelConfig) -> ModelConfig:
+        return resolve_model(model)
+
     def stage(self, name: str, function: Callable[[], T]) -> T:
         """Not retried as a whole: sources retry each request, and the other stages fail for good or not at all."""
         tags = [NCBI_TAG] if name in {"search", "fetch"} else []
@@ -66,10 +70,10 @@ class PrefectExecutor:
                 return shard, score.submit(job, shard, progress, pool)
 
             for shard, future in in_flight(shards, submit, SHARDS_IN_FLIGHT * self.n_workers):
-                yield _result(shard, future)
+                yield shard_result(shard, future)
 
 
-def _result(shard: ShardPlan, future: PrefectFuture[ShardReport]) -> ShardReport | ShardError:
+def shard_result(shard: ShardPlan, future: PrefectFuture[ShardReport]) -> ShardReport | ShardError:
     """Whatever became of the task; a crash, too, is this shard's failure alone."""
     result: object = future.result(raise_on_failure=False)
     if isinstance(result, ShardReport | ShardError):
