@@ -18,7 +18,17 @@ from pathlib import Path
 
 
 class BioqaError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose; passes whole from one process to another."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are made anew from their message alone, which those with further arguments refuse.
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[BioqaError], args: tuple[object, ...], state: dict[str, object]) -> BioqaError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(BioqaError):

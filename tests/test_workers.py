@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError
 from bioqa_pipeline.pipeline import ShardPlan, ShardReport
 from bioqa_pipeline.workers import Pooled, WorkerPool, in_flight
 
@@ -49,6 +50,24 @@ def test_dead_workers_are_replaced_and_cost_only_their_shard(tmp_path: Path) -> 
     said = {o.shard_id: type(o) for o in outcomes}
     assert said == {n: ShardError if n in {"dies-1", "fails-1"} else ShardReport for n in names}
     assert sum(done) == 2 * 6
+
+
+def test_an_error_comes_back_from_a_worker_as_it_was_and_leaves_the_worker_alive(tmp_path: Path) -> None:
+    with WorkerPool(1) as pool:
+        pool.score(FakeJob(tmp_path), shards("fine-1")[0])  # type: ignore[arg-type]
+        with pytest.raises(ShardError, match="^shard fails-1: no$") as found:
+            pool.score(FakeJob(tmp_path), shards("fails-1")[0])  # type: ignore[arg-type]
+        assert found.value.shard_id == "fails-1"
+        pool.score(FakeJob(tmp_path), shards("fine-2")[0])  # type: ignore[arg-type]
+    assert len(list(tmp_path.glob("pid-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [ShardError("no", shard_id="s"), InputError("no", "q.txt", 3), SourceError("no", kind="k", pmid=3)]
+)
+def test_errors_pass_whole_between_processes(error: BioqaError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
 def test_each_worker_sees_one_gpu_and_keeps_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
