@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -188,7 +189,8 @@ def _wait(pid: int, seconds: float) -> int | None:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() >= end:
             return None
-        time.sleep(0.01)
+        # Not time.sleep, which libfaketime breaks.
+        select.select([], [], [], 0.01)
 
 
 def _become(order: dict[str, Any]) -> list[str]:
@@ -207,6 +209,7 @@ def _become(order: dict[str, Any]) -> list[str]:
         watch(Path(order["watch"]))
         sys.exit(0)
     os.environ.update(order["env"])
+    break_records()
     if "strike" in order:
         counter = Counter(*order["strike"])
         sys.addaudithook(counter)
@@ -214,6 +217,23 @@ def _become(order: dict[str, Any]) -> list[str]:
             atexit.register(lambda: sys.stderr.write(f"steps: {counter.count}"))
     arguments: list[str] = order["arguments"]
     return arguments
+
+
+def break_records() -> None:
+    """No pair of a record in FAULT_PMIDS can be scored in this process."""
+    broken = os.environ.get("FAULT_PMIDS", "").split()
+    if not broken:
+        return
+    from bioqa_pipeline.scoring import PairScorer
+
+    intact = PairScorer.score
+
+    def score(self: PairScorer, pairs: Any, **options: Any) -> Any:
+        if any(passage.id in broken for _, passage in pairs):
+            raise RuntimeError("this record is broken")
+        return intact(self, pairs, **options)
+
+    PairScorer.score = score  # type: ignore[method-assign]
 
 
 def workers_of(pid: int) -> list[int]:
@@ -300,3 +320,5 @@ if __name__ == "__main__":
         command_line(serve())
     except SystemExit as exc:
         quick_exit(exc.code)
+elif __name__ == "__mp_main__":  # a worker process of a run
+    break_records()

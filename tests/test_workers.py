@@ -55,7 +55,7 @@ def test_dead_workers_are_replaced_and_cost_only_their_shard(tmp_path: Path) -> 
 def test_an_error_comes_back_from_a_worker_as_it_was_and_leaves_the_worker_alive(tmp_path: Path) -> None:
     with WorkerPool(1) as pool:
         pool.score(FakeJob(tmp_path), shards("fine-1")[0])  # type: ignore[arg-type]
-        with pytest.raises(ShardError, match="^shard fails-1: no$") as found:
+        with pytest.raises(ShardError, match=r"^shard fails-1: no$") as found:
             pool.score(FakeJob(tmp_path), shards("fails-1")[0])  # type: ignore[arg-type]
         assert found.value.shard_id == "fails-1"
         pool.score(FakeJob(tmp_path), shards("fine-2")[0])  # type: ignore[arg-type]
