@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
+from concurrent.futures import Future
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx
+from prefect.client.base import ServerType, determine_server_type
+from prefect.exceptions import TerminationSignal
 from prefect.settings import PREFECT_API_URL
 
 from bioqa_pipeline.errors import BioqaError
+from flows.signals import Terminated
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +46,37 @@ def is_server_lost(exc: BaseException) -> bool:
     if lost:
         _lost.set()
     return lost
+
+
+def start_own_server() -> None:
+    """Starts Prefect's temporary server, where there is to be one, out of reach of Ctrl-C.
+
+    A terminal sends Ctrl-C to all its processes, and a run that is interrupted still has to tell its server so.
+    """
+    if determine_server_type() is not ServerType.EPHEMERAL:
+        return
+    started: Future[None] = Future()
+    # In a thread, whose mask the server inherits, so that Ctrl-C still ends the wait for it here.
+    threading.Thread(target=_start_unreached, args=(started,), daemon=True).start()
+    started.result()
+
+
+def _start_unreached(started: Future[None]) -> None:
+    from prefect.server.api.server import SubprocessASGIServer
+
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        SubprocessASGIServer().start()
+        started.set_result(None)
+    except Exception as exc:
+        started.set_exception(exc)
+
+
+def interruption(exc: BaseException | None) -> BaseException | None:
+    """What interrupted the run, where it was in handling that that this was raised."""
+    while exc is not None and isinstance(exc, Exception):
+        exc = exc.__context__
+    return Terminated() if isinstance(exc, TerminationSignal) else exc
 
 
 def warn_if_unreachable() -> None:

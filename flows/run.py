@@ -26,7 +26,14 @@ from bioqa_pipeline.job import Reporter, RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.workers import worker_count
-from flows.prefect_server import ServerLostError, is_server_lost, server_address, warn_if_unreachable
+from flows.prefect_server import (
+    ServerLostError,
+    interruption,
+    is_server_lost,
+    server_address,
+    start_own_server,
+    warn_if_unreachable,
+)
 from flows.secrets import ncbi_api_key
 from flows.tasks import PrefectExecutor
 
@@ -99,6 +106,7 @@ def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
     session = Session(reporter)
     token = _session.set(session)
     try:
+        start_own_server()
         run(config)
     except PartialRunError:
         if session.result is None:
@@ -106,6 +114,8 @@ def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
     except Exception as exc:
         if not is_server_lost(exc):
             raise
+        if (interrupt := interruption(exc)) is not None:
+            raise interrupt from None
         if session.result is None:
             raise ServerLostError(
                 f"{server_address()} cannot be reached ({exc}); start it, or run with --no-prefect; what was committed "

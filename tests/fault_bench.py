@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -71,7 +72,7 @@ def make_bench(server: Server, folder: Path, *options: str) -> Bench:
     run = bench.start(root, strike=Strike(root, NO_STRIKE, 0))
     assert run.wait() == 0, run.output()
     bench.seconds = time.monotonic() - started
-    bench.steps = int(run.output().rsplit("steps: ", 1)[1])
+    bench.steps = int(re.findall(r"steps: (\d+)", run.output())[-1])
     bench.reference = rows(root)
     assert 10 <= len(list((root / "answers").iterdir())) <= 40
     return bench
