@@ -37,13 +37,17 @@ def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
     Raises:
         DatasetError: there is none, or it cannot be read.
     """
-    name = f"{run_id}.json"
-    if name not in dataset.storage.list(RUNS):
+    if f"{run_id}.json" not in dataset.storage.list(RUNS):
         raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
+    return _parse(dataset, run_id)
+
+
+def _parse(dataset: Dataset, run_id: str) -> RunManifest:
+    name = f"{RUNS}/{run_id}.json"
     try:
-        return RunManifest.model_validate_json(dataset.storage.read(f"{RUNS}/{name}"))
+        return RunManifest.model_validate_json(dataset.storage.read(name))
     except ValidationError as exc:
-        raise DatasetError(f"{dataset.storage.uri(f'{RUNS}/{name}')}: not a manifest of this version: {exc}") from exc
+        raise DatasetError(f"{dataset.storage.uri(name)}: not a manifest of this version: {exc}") from exc
 
 
 def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
@@ -63,7 +67,7 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         nearest=_evidence(dataset, nearest),
         retrievals={r.question_id: r for r in manifest.retrievals},
         before=_best_answers(dataset, previous) if previous else {},
-        is_whole=not only_newest(manifest),
+        is_whole=not any(only_newest(run) for run in (manifest, previous) if run),
     )
     asked = dict.fromkeys([*parts.retrievals, *rows["question_id"]])
     return RunReport(
@@ -159,18 +163,25 @@ def _deepest_rank(rows: pl.DataFrame, most: int) -> int:
 
 
 def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None:
-    """The last run before this one that came to its end and asked some of its questions. Run ids begin with a time."""
+    """The last run before this one that came to its end and asked some of its questions.
+
+    Run ids begin with a time, but the clock may have been put back since: ids on both sides are looked at.
+    """
     asked = {r.question_id for r in manifest.retrievals}
     names = [n.removesuffix(".json") for n in dataset.storage.list(RUNS) if n.endswith(".json")]
-    for run_id in sorted((n for n in names if n < manifest.run_id), reverse=True)[:EARLIER_RUNS]:
+    below = sorted(n for n in names if n < manifest.run_id)[-EARLIER_RUNS:]
+    above = sorted(n for n in names if n > manifest.run_id)[-EARLIER_RUNS:]
+    previous = None
+    for run_id in [*below, *above]:
         try:
-            earlier = read_manifest(dataset, run_id)
+            run = _parse(dataset, run_id)
         except DatasetError as exc:
             logger.warning("passed over: %s", exc)
             continue
-        if earlier.status != "failed" and asked & {r.question_id for r in earlier.retrievals}:
-            return earlier
-    return None
+        is_earlier = run.started_at < manifest.started_at and run.status != "failed"
+        if is_earlier and (previous is None or previous.started_at < run.started_at):
+            previous = run if asked & {r.question_id for r in run.retrievals} else previous
+    return previous
 
 
 def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:

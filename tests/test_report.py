@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,18 @@ def test_a_run_over_the_newest_records_is_not_compared_with_whole_ones(root: Pat
     )
     assert cells(questions(page)[GENE])[2] == "TP53 new"
     assert "came or were revised since X were asked" in page
+    page = add_run(root, "20260103", [said(GENE, 1, "BRCA1"), said(GENE, 2, "TP53")])
+    assert "changed" not in cells(questions(page)[GENE])[2]
+
+
+def test_the_run_before_is_found_where_the_clock_was_put_back(root: Path) -> None:
+    add_run(root, "20260301", [said(GENE, 1, "BRCA1")])
+    started = datetime(2026, 3, 1, 7, tzinfo=UTC)
+    times = {"started_at": started, "finished_at": started + timedelta(seconds=90)}
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1"), said(GENE, 2, "TP53", p=0.9)], **times)
+    assert "Since the run of 01 March 2026, 06:00 UTC" in page
+    assert cells(questions(page)[GENE])[2] == "TP53 new changed before: BRCA1"
+    assert "No earlier run" in write_report(Dataset(root), "20260301")
 
 
 def test_retracted_support_is_marked(root: Path) -> None:
