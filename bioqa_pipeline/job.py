@@ -457,7 +457,9 @@ class _Run:
         error = f"{type(exc).__name__}: {exc}".rstrip(": ")
         try:
             manifest = self._manifest(status="failed", error=error)
-            self._write_page(writer, manifest)
+            # Who interrupts a run does not wait for a page, and may kill it before there is a manifest.
+            if isinstance(exc, Exception):
+                self._write_page(writer, manifest)
             writer.finish(manifest)
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)
