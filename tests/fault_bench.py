@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import time
 from collections import Counter
@@ -66,8 +65,6 @@ def make_bench(server: Server, folder: Path, *options: str) -> Bench:
     )
     bench = Bench(server, folder, job, pl.DataFrame(), steps=0, seconds=0)
     root = bench.root()
-    bench.start(root).wait()
-    shutil.rmtree(root)
     started = time.monotonic()
     run = bench.start(root, strike=Strike(root, NO_STRIKE, 0))
     assert run.wait() == 0, run.output()

@@ -66,7 +66,7 @@ def test_a_disk_that_fills_up(bench: Bench, small_disk: Path, seed: int) -> None
     rng = random.Random(seed)
     root = small_disk / "set"
     with watched(bench.server, root):
-        resize(small_disk, rng.randint(8, used_kilobytes(bench.folder / "set-2") + 20))
+        resize(small_disk, rng.randint(8, used_kilobytes(bench.folder / "set-1") + 20))
         for _ in range(2):
             run = bench.start(root)
             assert run.wait() in {0, 1}, run.output()
