@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -162,17 +162,24 @@ class Run:
 def serve() -> list[str]:
     """Forks a run for each order on standard input; in the fork, returns the run's arguments."""
     orders, answers = sys.stdin, sys.stdout
+    running: set[int] = set()
     _say(answers, {"ready": True})
     for line in orders:
         order = json.loads(line)
         if "wait" in order:
-            _say(answers, {"code": _wait(order["wait"], order["seconds"])})
+            code = _wait(order["wait"], order["seconds"])
+            if code is not None:
+                running.discard(order["wait"])
+            _say(answers, {"code": code})
             continue
         pid = os.fork()
-        if pid:
-            _say(answers, {"pid": pid})
-            continue
-        return _become(order)
+        if not pid:
+            return _become(order)
+        running.add(pid)
+        _say(answers, {"pid": pid})
+    for pid in running:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
     os._exit(0)
 
 
