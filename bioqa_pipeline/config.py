@@ -12,14 +12,18 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
+from bioqa_pipeline.object_uri import ObjectUri, place
 from bioqa_pipeline.records import content_digest
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "torch", "openvino"]
 Casing = Literal["cased", "uncased"]
 SourceKind = Literal["sample", "pubmed", "medline", "pmids"]
+Place = Annotated[
+    Path | ObjectUri, PlainValidator(place), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+]
 Runner = Literal["local", "ray"]
 
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
@@ -119,7 +123,7 @@ class RunConfig(Settings):
     """One run of the main job, resolved: it is stored in the manifest and in every Parquet file."""
 
     questions: Path
-    out: Path
+    out: Place = Field(description="folder of the data set, or s3://bucket/prefix")
     model: ModelConfig = ModelConfig()
     source: SourceConfig = SourceConfig()
     scoring: ScoringConfig = ScoringConfig()

@@ -51,7 +51,7 @@ class Dataset:
     """A data set to be read, and the way to its writer.
 
     Args:
-        root: a folder, which `writer` makes where it is absent, or any other storage.
+        root: a folder, which `writer` makes where it is absent, s3://bucket/prefix, or any other storage.
     """
 
     def __init__(self, root: Path | str | Storage) -> None:
@@ -157,7 +157,7 @@ class Dataset:
         if not files:
             return empty_frame(table)
         paths = [self.storage.uri(f"{table.name}/{name}") for name in files]
-        return pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+        return pl.scan_parquet(paths, glob=False, hive_partitioning=False, **self.storage.scan_options)
 
     def _check_root(self, *, must_exist: bool = False) -> None:
         """Every writer checks one file, so all files have its version."""
@@ -177,7 +177,8 @@ class Dataset:
             return
         path = f"{ANSWERS.name}/{files[0]}"
         try:
-            found = file_metadata(pq.read_schema(pa.BufferReader(self.storage.read(path))))
+            with self.storage.open(path) as file:
+                found = file_metadata(pq.read_schema(file))
         except pa.ArrowException as exc:
             raise DatasetError(f"{self.storage.uri(path)}: not a readable Parquet file: {exc}") from exc
         version = found.get("schema_version")

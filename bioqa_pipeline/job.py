@@ -29,6 +29,7 @@ from bioqa_pipeline.errors import BioqaError, DatasetError, InputError, ShardErr
 from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
 from bioqa_pipeline.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, SkippedRecord
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
+from bioqa_pipeline.object_uri import ObjectUri
 from bioqa_pipeline.pipeline import (
     FailedPair,
     Progress,
@@ -38,6 +39,7 @@ from bioqa_pipeline.pipeline import (
     ShardReport,
     count_statuses,
     plan_run,
+    planned_pairs,
     retrieve,
     score_shard,
     summarise,
@@ -46,10 +48,11 @@ from bioqa_pipeline.query_lint import query_problems
 from bioqa_pipeline.questions import QuestionFile, read_questions
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report import write_report
-from bioqa_pipeline.schemas import SCHEMA_VERSION
+from bioqa_pipeline.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.scoring import PairScorer
 from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.storage import Storage
 from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
@@ -88,16 +91,16 @@ class ScoringJob:
     model: ModelConfig
     scoring: ScoringConfig
     threshold: float
-    plan_path: Path
+    plan: str
     store_path: Path
-    root: Path
+    root: Path | ObjectUri
     identity: RunIdentity
 
     def score(self, shard: ShardPlan, progress: Progress | None = None) -> ShardReport:
         """Scores and stages one shard; the model is loaded once a process."""
         scorer = load_pair_scorer(self.model, self.scoring, self.threshold)
         store = AbstractStore(self.store_path)
-        return score_shard(self.plan_path, shard, store, scorer, self.identity, self.root, progress=progress)
+        return score_shard(self.plan, shard, store, scorer, self.identity, self.root, progress=progress)
 
 
 @lru_cache(maxsize=1)
@@ -264,7 +267,7 @@ class _Run:
                 "n_scored": sum(r.n_pairs for r in reports),
                 "n_failed": len(failed),
                 "n_windows": sum(r.n_windows for r in reports),
-                "statuses": count_statuses(plan, failed),
+                "statuses": count_statuses(plan, self.dataset.storage, failed),
                 "skipped": tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
             }
         )
@@ -336,7 +339,8 @@ class _Run:
                     writer.done,
                     scoring_key=self.scoring_key,
                     shard_pairs=self.config.shard_pairs,
-                    path=self.config.out / "_staging" / self.run_id / "plan.parquet",
+                    storage=self.dataset.storage,
+                    name=f"{STAGING}/{self.run_id}/plan.parquet",
                 ),
             )
         new = plan.n_pairs - plan.n_reused
@@ -363,7 +367,7 @@ class _Run:
             model=model,
             scoring=self.config.scoring,
             threshold=self.ready.threshold,
-            plan_path=plan.path,
+            plan=plan.name,
             store_path=source.store.path,
             root=self.config.out,
             identity=identity,
@@ -381,7 +385,7 @@ class _Run:
         ):
             for outcome in outcomes:
                 if isinstance(outcome, ShardError):
-                    lost = _pairs_of(plan, by_id[outcome.shard_id], str(outcome))
+                    lost = _pairs_of(plan, self.dataset.storage, by_id[outcome.shard_id], str(outcome))
                     failed += lost
                     self.failures.append(f"{outcome}; lost with it: {_named(lost)}")
                     logger.error("%s", outcome)
@@ -398,7 +402,7 @@ class _Run:
                 "summarise",
                 lambda: summarise(
                     self.ready.questions.questions,
-                    plan.path,
+                    plan.name,
                     self.dataset,
                     threshold=self.ready.threshold,
                     max_answers=self.config.max_answers,
@@ -482,8 +486,6 @@ def _ended_with(outcomes: Iterator[T]) -> Iterator[Iterator[T]]:
             outcomes.close()
 
 
-def _pairs_of(plan: RunPlan, shard: ShardPlan, reason: str) -> list[FailedPair]:
-    import pyarrow.parquet as pq
-
-    table = pq.ParquetFile(plan.path).read_row_group(shard.row_group, columns=["question_id", "pmid"])
-    return [FailedPair(row["question_id"], row["pmid"], reason) for row in table.to_pylist()]
+def _pairs_of(plan: RunPlan, storage: Storage, shard: ShardPlan, reason: str) -> list[FailedPair]:
+    pairs = planned_pairs(storage, plan.name, shard, ["question_id", "pmid"])
+    return [FailedPair(question_id, pmid, reason) for question_id, pmid in pairs.iter_rows()]

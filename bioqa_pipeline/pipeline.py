@@ -6,6 +6,7 @@ none, can run them. Knows nothing about Prefect, terminals or arguments.
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections import Counter
@@ -23,7 +24,8 @@ import pyarrow.parquet as pq
 from bioqa_pipeline.answers import Candidate, merge_answers
 from bioqa_pipeline.commit import write_staged
 from bioqa_pipeline.dataset import Dataset
-from bioqa_pipeline.errors import DatasetError, ShardError
+from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.object_uri import ObjectUri
 from bioqa_pipeline.records import (
     Abstract,
     FetchStatus,
@@ -39,6 +41,7 @@ from bioqa_pipeline.records import (
 from bioqa_pipeline.schemas import AnswerRow, ChunkRow, make_pair_id, make_shard_id
 from bioqa_pipeline.scoring import PairScore, PairScorer
 from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.storage import Storage, storage_at
 from bioqa_pipeline.store import AbstractStore
 from bioqa_pipeline.text import sentences
 from bioqa_pipeline.windows import char_range
@@ -78,12 +81,13 @@ class RunPlan:
     """What a run asks and what of it is new.
 
     Attributes:
-        path: Parquet, one row a pair: question_index, question_id, question, pmid, rank, content_hash, is_retracted,
-            pair_id; the new pairs first, one row group a shard, then those that are already in the data set.
+        name: of a Parquet file in the data set's place, one row a pair: question_index, question_id, question, pmid,
+            rank, content_hash, is_retracted, pair_id; the new pairs first, one row group a shard, then those that are
+            already in the data set.
         missing: the PMIDs that were asked for and have no pair, with the reason.
     """
 
-    path: Path
+    name: str
     shards: tuple[ShardPlan, ...]
     n_pairs: int
     n_reused: int
@@ -146,7 +150,8 @@ def plan_run(
     *,
     scoring_key: str,
     shard_pairs: int,
-    path: Path,
+    storage: Storage,
+    name: str,
 ) -> RunPlan:
     """Pairs every question with its abstracts and leaves out what the data set holds under the same scoring key.
 
@@ -154,7 +159,8 @@ def plan_run(
 
     Args:
         done: pair ids into (n_pairs,) Boolean, `DatasetWriter.done`.
-        path: where the plan goes.
+        storage: where the plan goes, so that all that score find it.
+        name: of the plan there.
 
     Raises:
         DatasetError: the plan cannot be written (disk full).
@@ -183,16 +189,14 @@ def plan_run(
     )
     is_done = done(pairs["pair_id"])
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
-    try:
-        shards = _write_plan(path, new, reused, shard_pairs)
-    except OSError as exc:
-        raise DatasetError(f"{path}: the plan of the run cannot be written: {exc}") from exc
-    return RunPlan(path=path, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
+    data, shards = _encode_plan(new, reused, shard_pairs)
+    storage.write(name, data)
+    return RunPlan(name=name, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
 
 
-def count_statuses(plan: RunPlan, failed: Iterable[FailedPair]) -> dict[FetchStatus, int]:
+def count_statuses(plan: RunPlan, storage: Storage, failed: Iterable[FailedPair]) -> dict[FetchStatus, int]:
     """How many of the distinct PMIDs asked for ended how; each ends in exactly one status."""
-    pmids = pl.read_parquet(plan.path, columns=["pmid", "is_retracted"]).unique("pmid")
+    pmids = _scan(storage, plan.name).select("pmid", "is_retracted").unique("pmid").collect()
     unscored = {f.pmid for f in failed}
     statuses = Counter(m.status for m in plan.missing)
     for pmid, is_retracted in pmids.iter_rows():
@@ -218,11 +222,11 @@ def _asked_pairs(questions: Sequence[Question], retrievals: Sequence[Retrieval])
     return pl.DataFrame(rows, schema=schema, orient="row").unique(["question_index", "pmid"], keep="first")
 
 
-def _write_plan(path: Path, new: pl.DataFrame, reused: pl.DataFrame, shard_pairs: int) -> tuple[ShardPlan, ...]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _encode_plan(new: pl.DataFrame, reused: pl.DataFrame, shard_pairs: int) -> tuple[memoryview, tuple[ShardPlan, ...]]:
     schema = new.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
     shards: list[ShardPlan] = []
-    with pq.ParquetWriter(path, schema) as writer:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema) as writer:
         for start in range(0, len(new), shard_pairs):
             part = new.slice(start, shard_pairs)
             shard_id = make_shard_id(part["pair_id"].to_list())
@@ -230,7 +234,23 @@ def _write_plan(path: Path, new: pl.DataFrame, reused: pl.DataFrame, shard_pairs
             writer.write_table(_arrow(part, schema), row_group_size=len(part))
         if len(reused):
             writer.write_table(_arrow(reused, schema))
-    return tuple(shards)
+    return memoryview(sink.getvalue()), tuple(shards)
+
+
+def _scan(storage: Storage, name: str) -> pl.LazyFrame:
+    if storage.scan_options:
+        # A plan has a row group a shard: from afar one request for all beats one for each column of each group.
+        return pl.scan_parquet(io.BytesIO(storage.read(name)))
+    return pl.scan_parquet(storage.uri(name), glob=False)
+
+
+def planned_pairs(storage: Storage, name: str, shard: ShardPlan, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The rows of one shard of a plan, read without the others."""
+    with storage.open(name) as file:
+        table = pq.ParquetFile(file).read_row_group(shard.row_group, columns=columns)
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
@@ -238,16 +258,16 @@ def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
 
 
 def score_shard(
-    plan_path: Path,
+    plan: str,
     shard: ShardPlan,
     store: AbstractStore,
     scorer: PairScorer,
     identity: RunIdentity,
-    root: Path,
+    root: Path | ObjectUri,
     *,
     progress: Progress | None = None,
 ) -> ShardReport:
-    """Scores one shard and stages its rows below `root`; the caller commits them.
+    """Scores one shard of the plan of this name below `root` and stages its rows there; the caller commits them.
 
     A pair with logits that are not finite, or whose record changed since the plan, is left out and named in the report.
 
@@ -259,7 +279,8 @@ def score_shard(
     """
     started = time.perf_counter()
     try:
-        pairs, failed = _load_pairs(plan_path, shard, store, scorer, identity)
+        storage = storage_at(root)
+        pairs, failed = _load_pairs(planned_pairs(storage, plan, shard), store)
         scored, unscorable = _score_pairs(pairs, scorer, progress)
         failed += unscorable
         if not scored:
@@ -269,7 +290,7 @@ def score_shard(
         now = max(datetime.now(UTC), identity.started_at)
         answers = [_answer_row(pair, score, scorer, identity, now) for pair, score in scored]
         chunks = [row for pair, score in scored for row in _chunk_rows(pair, score, scorer, identity)]
-        write_staged(root, identity.run_id, shard.shard_id, answers, chunks, {"config": identity.config_json})
+        write_staged(storage, identity.run_id, shard.shard_id, answers, chunks, {"config": identity.config_json})
     except ShardError:
         raise
     except Exception as exc:
@@ -289,11 +310,7 @@ def score_shard(
     )
 
 
-def _load_pairs(
-    plan_path: Path, shard: ShardPlan, store: AbstractStore, scorer: PairScorer, identity: RunIdentity
-) -> tuple[list[Pair], list[FailedPair]]:
-    table = pl.from_arrow(pq.ParquetFile(plan_path).read_row_group(shard.row_group))
-    assert isinstance(table, pl.DataFrame)
+def _load_pairs(table: pl.DataFrame, store: AbstractStore) -> tuple[list[Pair], list[FailedPair]]:
     abstracts = {a.pmid: a for a in store.get(table["pmid"].unique(maintain_order=True).to_list())}
     pairs, failed = [], []
     for row in table.iter_rows(named=True):
@@ -414,13 +431,13 @@ def _chunk_rows(pair: Pair, score: PairScore, scorer: PairScorer, identity: RunI
 
 
 def summarise(
-    questions: Sequence[Question], plan_path: Path, dataset: Dataset, *, threshold: float, max_answers: int
+    questions: Sequence[Question], plan: str, dataset: Dataset, *, threshold: float, max_answers: int
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
     Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
     """
-    asked = pl.scan_parquet(plan_path).select("question_index", "pair_id")
+    asked = _scan(dataset.storage, plan).select("question_index", "pair_id")
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
     best_pairs: list[str | None] = []

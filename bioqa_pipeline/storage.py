@@ -1,7 +1,7 @@
 """Where a data set lies: whole files by name below one root, and the lock of its one writer.
 
-`Storage` is all that the data set asks of a place; `LocalStorage` is a folder. Names are relative, with "/". Knows
-nothing about tables.
+`Storage` is all that the data set asks of a place; `LocalStorage` is a folder, `storage_objects` holds the one for
+object stores. Names are relative, with "/". Knows nothing about tables.
 
 What `LocalStorage` guarantees, on a local POSIX file system: a name is either absent or a whole file; `publish` makes
 a file appear at most once; what `publish` has returned for is on the disk (file and folder synced); the lock goes
@@ -15,19 +15,17 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.filelock import FileLock, Held
+from bioqa_pipeline.object_uri import place
 
 _PARTIAL = ".part"
-# One slash is enough: pathlib makes one of two.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
 
@@ -49,12 +47,19 @@ class Storage(Protocol):
         """Names of the entries of a folder, sorted, without the folder; unfinished files are not among them."""
 
     def uri(self, name: str) -> str:
-        """What polars opens a file by."""
+        """What polars opens a file by, together with `scan_options`."""
+
+    @property
+    def scan_options(self) -> Mapping[str, Any]:
+        """Keyword arguments for polars' `scan_parquet` and `read_parquet`."""
 
     def read(self, name: str) -> bytes:
         """A whole file."""
 
-    def write(self, name: str, data: bytes) -> None:
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read parts of; to be closed."""
+
+    def write(self, name: str, data: bytes | memoryview) -> None:
         """Writes a file whole or not at all, over one that is there, and syncs it."""
 
     def publish(self, staged: str, name: str) -> bool:
@@ -71,13 +76,21 @@ def storage_at(root: Path | str | Storage) -> Storage:
     """The storage of a data set's root; a storage is its own.
 
     Raises:
-        DatasetError: the root is a URI of a kind that is not supported.
+        DatasetError: the root is a URI of a kind that is not supported, or what it needs is not installed.
     """
     if not isinstance(root, Path | str):
         return root
-    if _URI.match(str(root)):
-        raise DatasetError(f"{root}: a data set lies in a local folder; this kind of place is not supported")
-    return LocalStorage(Path(root))
+    try:
+        where = place(root)
+    except ValueError as exc:
+        raise DatasetError(str(exc)) from exc
+    if isinstance(where, Path):
+        return LocalStorage(where)
+    try:
+        from bioqa_pipeline.storage_objects import ObjectStorage
+    except ImportError as exc:
+        raise DatasetError(f"{where}: object stores need one more package: pip install 'bioqa[s3]' ({exc})") from exc
+    return ObjectStorage(where)
 
 
 class LocalStorage:
@@ -108,12 +121,21 @@ class LocalStorage:
     def uri(self, name: str) -> str:
         return str(self._root / name)
 
+    @property
+    def scan_options(self) -> Mapping[str, Any]:
+        return {}
+
     def read(self, name: str) -> bytes:
         path = self._root / name
         with _explained(path):
             return path.read_bytes()
 
-    def write(self, name: str, data: bytes) -> None:
+    def open(self, name: str) -> IO[bytes]:
+        path = self._root / name
+        with _explained(path):
+            return path.open("rb")
+
+    def write(self, name: str, data: bytes | memoryview) -> None:
         path = self._root / name
         partial = path.with_name(path.name + _PARTIAL)
         with _explained(path):

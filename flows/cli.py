@@ -62,7 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
 def _job_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--questions", required=True, type=Path, metavar="FILE", help="file of questions; formats below")
     group.add_argument(
-        "--out", type=Path, default=Path("answers"), metavar="DIR", help="folder of the data set (default: answers)"
+        "--out",
+        default="answers",
+        metavar="PLACE",
+        help="the data set: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and the like in the environment; "
+        "needs pip install 'bioqa[s3]' (default: answers)",
     )
     group.add_argument("--dry-run", action="store_true", help="say what would be asked and searched, then stop")
 

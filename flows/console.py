@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bioqa_pipeline.job import RunResult
+from bioqa_pipeline.object_uri import ObjectUri
 from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
 
@@ -135,7 +136,7 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
     console.print(table)
 
 
-def print_outcome(result: RunResult, out: Path) -> None:
+def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     """Counts, what was skipped and why, what failed, and the path written; on standard output."""
     manifest = result.manifest
     lines = [

@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -165,17 +167,26 @@ class RayExecutor(PrefectExecutor):
             if not _slots(share):
                 logger.warning("the Ray cluster has no node left that can score; waiting for one to join it")
         shard, future = under_way.pop(done[0])
-        # Unlike result(), this turns the death of a worker into a state.
+        # Unlike result(), this turns the death of a worker into a state; a dead worker has told the server nothing.
         future.wait()
+        if future.state.is_crashed():
+            _record(future)
+            reason = str(future.result(raise_on_failure=False)).strip().splitlines()[-1]
+            return ShardError(f"its worker or node failed: {reason}", shard_id=shard.shard_id)
         result = shard_result(shard, future)
         progress(result.n_pairs if isinstance(result, ShardReport) else 0)
         return result
 
 
 def paths_of(job: ScoringJob) -> list[Path]:
-    """What a worker reads. The plan is below the data set: a node that sees it sees the data set of this very run."""
+    """What a worker reads of a shared file system.
+
+    The plan is below the data set: a node that sees it sees the data set of this very run. In an object store there is
+    nothing to share.
+    """
     model = Path(job.model.name)
-    return [job.plan_path, job.store_path, *([model] if model.is_absolute() else [])]
+    plan = [job.root / job.plan] if isinstance(job.root, Path) else []
+    return [*plan, job.store_path, *([model] if model.is_absolute() else [])]
 
 
 def _with_absolute_paths(job: ScoringJob) -> ScoringJob:
@@ -192,6 +203,15 @@ def _slots(share: Share) -> int:
     if share.n_gpus:
         return sum(int(node.get("GPU", 0)) for node in nodes)
     return sum(int(node["CPU"]) // share.n_cpus for node in nodes)
+
+
+def _record(future: PrefectRayFuture[ShardReport]) -> None:
+    client = _flow_context().client
+    assert isinstance(client, SyncPrefectClient), "to be used in a flow that is not async"
+    try:
+        client.set_task_run_state(future.task_run_id, future.state, force=True)
+    except httpx.HTTPError as exc:
+        logger.warning("Prefect's server has not taken the end of task run %s: %s", future.task_run_id, exc)
 
 
 def _flow_context() -> FlowRunContext:

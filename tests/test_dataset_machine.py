@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 import hypothesis.strategies as st
 from dataset_processes import WINDOWS, pair
@@ -70,9 +70,17 @@ class CrashingStorage:
     def uri(self, name: str) -> str:
         return self._local.uri(name)
 
+    @property
+    def scan_options(self) -> Mapping[str, Any]:
+        return self._local.scan_options
+
     def read(self, name: str) -> bytes:
         self._live()
         return self._local.read(name)
+
+    def open(self, name: str) -> IO[bytes]:
+        self._live()
+        return self._local.open(name)
 
     def create(self) -> None:
         self._change(self._local.create, lambda: None)

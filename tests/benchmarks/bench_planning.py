@@ -30,6 +30,7 @@ from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.pipeline import plan_run
 from bioqa_pipeline.records import Abstract, Hit, Question, Retrieval, SpanAnswer, content_digest
 from bioqa_pipeline.schemas import ANSWERS, AnswerRow, make_pair_id, make_shard_id
+from bioqa_pipeline.storage import LocalStorage
 from bioqa_pipeline.store import AbstractStore
 from bioqa_pipeline.tables import encode, to_table
 
@@ -90,7 +91,8 @@ def plan_with_plan_run(root: Path, pairs: int) -> int:
             writer.done,
             scoring_key=SCORING_KEY,
             shard_pairs=500,
-            path=root.with_name("plan.parquet"),
+            storage=LocalStorage(root.parent),
+            name="plan.parquet",
         )
     return plan.n_pairs - plan.n_reused
 

@@ -1,0 +1,69 @@
+"""`--out` into a folder or an object store's prefix: a `Path` or an `ObjectUri`. Opens nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Self
+
+SUPPORTED = "a folder or s3://bucket/prefix"
+
+# One slash is enough: pathlib makes one of two.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# What every store, SDK and Parquet reader takes as it stands, without escapes or patterns.
+_SEGMENT = re.compile(r"[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*")
+
+
+class ObjectUri(str):
+    """`s3://bucket/prefix`: a string that answers what a run asks of a folder's path. Made by `place`."""
+
+    __slots__ = ()
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self.removeprefix("s3://").partition("/")[0]
+
+    @property
+    def prefix(self) -> str:
+        """What all keys begin with, without "/" at its ends."""
+        return self.removeprefix("s3://").partition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.rpartition("/")[2]
+
+    def absolute(self) -> Self:
+        """Itself: a URI says the same from everywhere."""
+        return self
+
+
+def place(value: Path | str) -> Path | ObjectUri:
+    """A folder, or an object store's prefix where `value` is a URI, also one that went through `Path`.
+
+    Raises:
+        ValueError: a URI of another kind, or one that says more than bucket and prefix.
+    """
+    text = str(value)
+    scheme = _SCHEME.match(text)
+    if isinstance(value, ObjectUri) or scheme is None:
+        return value if isinstance(value, ObjectUri | Path) else Path(value)
+    if "@" in text:
+        # Not repeated: what stands before the @ may be a password.
+        raise ValueError("a URI with @ is not taken: credentials belong into AWS_ACCESS_KEY_ID and the like")
+    if scheme[1].lower() != "s3":
+        raise ValueError(f"{text}: {scheme[1]} is not supported; a data set lies in {SUPPORTED}")
+    bucket, _, prefix = text[scheme.end() :].partition("/")
+    prefix = prefix.rstrip("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError(f"{text}: {bucket!r} cannot be the name of a bucket; a data set lies in {SUPPORTED}")
+    if not prefix:
+        raise ValueError(f"{text}: a data set needs a prefix of its own: s3://{bucket}/NAME")
+    for segment in prefix.split("/"):
+        if not _SEGMENT.fullmatch(segment):
+            raise ValueError(
+                f"{text}: {segment!r} in the prefix; letters, digits and . _ = + - only, not starting with a dot"
+            )
+    return ObjectUri(f"s3://{bucket}/{prefix}")

@@ -1,0 +1,153 @@
+"""A data set in an object store, `s3://bucket/prefix`: `storage`'s protocol where nothing can be renamed or linked.
+
+What `ObjectStorage` guarantees, on a store that keeps conditional requests atomic and lists what was written (S3 does
+both): a name is either absent or a whole object; `publish` makes an object appear at most once, by a conditional
+create (If-None-Match: *), and says truly whether it did, also where the answer to a try was lost: each publication
+carries a mark of its own; the lock is `storage_lease`'s. `create` tries the conditional requests out and refuses a
+store that ignores them.
+What it does not: that a writer which lost its lease, and whose last request a network held back for longer than the
+lease's margin, writes nothing more; then, too, a shard of the same pairs is committed once, for its name follows from
+them, but a pair in two shards that were cut differently can be there twice. Stores that list late show readers a data
+set as it was; a writer there can score a pair again. What a killed run staged stays, and costs, until the next run.
+
+docs/object-stores.md says what a run costs in requests.
+"""
+
+from __future__ import annotations
+
+import builtins
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar, cast
+
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.filelock import Held
+from bioqa_pipeline.object_uri import ObjectUri
+from bioqa_pipeline.storage_client import RETRY_SECONDS, Data, ObjectClient, ObjectFile, UnansweredError
+from bioqa_pipeline.storage_lease import LEASE_SECONDS, MARGIN, LeaseLock
+
+T = TypeVar("T")
+
+_PROBE = ".probe"
+_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
+
+
+class ObjectStorage:
+    """A prefix in a bucket; see the module for what it guarantees.
+
+    Args:
+        lease_seconds: how long the lock of a writer that is not heard of lasts; half of it bounds one commit.
+        retry_seconds: how long requests are repeated while the store fails or does not answer.
+
+    Raises:
+        DatasetError: the environment's AWS_ENDPOINT_URL cannot be used.
+    """
+
+    def __init__(
+        self, uri: ObjectUri, *, lease_seconds: float = LEASE_SECONDS, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
+        self._lease_seconds = lease_seconds
+        self._client = ObjectClient(uri, commit_seconds=lease_seconds * MARGIN, retry_seconds=retry_seconds)
+        self._leases: set[LeaseLock] = set()
+
+    @property
+    def location(self) -> str:
+        return str(self._client.uri)
+
+    @property
+    def scan_options(self) -> dict[str, Any]:
+        return self._client.scan_options
+
+    def exists(self) -> bool:
+        return not self._client.is_empty()
+
+    def create(self) -> None:
+        """There is nothing to make; tries out whether the store keeps to conditions.
+
+        Raises:
+            DatasetError: it does not, or it may not be written to.
+        """
+        name = f"{_PROBE}/{uuid.uuid4().hex}"
+        try:
+            self._client.write(name, b"0")
+            found = self._client.find(name, head=True)
+            kept = (
+                found is not None
+                and self._persistent(lambda: self._client.create(name, b"1", mark="")) is None
+                and self._persistent(lambda: self._client.update(name, b"2", '"0"')) is None
+                and self._client.read(name) == b"0"
+            )
+        finally:
+            self._client.delete([name])
+        if not kept:
+            raise DatasetError(
+                f"{self.location}: this store does not keep to conditional requests (If-None-Match, If-Match), without "
+                "which two runs can overwrite each other; use another store, or a folder"
+            )
+
+    def list(self, folder: str) -> builtins.list[str]:
+        return self._client.names(folder)
+
+    def uri(self, name: str) -> str:
+        return self._client.place(name)
+
+    def read(self, name: str) -> bytes:
+        return self._client.read(name)
+
+    def open(self, name: str) -> IO[bytes]:
+        return cast(IO[bytes], ObjectFile(self._client, name))
+
+    def write(self, name: str, data: Data) -> None:
+        self._client.write(name, data)
+
+    def publish(self, staged: str, name: str) -> bool:
+        data = self._client.read(staged)
+        mark = uuid.uuid4().hex
+
+        def attempt() -> bool | None:
+            for lease in self._leases:
+                lease.check()
+            if self._client.create(name, data, mark=mark) is not None:
+                return True
+            found = self._client.find(name, head=True)
+            # Gone again, or a conflict with a request that came to nothing: once more.
+            return None if found is None else found.mark == mark
+
+        published = self._persistent(attempt, until_known=True)
+        if published is None:
+            raise DatasetError(f"{self.uri(name)}: the store says again and again that it is there and that it is not")
+        return published
+
+    def delete(self, name: str) -> None:
+        self._client.delete([*self._client.below(name), name])
+
+    @contextmanager
+    def lock(self, run_id: str, *, wait: bool) -> Iterator[Held]:
+        """See `storage_lease`; what is published meanwhile is so only while the lease lasts."""
+        with LeaseLock(self._client, run_id, wait=wait, lease_seconds=self._lease_seconds) as lease:
+            self._leases.add(lease)
+            try:
+                yield lease
+            finally:
+                self._leases.discard(lease)
+
+    def _persistent(self, attempt: Callable[[], T | None], *, until_known: bool = False) -> T | None:
+        """The first answer that the store gives; with `until_known` the first that is not None, if one comes in time.
+
+        For requests that change nothing when they are repeated.
+        """
+        give_up = time.monotonic() + self._client.retry_seconds
+        seconds = _BACKOFF_SECONDS
+        while True:
+            try:
+                answer = attempt()
+                if answer is not None or not until_known or time.monotonic() >= give_up:
+                    return answer
+            except UnansweredError:
+                if time.monotonic() >= give_up:
+                    raise
+            time.sleep(seconds)
+            seconds = min(2 * seconds, _LONGEST_BACKOFF_SECONDS)
