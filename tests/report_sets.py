@@ -118,7 +118,7 @@ def hundred_abstracts(n_questions: int, n_abstracts: int) -> tuple[list[AnswerRo
     """Questions that as many abstracts answer in fifteen ways, with sentences, titles and queries of usual length."""
     pairs, searches = [], []
     for i in range(n_questions):
-        question = f"Which of the many treatments is the one that question number {i:05d} asks for?"
+        question = f"Which of the many treatments is the one that question no. {i:05d}-X asks for?"
         for k in range(n_abstracts):
             pairs.append(
                 said(
