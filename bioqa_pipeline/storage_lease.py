@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.storage_client import Found, ObjectClient
+from bioqa_pipeline.storage_client import Found, ObjectClient, UnansweredError
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class LeaseLock:
 
     def __enter__(self) -> Self:
         reminded = -REMIND_SECONDS
-        while (holder := self._try()) is not None:
+        while (holder := self._try_until_answered()) is not None:
             message = f"{self._location}: another run writes this data set: {holder}"
             if not self._wait:
                 raise DatasetLockedError(
@@ -110,11 +110,15 @@ class LeaseLock:
         self._thread.join()
         if self._lost is not None:
             return
-        try:
-            if not self._client.update(LOCK, self._record(held=False), self._e_tag):
-                logger.warning("%s: the lock of run %s was changed by others", self._location, self._run_id)
-        except DatasetError as error:
-            logger.warning("%s; the lock was not given back: it ends by itself", error)
+        for is_last in (False, False, True):
+            try:
+                self._client.update(LOCK, self._record(held=False), self._e_tag)
+                return
+            except DatasetError as error:
+                if is_last:
+                    logger.warning("%s. The lock was not given back; it ends by itself", error)
+                else:
+                    time.sleep(self._lease / POLLS_A_LEASE)
 
     def check(self) -> None:
         """Raises DatasetError in a forked child, after the end of `with`, and where the lease may have been lost.
@@ -130,6 +134,16 @@ class LeaseLock:
                 self._renew()
             if self._lost is not None:
                 raise DatasetError(f"{self._client.place(LOCK)}: {self._lost}")
+
+    def _try_until_answered(self) -> str | None:
+        give_up = time.monotonic() + self._client.retry_seconds
+        while True:
+            try:
+                return self._try()
+            except UnansweredError:
+                if time.monotonic() >= give_up:
+                    raise
+            time.sleep(self._lease / POLLS_A_LEASE)
 
     def _try(self) -> str | None:
         """Takes the lock where it is free: None, or who holds it."""

@@ -20,6 +20,7 @@ from dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answ
 
 from bioqa_pipeline.dataset import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.schemas import AnswerRow, make_shard_id
+from bioqa_pipeline.storage import Storage
 
 GENERATION = 24
 WINDOWS = 2
@@ -40,7 +41,7 @@ def shards(rows: Sequence[AnswerRow], rng: random.Random) -> Iterator[list[Answe
         yield repeated + before
 
 
-def run_once(root: Path, rows: Sequence[AnswerRow], rng: random.Random, *, nap_seconds: float) -> None:
+def run_once(root: Path | Storage, rows: Sequence[AnswerRow], rng: random.Random, *, nap_seconds: float) -> None:
     """A whole run, planned before or inside the lock, with doubled staging and commits."""
     dataset = Dataset(root)
     stale = dataset.done([row.pair_id for row in rows]) if rng.random() < 0.5 else None
@@ -56,7 +57,7 @@ def run_once(root: Path, rows: Sequence[AnswerRow], rng: random.Random, *, nap_s
 
 
 def commit(
-    root: Path, writer: DatasetWriter, rows: Sequence[AnswerRow], rng: random.Random, nap_seconds: float
+    root: Path | Storage, writer: DatasetWriter, rows: Sequence[AnswerRow], rng: random.Random, nap_seconds: float
 ) -> None:
     shard_id = make_shard_id([row.pair_id for row in rows])
     for _ in range(rng.choice((1, 1, 2))):

@@ -6,6 +6,7 @@ conditional requests are atomic, as S3's are. Pages of listings are short, so th
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import threading
@@ -48,8 +49,10 @@ class S3Server:
     """The server, running; `faults` are asked for each request, the first that answers decides."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("MOTO_S3_DEFAULT_MAX_KEYS", str(PAGE_SIZE))
+        os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = str(PAGE_SIZE)
+        self._one_at_a_time = threading.Lock()
         with warnings.catch_warnings():
+            # What moto imports, now and with the first request, warns about itself.
             warnings.simplefilter("ignore")
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
             from werkzeug.serving import make_server
@@ -57,12 +60,11 @@ class S3Server:
             self._app: Wsgi = DomainDispatcherApplication(create_backend_app)
             logging.getLogger("werkzeug").setLevel(logging.ERROR)
             self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
-        self.url = f"http://127.0.0.1:{self._server.port}"
+            self.url = f"http://127.0.0.1:{self._server.port}"
+            self._call("PUT", f"/{BUCKET}")
         self.requests: Counter[str] = Counter()
         self.seen: list[tuple[str, str]] = []
         self._fault: Callable[[str, str], Fault | None] = lambda method, path: None
-        self._one_at_a_time = threading.Lock()
-        self._call("PUT", f"/{BUCKET}")
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
@@ -115,9 +117,7 @@ class S3Server:
         if fault.status is None:
             return chunks
         start(f"{fault.status} Failed", [("Content-Type", "application/xml")])
-        text = (
-            f"<Error><Code>{fault.code}</Code><Message>no</Message><AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
-        )
+        text = f"<Error><Code>{fault.code}</Code><AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
         return [] if method == "HEAD" else [text.encode()]
 
     def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
@@ -126,8 +126,6 @@ class S3Server:
             return list(self._app(environ, start))
 
     def _call(self, method: str, path: str) -> None:
-        import io
-
         host = self.url.removeprefix("http://")
         environ = {
             "REQUEST_METHOD": method,

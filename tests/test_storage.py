@@ -15,9 +15,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from s3_server import S3Server
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.storage import LocalStorage, storage_at
+from bioqa_pipeline.object_uri import ObjectUri
+from bioqa_pipeline.storage import LocalStorage, Storage, storage_at
+from bioqa_pipeline.storage_objects import ObjectStorage
 
 
 @pytest.fixture
@@ -27,28 +30,42 @@ def storage(tmp_path: Path) -> LocalStorage:
     return place
 
 
+@pytest.fixture(params=["folder", "s3"])
+def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """Each kind of place, empty, made ready."""
+    if request.param == "folder":
+        place: Storage = LocalStorage(tmp_path / "a" / "b")
+    else:
+        server: S3Server = request.getfixturevalue("s3")
+        place = ObjectStorage(ObjectUri(server.new_uri()), lease_seconds=6)
+    place.create()
+    return place
+
+
 def files_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def test_a_written_file_is_read_listed_and_replaced(storage: LocalStorage) -> None:
-    storage.write("x/one", b"1")
-    storage.write("x/one", b"2")
-    storage.write("x/two", b"")
-    assert storage.list("x") == ["one", "two"]
-    assert storage.read("x/one") == b"2"
-    assert Path(storage.uri("x/one")).read_bytes() == b"2"
-    assert storage.list("nowhere") == []
+def test_a_written_file_is_read_listed_and_replaced(any_storage: Storage) -> None:
+    any_storage.write("x/one", b"1")
+    any_storage.write("x/one", b"2")
+    any_storage.write("x/two", b"")
+    assert any_storage.list("x") == ["one", "two"]
+    assert any_storage.read("x/one") == b"2"
+    with any_storage.open("x/one") as file:
+        assert (file.read(), file.read(), file.seek(-1, os.SEEK_END), file.read(9)) == (b"2", b"", 0, b"2")
+    assert any_storage.uri("x/one") == f"{any_storage.location}/x/one"
+    assert any_storage.list("nowhere") == []
 
 
-def test_publish_creates_once_and_never_replaces(storage: LocalStorage) -> None:
-    storage.write("s/one", b"1")
-    storage.write("s/two", b"2")
-    assert storage.publish("s/one", "t/x")
-    assert not storage.publish("s/two", "t/x")
-    assert not storage.publish("s/one", "t/x")
-    storage.delete("s")
-    assert storage.read("t/x") == b"1"
+def test_publish_creates_once_and_never_replaces(any_storage: Storage) -> None:
+    any_storage.write("s/one", b"1")
+    any_storage.write("s/two", b"2")
+    assert any_storage.publish("s/one", "t/x")
+    assert not any_storage.publish("s/two", "t/x")
+    assert not any_storage.publish("s/one", "t/x")
+    any_storage.delete("s")
+    assert any_storage.read("t/x") == b"1"
 
 
 def test_a_published_file_is_whole_from_the_first_moment(storage: LocalStorage) -> None:
@@ -76,12 +93,12 @@ def test_a_published_file_is_whole_from_the_first_moment(storage: LocalStorage) 
     assert sizes == {len(data)}
 
 
-def test_delete_takes_files_folders_and_nothing(storage: LocalStorage) -> None:
-    storage.write("s/deep/one", b"1")
-    storage.write("file", b"1")
+def test_delete_takes_files_folders_and_nothing(any_storage: Storage) -> None:
+    any_storage.write("s/deep/one", b"1")
+    any_storage.write("file", b"1")
     for name in ("s", "file", "s", "file"):
-        storage.delete(name)
-    assert storage.list("") == []
+        any_storage.delete(name)
+    assert any_storage.list("") == []
 
 
 def test_a_failed_write_leaves_nothing(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,11 +154,17 @@ def test_a_file_system_without_links_is_explained(storage: LocalStorage, monkeyp
         storage.publish("s/one", "t/one")
 
 
-def test_what_is_missing_or_no_folder_is_explained(tmp_path: Path, storage: LocalStorage) -> None:
+def test_what_is_missing_is_explained(any_storage: Storage) -> None:
     with pytest.raises(DatasetError, match="x/one is gone"):
-        storage.read("x/one")
+        any_storage.read("x/one")
+    with pytest.raises(DatasetError, match="x/one is gone"):
+        any_storage.open("x/one")
     with pytest.raises(DatasetError, match="is gone"):
-        storage.publish("x/one", "t/one")
+        any_storage.publish("x/one", "t/one")
+    assert any_storage.list("t") == []
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="file: not a folder"):
         LocalStorage(tmp_path / "file").exists()
@@ -158,22 +181,22 @@ def test_odd_folder_names_are_folders(tmp_path: Path) -> None:
         assert storage_at(tmp_path / name).location == str(tmp_path / name)
 
 
-def test_a_second_writer_is_told_who_holds_the_lock(storage: LocalStorage) -> None:
+def test_a_second_writer_is_told_who_holds_the_lock(any_storage: Storage) -> None:
     message = rf"run first \(pid {os.getpid()} on .+\) since 20..-..-..T"
-    with storage.lock("first", wait=False), pytest.raises(DatasetLockedError, match=message):
-        storage.lock("second", wait=False).__enter__()
-    with storage.lock("second", wait=False):
+    with any_storage.lock("first", wait=False), pytest.raises(DatasetLockedError, match=message):
+        any_storage.lock("second", wait=False).__enter__()
+    with any_storage.lock("second", wait=False):
         pass
 
 
-def test_a_waiting_writer_says_so_and_goes_on(storage: LocalStorage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_waiting_writer_says_so_and_goes_on(any_storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
     entered = threading.Event()
 
     def second() -> None:
-        with storage.lock("second", wait=True):
+        with any_storage.lock("second", wait=True):
             entered.set()
 
-    with storage.lock("first", wait=False):
+    with any_storage.lock("first", wait=False):
         thread = threading.Thread(target=second)
         thread.start()
         while not caplog.messages:
@@ -194,8 +217,8 @@ def test_a_deleted_lock_file_ends_its_holder_not_the_next_one(storage: LocalStor
                 first.check()
 
 
-def test_a_lock_is_only_good_inside_with(storage: LocalStorage) -> None:
-    with storage.lock("first", wait=False) as lock:
+def test_a_lock_is_only_good_inside_with(any_storage: Storage) -> None:
+    with any_storage.lock("first", wait=False) as lock:
         lock.check()
     with pytest.raises(DatasetError, match="while it is open"):
         lock.check()
@@ -248,8 +271,8 @@ def test_a_killed_holder_frees_the_lock_though_its_children_live(storage: LocalS
         os.kill(survivor, 0)
 
 
-def test_a_fork_leaves_the_lock_with_the_parent(storage: LocalStorage) -> None:
-    with storage.lock("first", wait=False) as lock:
+def test_a_fork_leaves_the_lock_with_the_parent(any_storage: Storage) -> None:
+    with any_storage.lock("first", wait=False) as lock:
         child = os.fork()
         if child == 0:
             # What `with` does in a child that unwinds must not free or end the parent's lock.
@@ -258,4 +281,4 @@ def test_a_fork_leaves_the_lock_with_the_parent(storage: LocalStorage) -> None:
         assert os.waitpid(child, 0)[1] == 0
         lock.check()
         with pytest.raises(DatasetLockedError, match="run first"):
-            storage.lock("second", wait=False).__enter__()
+            any_storage.lock("second", wait=False).__enter__()
