@@ -10,7 +10,9 @@ import logging
 import os
 import platform
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,7 +103,8 @@ def connected(address: str | None, n_workers: int | Literal["auto"]) -> Iterator
         _check_reachable(address)
         runner = _runner({"address": address})
     try:
-        runner.__enter__()
+        with _sigterm_kept():
+            runner.__enter__()
     except (ConnectionError, RuntimeError, ValueError) as exc:
         where = "a Ray on this machine cannot be started" if address is None else f"--ray-address {address}"
         raise ConfigError(f"{where}: {exc}") from exc
@@ -109,6 +112,17 @@ def connected(address: str | None, n_workers: int | Literal["auto"]) -> Iterator
         yield runner
     finally:
         runner.__exit__(None, None, None)
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes the signal for itself and would end the process before the run has written how it ended."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _own_ray(n_workers: int | Literal["auto"]) -> RayTaskRunner[Any]:
@@ -124,8 +138,9 @@ def _own_ray(n_workers: int | Literal["auto"]) -> RayTaskRunner[Any]:
 def _runner(init: dict[str, Any]) -> RayTaskRunner[Any]:
     from prefect_ray import RayTaskRunner
 
-    # The address is not given to the runner itself, to which "auto" means: start one, if there is none.
-    return RayTaskRunner(init_kwargs={**init, "logging_level": logging.WARNING})
+    # The address is not given to the runner itself, to which "auto" means: start one, if there is none. What workers
+    # log is in Prefect, task by task, and in Ray's own files.
+    return RayTaskRunner(init_kwargs={**init, "logging_level": logging.WARNING, "log_to_driver": False})
 
 
 def _check_reachable(address: str) -> None:
