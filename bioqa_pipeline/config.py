@@ -141,6 +141,10 @@ class RunConfig(Settings):
         None, description="of a running Ray cluster: auto, host:6379 or ray://host:10001; None starts one here"
     )
 
+    public_url: str | None = Field(
+        None, description="address at which people reach the folder of the data set; Prefect's links lead there"
+    )
+
     @model_validator(mode="after")
     def _workers_have_devices(self) -> RunConfig:
         if (self.workers not in {"auto", 1} or self.runner == "ray") and ":" in self.model.device:

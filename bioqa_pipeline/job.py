@@ -60,6 +60,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
+# The stage that makes the run a part of the data set.
+FINISH = "finish"
 # PubMed dates an entry by the day and indexes late: two days' overlap loses nothing and costs what is scored already.
 SINCE_OVERLAP = timedelta(days=2)
 # Of a shard that failed as a whole.
@@ -271,9 +273,12 @@ class _Run:
                 "skipped": tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
             }
         )
-        self._write_page(writer, manifest)
-        manifest = writer.finish(manifest)
+        manifest = self.executor.stage(FINISH, lambda: self._finish(writer, manifest))
         return RunResult(manifest=manifest, answers=tuple(answers), failures=tuple(self.failures))
+
+    def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
+        self._write_page(writer, manifest)
+        return writer.finish(manifest)
 
     def _introduce(self) -> None:
         questions = self.ready.questions

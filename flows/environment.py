@@ -13,7 +13,8 @@ _DEFAULTS = {
     # Two waits of 2 + 4 + 8 + 16 s outlast a restart of the server; one that is gone costs a run a minute, not two.
     "PREFECT_CLIENT_MAX_RETRIES": "4",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
+    # On the terminal the run speaks for itself; the server gets its whole log.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
     "DO_NOT_TRACK": "1",
     # The pipeline tokenises in large batches before workers start; the library's fork warning does not apply.
     "TOKENIZERS_PARALLELISM": "true",

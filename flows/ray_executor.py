@@ -27,6 +27,7 @@ from bioqa_pipeline.errors import ConfigError, ShardError
 from bioqa_pipeline.job import ScoringJob
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from bioqa_pipeline.threads import limit_threads
+from flows.artifacts import data_set_asset
 from flows.ray_cluster import (
     Share,
     ask_nodes,
@@ -88,7 +89,7 @@ class RayExecutor(PrefectExecutor):
     """Scores on the nodes of the cluster that `runner` is connected to; the other stages run in the flow's process."""
 
     def __init__(self, config: RunConfig, runner: RayTaskRunner[Any]) -> None:
-        super().__init__(n_workers=1)
+        super().__init__(1, data_set_asset(config))
         self.workers = config.workers
         self.runner = runner
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
-from prefect.logging import get_run_logger
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import BioqaError
-from bioqa_pipeline.job import Reporter, RunResult, run_job
+from bioqa_pipeline.job import Reporter as ConsoleReporter
+from bioqa_pipeline.job import RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
-from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.workers import worker_count
+from flows.artifacts import data_set_asset, show_result
 from flows.prefect_server import (
     ServerLostError,
     interruption,
@@ -34,6 +34,8 @@ from flows.prefect_server import (
     start_own_server,
     warn_if_unreachable,
 )
+from flows.reporting import flow_reporter
+from flows.run_logs import library_logs_in_run
 from flows.secrets import ncbi_api_key
 from flows.tasks import PrefectExecutor
 
@@ -48,7 +50,7 @@ class PartialRunError(BioqaError):
 class Session:
     """What a command line gives to the flow that it calls, and gets back; a deployment has none."""
 
-    reporter: Reporter
+    reporter: ConsoleReporter
     result: RunResult | None = None
 
 
@@ -61,7 +63,7 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2048)
 
 @flow(
     name="bioqa",
-    flow_run_name="{config.questions.name} to {config.out.name}",
+    flow_run_name="{config.questions.name} asked of {config.source.kind}, to {config.out.name}",
     task_runner=_RUNNER,
     persist_result=False,
 )
@@ -74,13 +76,18 @@ def run(config: RunConfig) -> RunManifest:
     """
     session = _session.get()
     try:
-        with _executor(config) as executor:
+        with (
+            library_logs_in_run(),
+            flow_reporter(session.reporter if session else None) as reporter,
+            _executor(config) as executor,
+        ):
             result = run_job(
                 config,
                 executor=executor,
                 api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
-                reporter=session.reporter if session else RunLoggerReporter(),
+                reporter=reporter,
             )
+        show_result(result, config)
     finally:
         warn_if_unreachable()
     if session:
@@ -93,7 +100,7 @@ def run(config: RunConfig) -> RunManifest:
 @contextmanager
 def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
     if config.runner == "local":
-        yield PrefectExecutor(worker_count(config))
+        yield PrefectExecutor(worker_count(config), data_set_asset(config))
         return
     from flows.ray_executor import ray_executor
 
@@ -101,7 +108,7 @@ def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
         yield executor
 
 
-def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
+def run_for_command_line(config: RunConfig, reporter: ConsoleReporter) -> RunResult:
     """The same flow, with progress shown by `reporter`; failed parts are in the result and do not raise."""
     session = Session(reporter)
     token = _session.set(session)
@@ -126,16 +133,3 @@ def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
         _session.reset(token)
     assert session.result is not None
     return session.result
-
-
-class RunLoggerReporter:
-    """Progress as lines in the flow run's log."""
-
-    def say(self, text: str) -> None:
-        get_run_logger().info(text)
-
-    @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Progress]:
-        self.say(f"{name} {total:,} {unit}")
-        yield lambda steps: None
-        self.say(f"{name}: done")

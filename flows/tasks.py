@@ -12,12 +12,13 @@ from contextlib import nullcontext
 from typing import TypeVar
 
 from prefect import task
+from prefect.assets import Asset, materialize
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.job import ScoringJob, resolve_model
+from bioqa_pipeline.job import FINISH, ScoringJob, resolve_model
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from bioqa_pipeline.workers import WorkerPool, in_flight
 
@@ -48,16 +49,22 @@ class PrefectExecutor:
 
     Args:
         n_workers: 1 scores in the flow's own process, more in as many processes.
+        data_set: what the last stage brings up to date, for Prefect's account of assets.
     """
 
-    def __init__(self, n_workers: int) -> None:
+    def __init__(self, n_workers: int, data_set: Asset | None = None) -> None:
         self.n_workers = n_workers
+        self.data_set = data_set
 
     def resolve(self, model: ModelConfig) -> ModelConfig:
         return resolve_model(model)
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
         """Not retried as a whole: sources retry each request, and the other stages fail for good or not at all."""
+        if name == FINISH and self.data_set:
+            return materialize(self.data_set, by="bioqa", name=name, cache_policy=NO_CACHE, persist_result=False)(
+                function
+            )()
         tags = [NCBI_TAG] if name in {"search", "fetch"} else []
         return task(name=name, tags=tags, cache_policy=NO_CACHE, persist_result=False)(function)()
 

@@ -1,0 +1,195 @@
+"""A run as artifacts and asset of its flow run: progress while it goes on, answers and a summary after it.
+
+Artifacts are for people. The data set is whole without them, so a server that does not take one costs a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.assets import Asset, AssetProperties
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.job import RunResult
+from bioqa_pipeline.manifest import RunManifest
+from bioqa_pipeline.object_uri import ObjectUri
+from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
+from bioqa_pipeline.schemas import RUNS
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_KEY, ANSWERS_KEY, SUMMARY_KEY, PAGE_KEY = "bioqa-progress", "bioqa-answers", "bioqa-summary", "bioqa-page"
+UPDATE_SECONDS = 2.0
+TABLE_ROWS = 1_000
+LISTED = 20
+# What Prefect does not take in the key of an asset.
+_KEY_SAFE = "/:@!$()*+,;=~-._"
+
+
+class ProgressArtifact:
+    """One progress bar for the stage that is under way, brought up to date in the background."""
+
+    def __init__(self) -> None:
+        self._id = cast(UUID, create_progress_artifact(0.0, key=PROGRESS_KEY, description="starting"))
+        self._said: tuple[float, str] | None = None
+        self._now = (0.0, "starting")
+        self._end = threading.Event()
+        # The context holds the settings, and with them the server's address.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._work,), name="progress", daemon=True)
+        self._thread.start()
+
+    def show(self, percent: float, text: str) -> None:
+        """Takes effect within some seconds; costs nothing."""
+        self._now = (min(100.0, percent), text)
+
+    def close(self) -> None:
+        """Shows the last state and ends."""
+        self._end.set()
+        self._thread.join(timeout=30)
+
+    def _work(self) -> None:
+        while not self._end.wait(UPDATE_SECONDS):
+            self._update()
+        self._update()
+
+    def _update(self) -> None:
+        now = self._now
+        if now == self._said:
+            return
+        try:
+            update_progress_artifact(self._id, now[0], description=now[1])
+            self._said = now
+        except Exception as exc:  # whatever the server's fault is, scoring goes on
+            logger.warning("the progress could not be shown: %s", exc)
+
+
+@contextmanager
+def progress_artifact() -> Iterator[Callable[[float, str], None]]:
+    """A function (percent, text) that shows both in Prefect; does nothing where the server takes no artifact."""
+    try:
+        artifact = ProgressArtifact()
+    except Exception as exc:
+        logger.warning("no progress in Prefect: %s", exc)
+        yield lambda percent, text: None
+        return
+    try:
+        yield artifact.show
+    finally:
+        artifact.close()
+
+
+def data_set_asset(config: RunConfig) -> Asset:
+    """The data set as Prefect's asset: one key for all runs that write to it."""
+    key = quote(_address(config, ""), safe=_KEY_SAFE).replace("%", "_")
+    properties = AssetProperties(
+        name=config.out.name, description="Parquet: answers to questions, with their evidence and null scores"
+    )
+    return Asset(key=key, properties=properties)
+
+
+def page_address(config: RunConfig, run_id: str) -> str:
+    """Where people find the page of a run: below `public_url`, where that is set."""
+    name = f"{RUNS}/{run_id}.html"
+    return f"{config.public_url.rstrip('/')}/{name}" if config.public_url else _address(config, f"/{name}")
+
+
+def _address(config: RunConfig, name: str) -> str:
+    out = config.out
+    return f"{out}{name}" if isinstance(out, ObjectUri) else f"file://{out.absolute()}{name}"
+
+
+def show_result(result: RunResult, config: RunConfig) -> None:
+    """The run's table of answers, its summary and the link to its page."""
+    run_id = result.manifest.run_id
+    page = page_address(config, run_id)
+    try:
+        create_table_artifact(answer_table(result.answers), ANSWERS_KEY, _table_description(result.answers))
+        create_markdown_artifact(summary_markdown(result, str(config.out), page), SUMMARY_KEY, f"run {run_id}")
+        create_link_artifact(page, link_text=run_id, key=PAGE_KEY, description="the page of the run")
+    except Exception as exc:  # whatever the server's fault is, the run is whole
+        logger.warning("the artifacts of the run could not be shown: %s", exc)
+
+
+def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
+    """One row a question, with its best answer; at most `TABLE_ROWS`."""
+    return [
+        {
+            "question": a.question,
+            "best answer": a.answer or "no answer",
+            "probability": round(a.answerability, 2) if a.answer else None,
+            "support": f"{len(a.support_pmids)} of {a.n_abstracts}",
+            "PMID": a.best_pmid if a.answer else None,
+            "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
+            "evidence": a.evidence if a.answer else None,
+        }
+        for a in answers
+        if a.rank == 1
+    ][:TABLE_ROWS]
+
+
+def _table_description(answers: Sequence[MergedAnswer]) -> str:
+    best = [a for a in answers if a.rank == 1]
+    answered = sum(a.answer is not None for a in best)
+    shown = f"; the first {TABLE_ROWS:,} are shown" if len(best) > TABLE_ROWS else ""
+    return f"{answered:,} of {len(best):,} questions are answered{shown}"
+
+
+def summary_markdown(result: RunResult, out: str, page: str) -> str:
+    """Counts, rates, what was skipped and what failed, for people."""
+    manifest = result.manifest
+    seconds = manifest.timings_seconds.get("score", 0.0)
+    rate = f", {manifest.n_windows / seconds:,.1f} windows/s" if seconds and manifest.n_windows else ""
+    best = [a for a in result.answers if a.rank == 1]
+    lines = [
+        f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered",
+        "",
+        f"Run `{manifest.run_id}`: **{manifest.status}**",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| data set | `{out}` |",
+        f"| page | [{manifest.run_id}]({page}) |",
+        f"| scored | {manifest.n_scored:,} new pairs, {manifest.n_windows:,} windows{rate} |",
+        f"| reused | {manifest.n_reused:,} pairs |",
+        f"| failed | {manifest.n_failed:,} pairs |",
+        f"| abstracts | {_counts(manifest)} |",
+        f"| time | {', '.join(f'{name} {s:,.1f} s' for name, s in manifest.timings_seconds.items())} |",
+        f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
+        f"| source | {_cell(', '.join(f'{k} {v}' for k, v in manifest.source.items()))} |",
+    ]
+    nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
+    lines += _listed("Nothing found for", nothing)
+    lines += _listed("Failures, which the next run tries again", result.failures)
+    return "\n".join(lines) + "\n"
+
+
+def _counts(manifest: RunManifest) -> str:
+    return ", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in manifest.statuses.items()) or "none"
+
+
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return []
+    more = [f"- … and {len(items) - LISTED:,} more"] if len(items) > LISTED else []
+    return ["", f"## {title}", "", *(f"- {_cell(item)}" for item in items[:LISTED]), *more]
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    for sign in "\\`*_[]<>|":
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())

@@ -1,0 +1,40 @@
+"""What the library logs, in the log of the flow run that it works for, from any thread and worker process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.logging import get_run_logger
+
+LIBRARY = "bioqa_pipeline"
+
+
+class RunLogHandler(logging.Handler):
+    """Passes records on to the logger of the run that it was made in."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._logger = get_run_logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = f"{record.processName}: " if str(record.processName).startswith("worker-") else ""
+        self._logger.log(record.levelno, "%s%s", prefix, self.format(record))
+
+
+@contextmanager
+def library_logs_in_run() -> Iterator[None]:
+    """While it lasts, the library's log goes to this flow run's and from there to the console."""
+    library, handler = logging.getLogger(LIBRARY), RunLogHandler()
+    level, propagate = library.level, library.propagate
+    library.addHandler(handler)
+    # A warning would be printed twice otherwise.
+    library.propagate = False
+    library.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+        library.propagate = propagate
+        library.setLevel(level)
