@@ -44,10 +44,17 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
+    parser = job_parser("python -m flows.run", DESCRIPTION, EPILOG)
+    _terminal_options(parser.add_argument_group("this command"))
+    return parser
+
+
+def job_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The options that `parse_config` reads."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.run",
-        description=DESCRIPTION,
-        epilog=EPILOG,
+        prog=prog,
+        description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -68,7 +75,6 @@ def _job_options(group: argparse._ArgumentGroup) -> None:
         help="the data set: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and the like in the environment; "
         "needs pip install 'bioqa[s3]' (default: answers)",
     )
-    group.add_argument("--dry-run", action="store_true", help="say what would be asked and searched, then stop")
 
 
 def _source_options(group: argparse._ArgumentGroup) -> None:
@@ -183,6 +189,15 @@ def _run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--no-wait", action="store_true", help="fail when another run writes the data set, instead of waiting"
     )
+    group.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="address at which people reach the folder of the data set; links in Prefect lead there (default: none)",
+    )
+
+
+def _terminal_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--dry-run", action="store_true", help="say what would be asked and searched, then stop")
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
     group.add_argument("--quiet", action="store_true", help="no progress; results only")
     group.add_argument("--verbose", action="store_true", help="log every shard")
@@ -226,6 +241,7 @@ def parse_config(args: argparse.Namespace) -> RunConfig:
             wait_for_lock=not args.no_wait,
             runner=args.runner,
             ray_address=args.ray_address,
+            public_url=args.public_url,
         )
     except ValidationError as exc:
         raise ConfigError("; ".join(_in_words(error) for error in exc.errors())) from exc
@@ -281,11 +297,7 @@ def _where() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO if args.verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    _log_to_terminal(logging.INFO if args.verbose else logging.WARNING)
     from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
 
     apply_defaults()
@@ -304,6 +316,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Terminated:
         sys.stderr.write("terminated; what was committed is kept, the same command goes on from there\n")
         return EXIT_TERMINATED
+
+
+def _log_to_terminal(level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    # Prefect's loggers have levels of their own and ask the root logger's handlers only.
+    handler.setLevel(level)
+    logging.basicConfig(handlers=[handler], level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
 def leave(code: int) -> NoReturn:

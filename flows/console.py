@@ -19,8 +19,10 @@ from rich.text import Text
 
 from bioqa_pipeline.job import RunResult
 from bioqa_pipeline.object_uri import ObjectUri
+from bioqa_pipeline.pages import duration
 from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
+from bioqa_pipeline.schemas import RUNS
 
 LINE_EVERY_SECONDS = 5.0
 SHOWN = 10
@@ -101,18 +103,6 @@ class LineProgress:
         )
 
 
-def duration(seconds: float) -> str:
-    """ "48 s", "3 min 05 s", "2 h 10 min"."""
-    if seconds < 1:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def print_answers(answers: Sequence[MergedAnswer]) -> None:
     """The best answer of every question, on standard output."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -160,7 +150,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         lines += [f"  {failure}" for failure in result.failures[:SHOWN]]
         if len(result.failures) > SHOWN:
             lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
-    lines.append(f"data set: {out}  (run {manifest.run_id})")
+    lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {out}/{RUNS}/{manifest.run_id}.html"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

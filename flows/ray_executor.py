@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic_core import PydanticSerializationError
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig
@@ -38,6 +39,7 @@ from flows.ray_cluster import (
     raise_problems,
     share_of,
 )
+from flows.run_logs import library_logs_in_run
 from flows.tasks import SHARDS_IN_FLIGHT, PrefectExecutor, shard_result
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def score_on_ray(job: ScoringJob, shard: ShardPlan, n_threads: int) -> ShardRepo
         raise ShardError(
             f"node {socket.gethostname()}: {'; '.join(problems)}; {SHARE_THE_PATHS}", shard_id=shard.shard_id
         )
-    return job.score(shard)
+    with library_logs_in_run():
+        return job.score(shard)
 
 
 @flow(persist_result=False)
@@ -144,7 +147,7 @@ class RayExecutor(PrefectExecutor):
         options = remote_options(num_cpus=share.n_cpus, num_gpus=share.n_gpus, max_calls=0, max_retries=DEATHS_SURVIVED)
         context = _flow_context().model_copy(update={"flow": sent_flow, "parameters": {}})
         # Workers find the flow's server, also where that is its own temporary one.
-        with options, context, temporary_settings({PREFECT_API_URL: _api_url()}):
+        with options, context, temporary_settings({PREFECT_API_URL: _api_url()}), _interrupts_as_themselves():
             return self.runner.submit(score_on_ray, {"job": job, "shard": shard, "n_threads": max(1, share.n_cpus)})
 
     def _in_flight(self, share: Share) -> int:
@@ -204,6 +207,17 @@ def _slots(share: Share) -> int:
     if share.n_gpus:
         return sum(int(node.get("GPU", 0)) for node in nodes)
     return sum(int(node["CPU"]) // share.n_cpus for node in nodes)
+
+
+@contextmanager
+def _interrupts_as_themselves() -> Iterator[None]:
+    """pydantic, by which Prefect writes down the context of each task, makes an error of its own of Ctrl-C."""
+    try:
+        yield
+    except PydanticSerializationError as exc:
+        if exc.__cause__ is None or isinstance(exc.__cause__, Exception):
+            raise
+        raise exc.__cause__ from None
 
 
 def _record(future: PrefectRayFuture[ShardReport]) -> None:

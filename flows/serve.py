@@ -1,0 +1,133 @@
+"""`python -m flows.serve`: the main job on a schedule, on a single machine, without work pool and worker."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from flows.cli import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, job_parser, parse_config
+from flows.environment import apply_defaults
+
+DESCRIPTION = """\
+Run the main job on a schedule on this machine, until it is stopped. Takes the options of `python -m flows.run`, which are
+checked now, and the schedule. Where PREFECT_API_URL names no server, it starts one here, on loopback."""
+
+EPILOG = """\
+examples:
+  python -m flows.serve --questions q.txt --source pubmed --since-last-run --out answers --cron "0 2 * * *"
+  python -m flows.serve --questions q.txt --cron "30 5 * * 1-5" --timezone Europe/Zurich --name weekdays
+"""
+
+SERVER_SECONDS = 120.0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; every option says its default."""
+    parser = job_parser("python -m flows.serve", DESCRIPTION, EPILOG)
+    group = parser.add_argument_group("the schedule")
+    group.add_argument("--cron", metavar="FIELDS", help='when to run, such as "0 2 * * *" (default: only by hand)')
+    group.add_argument("--timezone", default="Etc/UTC", metavar="ZONE", help="of --cron (default: Etc/UTC)")
+    group.add_argument("--name", default="served", help="the deployment's name in Prefect (default: served)")
+    group.add_argument(
+        "--port", type=int, default=4200, metavar="N", help="of the server that is started here (default: 4200)"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serves until it is stopped; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    apply_defaults()
+    from bioqa_pipeline.errors import BioqaError
+
+    try:
+        config = parse_config(args)
+        from bioqa_pipeline.job import preflight
+
+        preflight(config)
+    except BioqaError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return EXIT_USAGE
+    try:
+        with server(args.port):
+            return _serve(args, config.model_dump(mode="json"))
+    except BioqaError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return EXIT_FAILED
+
+
+def _serve(args: argparse.Namespace, config: dict[str, object]) -> int:
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.schedules import Cron
+
+    from flows.run import run
+
+    run.serve(
+        name=args.name,
+        parameters={"config": config},
+        schedule=Cron(args.cron, timezone=args.timezone) if args.cron else None,
+        tags=["bioqa"],
+        # As in prefect.yaml: what a night leaves, the next one asks for.
+        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+    )
+    return EXIT_DONE
+
+
+@contextmanager
+def server(port: int) -> Iterator[None]:
+    """Prefect's server of PREFECT_API_URL or of the profile; else one of our own on loopback, for as long as this lasts.
+
+    Raises:
+        ConfigError: it does not start, or somebody else listens on its port.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    from bioqa_pipeline.errors import ConfigError
+
+    if _answers(port):
+        raise ConfigError(
+            f"something listens on port {port} already: set PREFECT_API_URL=http://127.0.0.1:{port}/api if it is a "
+            "Prefect server, or give another --port"
+        )
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + SERVER_SECONDS
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > end:
+                raise ConfigError(f"Prefect's server did not start: {' '.join(command)} says why")
+            time.sleep(0.2)
+        url = f"http://127.0.0.1:{port}/api"
+        sys.stderr.write(f"Prefect's server: http://127.0.0.1:{port}\n")
+        # The runs are processes of their own and ask the environment.
+        os.environ["PREFECT_API_URL"] = url
+        from prefect.settings import temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError, ValueError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as got:
+        return json.load(got) is True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
