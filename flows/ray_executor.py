@@ -215,9 +215,12 @@ def _interrupts_as_themselves() -> Iterator[None]:
     try:
         yield
     except PydanticSerializationError as exc:
-        if exc.__cause__ is None or isinstance(exc.__cause__, Exception):
+        cause: BaseException | None = exc
+        while isinstance(cause, Exception):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
             raise
-        raise exc.__cause__ from None
+        raise cause from None
 
 
 def _record(future: PrefectRayFuture[ShardReport]) -> None:
