@@ -26,6 +26,7 @@ from bioqa_pipeline.job import RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
+from flows.credentials import ncbi_api_key
 from flows.prefect_server import (
     ServerLostError,
     interruption,
@@ -36,7 +37,6 @@ from flows.prefect_server import (
 )
 from flows.reporting import flow_reporter
 from flows.run_logs import library_logs_in_run
-from flows.secrets import ncbi_api_key
 from flows.tasks import PrefectExecutor
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from flows.cli import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, job_parser, parse_conf
 from flows.environment import apply_defaults
 
 DESCRIPTION = """\
-Run the main job on a schedule on this machine, until it is stopped. Takes the options of `python -m flows.run`, which are
-checked now, and the schedule. Where PREFECT_API_URL names no server, it starts one here, on loopback."""
+Run the main job on a schedule on this machine, until it is stopped. Takes the options of `python -m flows.run`, which
+are checked now, and the schedule. Where PREFECT_API_URL names no server, it starts one here, on loopback."""
 
 EPILOG = """\
 examples:
@@ -84,7 +84,7 @@ def _serve(args: argparse.Namespace, config: dict[str, object]) -> int:
 
 @contextmanager
 def server(port: int) -> Iterator[None]:
-    """Prefect's server of PREFECT_API_URL or of the profile; else one of our own on loopback, for as long as this lasts.
+    """The server that Prefect is set to use; else one of our own on loopback, for as long as this lasts.
 
     Raises:
         ConfigError: it does not start, or somebody else listens on its port.

@@ -90,13 +90,17 @@ class PrefectBox:
         return done.stdout
 
     def post(self, path: str, **body: Any) -> Any:
+        return self.call("POST", path, body)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
             f"{self.env['PREFECT_API_URL']}/{path}",
-            json.dumps(body).encode(),
+            None if body is None else json.dumps(body).encode(),
             {"Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
 
     def flow_runs(self) -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="EXPECTED_START_TIME_ASC")

@@ -77,3 +77,9 @@ def test_constraints_name_versions_only() -> None:
     for line in lines:
         name, version = line.split("==")
         assert name and version and not set("@/+") & set(line), line
+
+
+def test_no_flow_module_hides_one_of_pythons() -> None:
+    """Prefect puts the folder of a deployment's file in front of the module path, also of worker processes."""
+    names = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__"}
+    assert not names & sys.stdlib_module_names

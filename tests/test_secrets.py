@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 def block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from prefect.blocks.system import Secret
 
-    from flows.secrets import API_KEY_BLOCK
+    from flows.credentials import API_KEY_BLOCK
 
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     Secret(value=SecretStr(KEY)).save(API_KEY_BLOCK, overwrite=True)
@@ -34,7 +34,7 @@ def block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_environment_goes_before_the_block(block: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.secrets import ncbi_api_key
+    from flows.credentials import ncbi_api_key
 
     key = ncbi_api_key()
     assert key is not None and key.get_secret_value() == KEY
@@ -45,7 +45,7 @@ def test_the_environment_goes_before_the_block(block: None, monkeypatch: pytest.
 
 
 def test_without_a_block_there_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.secrets import ncbi_api_key
+    from flows.credentials import ncbi_api_key
 
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     assert ncbi_api_key() is None

@@ -1,0 +1,104 @@
+"""Questions into a frame of answers, for scripts and notebooks: the main job without Prefect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from bioqa_pipeline.config import EMBEDDED, Engine, ModelConfig, Precision, RunConfig, SourceConfig
+from bioqa_pipeline.errors import BioqaError, ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class PartialAnswerError(BioqaError):
+    """Parts of the run failed.
+
+    Attributes:
+        answers: what could be had, as `answer` returns it.
+        failures: what failed, in words.
+    """
+
+    def __init__(self, answers: pl.DataFrame, failures: Sequence[str]) -> None:
+        super().__init__(f"{len(failures)} failures: " + "; ".join(failures[:5]))
+        self.answers = answers
+        self.failures = tuple(failures)
+
+
+def answer(
+    questions: Sequence[str] | str | Path,
+    *,
+    source: str = "sample",
+    model: str = EMBEDDED,
+    out: Path | str | None = None,
+    max_abstracts: int = 20,
+    threshold: float | None = None,
+    max_answers: int = 10,
+    device: str = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    workers: int = 1,
+    **source_settings: Any,
+) -> pl.DataFrame:
+    """Asks PubMed, or another source, and returns the merged answers.
+
+    Args:
+        questions: the questions themselves, or the path of a file of questions.
+        source: sample, pubmed, medline or pmids.
+        model: a folder, a hub name with an optional @revision, or "embedded".
+        out: the data set, in which nothing is scored twice; None keeps nothing but what is returned.
+        threshold: an abstract answers where its score_diff is at most this; None takes the checkpoint's own.
+        workers: processes that score; more than one needs a script with `if __name__ == "__main__":`.
+        source_settings: more of `SourceConfig`, such as email, mindate, medline_dir, pmids_file.
+
+    Returns:
+        One row a (question, merged answer), in the order of the questions, with the columns of `summary` in
+        docs/columns.md; a question without an answer has one row, whose `answer` is null. `Dataset(out).answers()` has
+        a row for each abstract.
+
+    Raises:
+        PartialAnswerError: parts of the run failed; it holds the rest.
+        BioqaError: a setting, the questions or the model cannot be used; the run cannot go on.
+    """
+    import polars as pl
+    from pydantic import ValidationError
+
+    from bioqa_pipeline.dataset import Dataset
+    from bioqa_pipeline.job import run_job
+    from bioqa_pipeline.workers import Pooled
+
+    with TemporaryDirectory(prefix="bioqa-") as folder, _question_file(questions, Path(folder)) as file:
+        try:
+            config = RunConfig(
+                questions=file,
+                out=Path(folder) / "answers" if out is None else out,
+                model=ModelConfig(name=model, device=device, precision=precision, engine=engine),
+                source=SourceConfig(kind=source, max_abstracts=max_abstracts, **source_settings),
+                threshold=threshold,
+                max_answers=max_answers,
+                workers=workers,
+            )
+        except ValidationError as exc:
+            raise ConfigError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())) from exc
+        result = run_job(config, executor=Pooled(workers) if workers > 1 else None)
+        found = Dataset(config.out).summary().filter(run_id=result.manifest.run_id).collect()
+        order = {question: i for i, question in enumerate(dict.fromkeys(a.question_id for a in result.answers))}
+        found = found.sort(found["question_id"].replace_strict(order, return_dtype=pl.Int64).alias("order"), "rank")
+    if result.failures:
+        raise PartialAnswerError(found, result.failures)
+    return found
+
+
+@contextmanager
+def _question_file(questions: Sequence[str] | str | Path, folder: Path) -> Iterator[Path]:
+    if isinstance(questions, str | Path):
+        yield Path(questions)
+        return
+    file = folder / "questions.jsonl"
+    file.write_text("".join(json.dumps({"question": question}) + "\n" for question in questions), "utf-8")
+    yield file
