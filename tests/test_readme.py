@@ -9,7 +9,7 @@ import pytest
 
 from bioqa_pipeline.questions import FIELDS
 from bioqa_pipeline.schemas import TABLES, Table
-from flows import cli, evaluate_cli, train_cli
+from flows import cli, evaluate_cli, report, serve, train_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,7 +26,7 @@ def test_every_column_is_explained_once(table: Table) -> None:
 
 
 def test_every_option_exists() -> None:
-    parsers = [module.build_parser() for module in (cli, evaluate_cli, train_cli)]
+    parsers = [module.build_parser() for module in (cli, evaluate_cli, train_cli, serve, report)]
     options = {option for parser in parsers for action in parser._actions for option in action.option_strings}
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", README))
     assert {"--questions", "--model", "--threshold"} <= named
