@@ -144,8 +144,13 @@ def test_a_run_by_hand_shows_what_it_did(box: PrefectBox, config: dict[str, Any]
 
     said = wait_for(lambda: [m for m in logs(box, run_id) if m.startswith("worker-")], "no worker's log arrived")
     assert any("windows/s" in message for message in said)
-    events = box.post("events/filter", filter={"event": {"prefix": ["prefect.asset.materialization"]}, "limit": 50})
-    assert f"file://{config['out']}" in {e["resource"]["prefect.resource.id"] for e in events["events"]}
+    asset = f"file://{config['out']}"
+    wait_for(lambda: asset in materialized(box), "the data set is not among the assets")
+
+
+def materialized(box: PrefectBox) -> set[str]:
+    found = box.post("events/filter", filter={"event": {"name": ["prefect.asset.materialization.succeeded"]}}, limit=50)
+    return {event["resource"]["prefect.resource.id"] for event in found["events"]}
 
 
 @pytest.mark.slow
