@@ -22,7 +22,7 @@ from bioqa_pipeline.records import Batch, FloatArray
 from bioqa_pipeline.scoring import PairScorer
 from bioqa_pipeline.spans import Calibration
 from bioqa_pipeline.squad import SquadParagraph, read_squad
-from bioqa_pipeline.training import Progress, TrainingResult, train
+from bioqa_pipeline.training import Progress, TrainingResult, is_finished, train
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +51,14 @@ def fine_tune(
 ) -> FineTuned:
     """Trains, then fits threshold and calibration on the held-out articles and on `calibrate_on`.
 
+    A teacher that a recipe makes is fine-tuned first, in `out/teacher`, and stays there.
+
     Raises:
         CheckpointError, InputError, TrainingError: see `training.train`.
     """
     extra = read_squad(calibrate_on) if calibrate_on else []
+    if config.distillation and config.distillation.teacher_recipe:
+        config = _with_teacher(config, config.distillation.teacher_recipe, out / "teacher", device, on_progress)
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
     if not paragraphs or int(os.environ.get("RANK", "0")) > 0:
@@ -63,6 +67,23 @@ def fine_tune(
         out, paragraphs, config=ScoringConfig(windows=config.windows), device=device, eval_batch=config.eval_batch_size
     )
     return FineTuned(result, settings, found)
+
+
+def _with_teacher(
+    config: TrainingConfig,
+    recipe: TrainingConfig,
+    folder: Path,
+    device: str,
+    on_progress: Callable[[Progress], None] | None,
+) -> TrainingConfig:
+    """The student's settings with a teacher that is there."""
+    if is_finished(folder, recipe):
+        logger.info("the teacher in %s is taken as it is", folder)
+    else:
+        fine_tune(recipe, folder, device=device, on_progress=on_progress)
+    assert config.distillation is not None
+    update = {"teacher": str(folder), "teacher_recipe": None}
+    return config.model_copy(update={"distillation": config.distillation.model_copy(update=update)})
 
 
 def held_out_paragraphs(config: TrainingConfig) -> list[SquadParagraph]:

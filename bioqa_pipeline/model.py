@@ -38,7 +38,13 @@ VOCABULARY_PADDING = 128
 # bert-base-cased has 9,000 entries with a capital; an uncased vocabulary has only its special tokens.
 CASED_VOCABULARY_ENTRIES = 100
 # Weights of the pre-training heads, which question answering does not use.
-IGNORED_WEIGHTS = ("bert.pooler.", "electra.pooler.", "cls.", "discriminator_predictions.", "generator_")
+IGNORED_WEIGHTS = (
+    "bert.pooler.",
+    "electra.pooler.",
+    "cls.",
+    "discriminator_predictions.",
+    "generator_",
+)
 IGNORED_BUFFERS = (".position_ids", ".token_type_ids")
 
 
@@ -139,7 +145,7 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     config = AutoConfig.for_model(**settings)
     with torch.random.fork_rng(devices=[]):
         model: Any = AutoModelForQuestionAnswering.from_config(  # type: ignore[no-untyped-call]
-            config, trust_remote_code=False, attn_implementation="sdpa", dtype=torch.float32
+            config, trust_remote_code=False, attn_implementation=attention_kernel(settings), dtype=torch.float32
         )
     state = {_modern_name(k): v.float() for k, v in _read_weights(checkpoint.weights).items()}
     wanted = model.state_dict()
@@ -168,6 +174,11 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     model.load_state_dict({k: state[k] for k in wanted})
     network: PreTrainedModel = model.eval()
     return network
+
+
+def attention_kernel(config: Mapping[str, Any]) -> str:
+    """transformers' name of the fused attention, or of the plain one for an architecture that has no other."""
+    return "eager" if config.get("model_type") == "mpnet" else "sdpa"
 
 
 def _resolve(spec: str) -> tuple[Path, str, str | None]:
@@ -221,10 +232,16 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_architecture(config: Mapping[str, Any], folder: Path) -> None:
-    if config.get("model_type") not in {"bert", "electra"}:
+    kind = config.get("model_type")
+    if kind not in {"bert", "electra", "mpnet"}:
         raise CheckpointError(
-            f"{folder / 'config.json'}: model_type {config.get('model_type')!r} is not a BERT-type encoder "
+            f"{folder / 'config.json'}: model_type {kind!r} is not a BERT-type encoder "
             "(bert, electra): windows here are [CLS] question [SEP] passage [SEP] with segment ids"
+        )
+    if kind == "mpnet" and config.get("pad_token_id") != 0:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: an MPNet model with its own vocabulary, whose windows are <s> question "
+            "</s></s> passage </s>; fine-tune it by a recipe that gives it a BERT vocabulary"
         )
 
 

@@ -38,13 +38,30 @@ class DataConfig(Settings):
     negatives: NegativesConfig = NegativesConfig()
 
 
+class DistillationConfig(Settings):
+    """A larger model whose span distributions are learned along with the labels (Hinton et al. 2015)."""
+
+    teacher: str = Field(
+        description="fine-tuned checkpoint with the student's vocabulary, or the recipe (.toml, beside the student's) "
+        "that makes it first"
+    )
+    teacher_recipe: TrainingConfig | None = Field(None, description="what `teacher` says, read; not to be given")
+    weight: float = Field(0.7, gt=0, le=1, description="share of the teacher's distributions in the loss")
+    temperature: float = Field(1.0, gt=0, description="divides both models' logits")
+
+
 class TrainingConfig(Settings):
     """A fine-tuning, resolved; defaults are those of the seed's model card."""
 
     base_model: str = Field(
-        description="encoder or QA checkpoint to start from: a folder, a hub name, or package:NAME/FOLDER in an "
-        "installed Python package"
+        description="encoder or QA checkpoint to start from: a folder, a hub name, package:NAME/FOLDER in an "
+        "installed Python package, or archive:PATTERN, the pieces of one zip among the installed packages"
     )
+    vocabulary: str | None = Field(
+        None, description="model whose vocabulary an MPNet base model is given, so that it can teach a BERT"
+    )
+    frozen_layers: int = Field(0, ge=0, description="lowest layers, and the embeddings, that stay as they are")
+    distillation: DistillationConfig | None = None
     data: tuple[DataConfig, ...] = Field(min_length=1)
     windows: WindowConfig = WindowConfig()
     learning_rate: float = Field(3e-5, gt=0)
@@ -105,4 +122,13 @@ def check_training_config(content: dict[str, Any], path: Path, *, data_root: Pat
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         raise InputError(problems, path) from exc
     data = tuple(d.model_copy(update={"path": data_root / d.path}) for d in config.data)
-    return config.model_copy(update={"data": data})
+    config = config.model_copy(update={"data": data})
+    distillation = config.distillation
+    if distillation is None or not distillation.teacher.endswith(".toml"):
+        return config
+    if distillation.teacher_recipe:
+        raise InputError("distillation.teacher_recipe is read from the file that distillation.teacher names", path)
+    recipe = read_recipe(path.parent / distillation.teacher, data_root=data_root)
+    if recipe.distillation:
+        raise InputError(f"{distillation.teacher}: a teacher cannot have a teacher", path)
+    return config.model_copy(update={"distillation": distillation.model_copy(update={"teacher_recipe": recipe})})

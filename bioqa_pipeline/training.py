@@ -7,10 +7,10 @@ score), and a loss that is not finite ends the training. Knows nothing about arg
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,19 +32,25 @@ from transformers import (
     set_seed,
 )
 
+from bioqa_pipeline.base_models import prepare_base
 from bioqa_pipeline.batching import pad_batch
 from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.inference import resolve_device, resolve_precision
-from bioqa_pipeline.model import Checkpoint, open_checkpoint
-from bioqa_pipeline.recipe import TrainingConfig
+from bioqa_pipeline.model import Checkpoint, attention_kernel, load_model, open_checkpoint
+from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig
 from bioqa_pipeline.training_data import LabelledWindow, TrainingSet, build_training_set, plan_batches
 
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "training.json"
 CHECKPOINTS = "checkpoints"
+BASE = "base"
+LOG_FILE = "training_log.json"
 # May change between a killed training and its continuation; anything else would make it another training.
 CHANGEABLE = frozenset({"max_steps", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
+
+LAYER = re.compile(r"\.layer\.(\d+)\.")
+MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 Inputs = dict[str, torch.Tensor]
 
@@ -100,7 +106,7 @@ def train(
             nothing to train on.
     """
     where = resolve_device(device)
-    base = open_checkpoint(resolve_base(config.base_model))
+    base = open_checkpoint(prepare_base(config, out / BASE))
     training_set = build_training_set(config, base.tokenizer())
     batches = plan_batches(training_set, config)
     logger.info("training set: %s; %d batches", training_set.counts, len(batches))
@@ -117,6 +123,7 @@ def train(
             batches=batches,
             epochs=config.epochs,
             pad_id=base.tokenizer().special.pad,
+            teacher=Teacher(config.distillation, base, device=where) if config.distillation else None,
             on_progress=on_progress,
         )
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
@@ -137,21 +144,6 @@ def train(
     )
 
 
-def resolve_base(spec: str) -> str:
-    """A folder inside an installed package for `package:NAME/FOLDER`; everything else as it is.
-
-    Raises:
-        CheckpointError: there is no such package.
-    """
-    if not spec.startswith("package:"):
-        return spec
-    name, _, folder = spec.removeprefix("package:").partition("/")
-    found = importlib.util.find_spec(name)
-    if found is None or not found.submodule_search_locations:
-        raise CheckpointError(f"{spec}: no Python package {name} is installed; the extra `train` brings it")
-    return str(Path(found.submodule_search_locations[0]) / folder)
-
-
 def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) -> PreTrainedModel:
     """The base model with a QA head, which is new and drawn from the global seed where the base has none.
 
@@ -163,7 +155,7 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
         changes = {"attention_probs_dropout_prob": config.dropout, "hidden_dropout_prob": config.dropout}
     dropout = changes.get("attention_probs_dropout_prob", base.config.get("attention_probs_dropout_prob", 0.1))
     # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
-    attention = "eager" if device == "cpu" and dropout > 0 else "sdpa"
+    attention = "eager" if device == "cpu" and dropout > 0 else attention_kernel(base.config)
     loaded: Any = AutoModelForQuestionAnswering.from_pretrained(
         base.folder,
         attn_implementation=attention,
@@ -176,11 +168,63 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
     missing = sorted(k for k in info["missing_keys"] if not k.startswith("qa_outputs."))
     if missing or info["mismatched_keys"]:
         raise CheckpointError(f"{base.folder}: incomplete weights: {', '.join((missing or ['wrong shapes'])[:5])}")
+    freeze(model, config.frozen_layers)
     return model.train()  # type: ignore[no-any-return]
 
 
-class WindowDataset(Dataset[LabelledWindow]):
-    """Labelled windows by index."""
+def freeze(model: PreTrainedModel, n_layers: int) -> None:
+    """Keeps the embeddings and the lowest layers from being trained; 0 trains everything.
+
+    Raises:
+        TrainingError: the model has fewer layers.
+    """
+    if n_layers > model.config.num_hidden_layers:
+        raise TrainingError(f"frozen_layers {n_layers}: the model has {model.config.num_hidden_layers} layers")
+    for name, parameter in model.named_parameters():
+        found = LAYER.search(name)
+        if n_layers and not name.startswith("qa_outputs.") and (found is None or int(found[1]) < n_layers):
+            parameter.requires_grad = False
+
+
+class Teacher:
+    """A fine-tuned model that says of each window how likely each token is a start or an end.
+
+    A window that comes again is looked up: no epoch but the first pays for the larger model.
+
+    Raises:
+        CheckpointError: the teacher has another vocabulary.
+    """
+
+    def __init__(self, settings: DistillationConfig, student: Checkpoint, *, device: str) -> None:
+        checkpoint = open_checkpoint(settings.teacher)
+        if checkpoint.tokenizer().vocabulary != student.tokenizer().vocabulary:
+            raise CheckpointError(f"{settings.teacher}: a teacher needs the student's vocabulary")
+        network: torch.nn.Module = load_model(checkpoint)
+        self._model = network.to(device)
+        self._known: dict[int, torch.Tensor] = {}
+        self.weight = settings.weight
+        self.temperature = settings.temperature
+
+    @torch.no_grad()
+    def logits(self, windows: Sequence[int], inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Start and end logits, (n_windows, length), of the windows with these indices."""
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        missing = [row for row, index in enumerate(windows) if index not in self._known]
+        if missing:
+            rows = torch.tensor(missing, device=inputs["input_ids"].device)
+            output = self._model(**{k: inputs[k][rows] for k in MODEL_INPUTS})
+            both = torch.stack((output.start_logits, output.end_logits), dim=1).half().cpu()
+            for row, found in zip(missing, both, strict=True):
+                self._known[windows[row]] = found[:, : lengths[row]].clone()
+        filled = torch.zeros((len(windows), 2, inputs["input_ids"].shape[1]))
+        for row, index in enumerate(windows):
+            filled[row, :, : lengths[row]] = self._known[index].float()
+        start, end = filled.to(inputs["input_ids"].device).unbind(dim=1)
+        return start, end
+
+
+class WindowDataset(Dataset[tuple[int, LabelledWindow]]):
+    """Labelled windows with their index."""
 
     def __init__(self, windows: Sequence[LabelledWindow]) -> None:
         self._windows = windows
@@ -188,8 +232,8 @@ class WindowDataset(Dataset[LabelledWindow]):
     def __len__(self) -> int:
         return len(self._windows)
 
-    def __getitem__(self, index: int) -> LabelledWindow:
-        return self._windows[index]
+    def __getitem__(self, index: int) -> tuple[int, LabelledWindow]:
+        return index, self._windows[index]
 
 
 class BatchPlan:
@@ -206,8 +250,9 @@ class BatchPlan:
         return len(self._own)
 
 
-def collate(windows: Sequence[LabelledWindow], *, pad_id: int) -> Inputs:
-    """Windows into tensors of shape (n_windows, length), and their targets (n_windows,), all int64."""
+def collate(indexed: Sequence[tuple[int, LabelledWindow]], *, pad_id: int) -> Inputs:
+    """Windows into tensors of shape (n_windows, length), their targets and indices (n_windows,), all int64."""
+    windows = [window for _, window in indexed]
     batch = pad_batch([w.window for w in windows], range(len(windows)), pad_id=pad_id)
     return {
         "input_ids": torch.from_numpy(batch.input_ids),
@@ -215,6 +260,7 @@ def collate(windows: Sequence[LabelledWindow], *, pad_id: int) -> Inputs:
         "attention_mask": torch.from_numpy(batch.attention_mask),
         "start_positions": torch.tensor([w.start for w in windows]),
         "end_positions": torch.tensor([w.end for w in windows]),
+        "window_indices": torch.tensor([index for index, _ in indexed]),
     }
 
 
@@ -236,12 +282,31 @@ def span_loss(
     return loss / 2
 
 
+def distillation_loss(
+    logits: torch.Tensor, teacher_logits: torch.Tensor, mask: torch.Tensor, *, temperature: float
+) -> torch.Tensor:
+    """Mean divergence of the student's distribution over the real tokens from the teacher's, times temperature squared.
+
+    Args:
+        logits, teacher_logits: (n_windows, length), of starts or of ends.
+        mask: (n_windows, length), 0 where there is padding.
+    """
+    # Finite, because the divergence multiplies a probability of 0 with this logarithm.
+    padding = mask == 0
+    student, teacher = (
+        torch.log_softmax((x.float() / temperature).masked_fill(padding, -1e4), dim=1) for x in (logits, teacher_logits)
+    )
+    divergence = torch.nn.functional.kl_div(student, teacher, log_target=True, reduction="batchmean")
+    return divergence * temperature**2
+
+
 class PlannedTrainer(Trainer):
     """Trainer that follows a plan of batches; one of its "epochs" is the whole training.
 
     Args:
         batches: of the whole training, in order, for all processes.
         epochs: passes over the data that the plan holds; only for what is logged.
+        teacher: whose distributions are part of the loss.
     """
 
     def __init__(
@@ -253,8 +318,10 @@ class PlannedTrainer(Trainer):
         batches: Sequence[list[int]],
         epochs: int,
         pad_id: int,
+        teacher: Teacher | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
+        self._teacher = teacher
         self._batches = batches
         self._epochs = epochs
         self._windows = train_dataset
@@ -269,7 +336,7 @@ class PlannedTrainer(Trainer):
         if on_progress:
             self.add_callback(_Report(self._point, on_progress))
 
-    def get_train_dataloader(self) -> DataLoader[LabelledWindow]:
+    def get_train_dataloader(self) -> DataLoader[tuple[int, LabelledWindow]]:
         """This process's share of the plan."""
         plan = BatchPlan(self._batches, rank=self.args.process_index, world_size=self.args.world_size)
         return DataLoader(
@@ -286,19 +353,23 @@ class PlannedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Mean span loss of the batch.
+        """Mean span loss of the batch, mixed with the divergence from the teacher where there is one.
 
         Raises:
             TrainingError: it is not finite.
         """
-        output = model(**{k: v for k, v in inputs.items() if not k.endswith("_positions")})
+        output = model(**{k: inputs[k] for k in MODEL_INPUTS})
+        mask = inputs["attention_mask"]
         loss = span_loss(
-            output.start_logits,
-            output.end_logits,
-            inputs["attention_mask"],
-            inputs["start_positions"],
-            inputs["end_positions"],
+            output.start_logits, output.end_logits, mask, inputs["start_positions"], inputs["end_positions"]
         )
+        if self._teacher:
+            taught = self._teacher.logits(inputs["window_indices"].tolist(), inputs)
+            divergence = sum(
+                distillation_loss(own, theirs, mask, temperature=self._teacher.temperature)
+                for own, theirs in zip((output.start_logits, output.end_logits), taught, strict=True)
+            )
+            loss = (1 - self._teacher.weight) * loss + self._teacher.weight * divergence / 2
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower the learning rate, "
@@ -405,6 +476,15 @@ def _write_settings(config: TrainingConfig, out: Path) -> None:
         path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
 
 
+def is_finished(folder: Path, config: TrainingConfig) -> bool:
+    """Whether a training with these settings has ended in `folder`."""
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (folder / LOG_FILE).exists() and settings == config.model_dump(mode="json")
+
+
 def _write_result(
     trainer: PlannedTrainer, base: Checkpoint, config: TrainingConfig, training_set: TrainingSet, out: Path
 ) -> None:
@@ -415,8 +495,9 @@ def _write_result(
         state = _averaged(state, out / CHECKPOINTS, config.average_checkpoints)
     write_checkpoint(state, model.config.to_dict(), base, out)
     log = {"counts": training_set.counts, "steps": trainer.state.global_step, "history": trainer.state.log_history}
-    (out / "training_log.json").write_text(json.dumps(log, indent=1) + "\n", "utf-8")
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    (out / LOG_FILE).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
+    for folder in (CHECKPOINTS, BASE):
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _averaged(state: Inputs, checkpoints: Path, count: int) -> Inputs:
@@ -430,9 +511,8 @@ def write_checkpoint(state: Inputs, config: Mapping[str, Any], base: Checkpoint,
     """A checkpoint folder: configuration, weights in fp16, the base model's vocabulary with its casing said."""
     out.mkdir(parents=True, exist_ok=True)
     settings = {k: v for k, v in config.items() if not k.startswith("_")}
-    settings |= {"architectures": ["BertForQuestionAnswering"], "dtype": "float16"}
-    if settings.get("model_type") == "electra":
-        settings["architectures"] = ["ElectraForQuestionAnswering"]
+    architecture = {"electra": "Electra", "mpnet": "MPNet"}.get(str(settings.get("model_type")), "Bert")
+    settings |= {"architectures": [f"{architecture}ForQuestionAnswering"], "dtype": "float16"}
     (out / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
     save_file(
         {k: v.half().contiguous() for k, v in state.items()}, out / "model.safetensors", metadata={"format": "pt"}

@@ -44,6 +44,11 @@ class TextTokenizer:
         self._backend = backend
         self.special = special
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Ids of all tokens."""
+        return self._backend.get_vocab(with_added_tokens=True)
+
     def __call__(self, texts: Sequence[str]) -> list[TokenizedText]:
         encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         tokenized = []

@@ -1,0 +1,135 @@
+"""Names of base models into folders that a training can start from.
+
+A recipe names a folder, a hub name, a folder inside an installed package, or the pieces of one zip that several
+packages carry; and an MPNet model, a strong teacher, can be given the vocabulary of the BERT that it shall teach.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.model import TOKENIZER_FILES, open_checkpoint
+from bioqa_pipeline.recipe import TrainingConfig
+
+CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
+# What MPNet calls the tokens that stand around a BERT window.
+MPNET_NAMES = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>", "[MASK]": "<mask>"}
+
+
+def prepare_base(config: TrainingConfig, scratch: Path) -> str:
+    """A folder or hub name that the training of `config` starts from.
+
+    Args:
+        scratch: gets what has to be unpacked or changed; found whole there, it is taken as it is.
+
+    Raises:
+        CheckpointError: there is no such package or archive, or the vocabularies do not fit.
+    """
+    spec = config.base_model
+    if spec.startswith("archive:") or config.vocabulary:
+        if not (scratch / CONFIG).exists():
+            _make(spec, config.vocabulary, scratch)
+        return str(scratch)
+    return resolve_base(spec)
+
+
+def resolve_base(spec: str) -> str:
+    """A folder inside an installed package for `package:NAME/FOLDER`; everything else as it is.
+
+    Raises:
+        CheckpointError: there is no such package.
+    """
+    if not spec.startswith("package:"):
+        return spec
+    name, _, folder = spec.removeprefix("package:").partition("/")
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise CheckpointError(f"{spec}: no Python package {name} is installed; the extra `train` brings it")
+    return str(Path(found.submodule_search_locations[0]) / folder)
+
+
+def _make(spec: str, vocabulary: str | None, scratch: Path) -> None:
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    # The processes of a torchrun each make it; the first one's stays.
+    with tempfile.TemporaryDirectory(dir=scratch.parent, prefix=scratch.name) as name:
+        made = Path(name) / "base"
+        if spec.startswith("archive:"):
+            unpack_archive(spec, made)
+        if vocabulary:
+            source = made if made.exists() else Path(resolve_base(spec))
+            give_bert_vocabulary(source, Path(resolve_base(vocabulary)), Path(name) / "bert")
+            made = Path(name) / "bert"
+        try:
+            made.rename(scratch)
+        except OSError:
+            if not (scratch / CONFIG).exists():
+                raise
+
+
+def unpack_archive(spec: str, folder: Path) -> None:
+    """The model files of a zip whose pieces lie, in the order of their names, in installed packages.
+
+    Args:
+        spec: archive:PATTERN, a glob below Python's package folders.
+
+    Raises:
+        CheckpointError: no pieces, a missing one, or no model among the files.
+    """
+    pattern = spec.removeprefix("archive:")
+    pieces = next((found for place in sys.path if place and (found := sorted(Path(place).glob(pattern)))), [])
+    if not pieces:
+        raise CheckpointError(f"{spec}: no such files among the installed packages; the extra `teacher` brings them")
+    try:
+        with zipfile.ZipFile(io.BytesIO(b"".join(p.read_bytes() for p in pieces))) as archive:
+            names = {Path(n).name: n for n in reversed(archive.namelist()) if n.count("/") <= 1}
+            folder.mkdir(parents=True)
+            for name in (CONFIG, WEIGHTS, *TOKENIZER_FILES):
+                if name in names:
+                    (folder / name).write_bytes(archive.read(names[name]))
+    except zipfile.BadZipFile as exc:
+        raise CheckpointError(f"{spec}: {len(pieces)} pieces do not make a whole zip: {exc}") from exc
+    if not (folder / CONFIG).exists() or not (folder / WEIGHTS).exists():
+        raise CheckpointError(f"{spec}: the zip holds no {CONFIG} with {WEIGHTS}")
+
+
+def give_bert_vocabulary(source: Path, bert: Path, folder: Path) -> None:
+    """An MPNet encoder with its embeddings in the order of a BERT vocabulary, so that both read the same windows.
+
+    MPNet's vocabulary is that of BERT, uncased, with four more tokens in front (Song et al. 2020); its window
+    `<s> question </s> passage </s>` becomes `[CLS] question [SEP] passage [SEP]`.
+
+    Raises:
+        CheckpointError: not an MPNet model, or a token of the BERT vocabulary that it does not have.
+    """
+    config = json.loads((source / CONFIG).read_text("utf-8"))
+    if config.get("model_type") != "mpnet":
+        raise CheckpointError(f"{source}: only an MPNet model can be given another vocabulary")
+    own = {token: i for i, token in enumerate((source / VOCABULARY).read_text("utf-8").splitlines())}
+    wanted = open_checkpoint(str(bert)).tokenizer().vocabulary
+    tokens = sorted(wanted, key=wanted.__getitem__)
+    absent = [t for t in tokens if MPNET_NAMES.get(t, t) not in own]
+    if absent:
+        raise CheckpointError(f"{source}: its vocabulary lacks {len(absent)} tokens of {bert}: {', '.join(absent[:5])}")
+    order = torch.tensor([own[MPNET_NAMES.get(t, t)] for t in tokens])
+    weights = load_file(source / WEIGHTS)
+    name = next(k for k in weights if k.endswith("embeddings.word_embeddings.weight"))
+    weights[name] = weights[name][order].contiguous()
+    weights = {k: v for k, v in weights.items() if not k.endswith("position_ids") and "pooler." not in k}
+    folder.mkdir(parents=True)
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    for file in TOKENIZER_FILES:
+        if (bert / file).exists():
+            shutil.copyfile(bert / file, folder / file)
+    special = {"pad_token_id": wanted["[PAD]"], "bos_token_id": wanted["[CLS]"], "eos_token_id": wanted["[SEP]"]}
+    (folder / CONFIG).write_text(json.dumps(config | special | {"vocab_size": len(tokens)}, indent=2) + "\n", "utf-8")
