@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -99,8 +100,16 @@ class PrefectBox:
             {"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        # A busy server on SQLite answers 503 now and then; Prefect's own client asks again, too.
+        for seconds in (1, 2, 4, None):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as exc:
+                if exc.code != 503 or seconds is None:
+                    raise
+                time.sleep(seconds)
+        raise AssertionError
 
     def flow_runs(self) -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="EXPECTED_START_TIME_ASC")
