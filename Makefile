@@ -27,6 +27,7 @@ test: $(VENV)/.test ## run the tests (under 5 minutes after set-up)
 	@$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.test ## run the slow tests too
+	@$(PIP) --editable '.[test,ray]' $(QUIETLY)
 	@$(BIN)/python -m pytest -m "not gpu and not network"
 
 check: $(VENV)/.test ## formatting, lint, strict types, import directions

@@ -12,6 +12,8 @@ if __name__ == "__main__":
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
@@ -23,7 +25,6 @@ from bioqa_pipeline.job import Reporter as ConsoleReporter
 from bioqa_pipeline.job import RunResult, run_job
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.workers import worker_count
-from flows import session
 from flows.artifacts import data_set_asset, show_result
 from flows.credentials import ncbi_api_key
 from flows.prefect_server import (
@@ -45,6 +46,17 @@ class PartialRunError(BioqaError):
     """A run came to its end and is committed, but parts of it failed; the next run tries them again."""
 
 
+@dataclass(slots=True)
+class Session:
+    """What a command line gives to the flow that it calls, and gets back; a deployment has none."""
+
+    reporter: ConsoleReporter
+    result: RunResult | None = None
+
+
+_session: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
 # A thread waits for a worker process; how many shards are under way is the executor's to bound.
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2048)
 
@@ -62,11 +74,11 @@ def run(config: RunConfig) -> RunManifest:
         PartialRunError: parts of the run failed; the rest is committed.
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
-    caller = session.current.get()
+    session = _session.get()
     try:
         with (
             library_logs_in_run(),
-            flow_reporter(caller.reporter if caller else None) as reporter,
+            flow_reporter(session.reporter if session else None) as reporter,
             _executor(config) as executor,
         ):
             result = run_job(
@@ -78,8 +90,8 @@ def run(config: RunConfig) -> RunManifest:
         show_result(result, config)
     finally:
         warn_if_unreachable()
-    if caller:
-        caller.result = result
+    if session:
+        session.result = result
     if result.failures:
         raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(result.failures[:5]))
     return result.manifest
@@ -98,26 +110,26 @@ def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
 
 def run_for_command_line(config: RunConfig, reporter: ConsoleReporter) -> RunResult:
     """The same flow, with progress shown by `reporter`; failed parts are in the result and do not raise."""
-    call = session.Session(reporter)
-    token = session.current.set(call)
+    session = Session(reporter)
+    token = _session.set(session)
     try:
         start_own_server()
         run(config)
     except PartialRunError:
-        if call.result is None:
+        if session.result is None:
             raise
     except Exception as exc:
         if not is_server_lost(exc):
             raise
         if (interrupt := interruption(exc)) is not None:
             raise interrupt from None
-        if call.result is None:
+        if session.result is None:
             raise ServerLostError(
                 f"{server_address()} cannot be reached ({exc}); start it, or run with --no-prefect; what was committed "
                 "is kept, the same command goes on from there"
             ) from exc
         logger.warning("%s was lost: it does not know that this run has ended; the data set is whole", server_address())
     finally:
-        session.current.reset(token)
-    assert call.result is not None
-    return call.result
+        _session.reset(token)
+    assert session.result is not None
+    return session.result

@@ -66,19 +66,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(args: argparse.Namespace, config: dict[str, object]) -> int:
+    from prefect import serve
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.run import run
 
-    run.serve(
-        name=args.name,
+    # By name: `run.serve` would send the flow to its processes by value, where its annotations cannot be resolved.
+    deployment = run.to_deployment(
+        args.name,
         parameters={"config": config},
         schedule=Cron(args.cron, timezone=args.timezone) if args.cron else None,
         tags=["bioqa"],
         # As in prefect.yaml: what a night leaves, the next one asks for.
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    serve(deployment)  # type: ignore[arg-type]  # a coroutine only inside an event loop
     return EXIT_DONE
 
 

@@ -83,8 +83,3 @@ def test_no_flow_module_hides_one_of_pythons() -> None:
     """Prefect puts the folder of a deployment's file in front of the module path, also of worker processes."""
     names = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__"}
     assert not names & sys.stdlib_module_names
-
-
-def test_a_served_flow_can_be_sent_to_its_process() -> None:
-    """Prefect pickles it by value; in a process of its own, because a run may have left things in the flow here."""
-    python("import cloudpickle; from flows.run import run; cloudpickle.loads(cloudpickle.dumps(run))")
