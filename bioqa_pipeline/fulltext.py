@@ -273,18 +273,25 @@ def _moment(value: date | datetime) -> int:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """tantivy's errors as SourceError; damage that it meets inside a file is a panic, which is no Exception."""
+    """tantivy's errors as SourceError; an index that is damaged is given up, so that the next update makes it anew."""
     try:
         yield
-    except (ValueError, OSError) as exc:
+    except BaseException as exc:
+        if _is_damage(exc):
+            (folder / "meta.json").unlink(missing_ok=True)
+            raise SourceError(
+                f"{folder}: the full-text index is damaged ({exc}); the next run makes it anew", kind="index_damaged"
+            ) from exc
+        if not isinstance(exc, (ValueError, OSError)):
+            raise
         raise SourceError(
             f"{folder}: the full-text index cannot be used: {exc}; delete the folder if this happens again",
             kind="index_unusable",
         ) from exc
-    except BaseException as exc:
-        if type(exc).__name__ != "PanicException":
-            raise
-        (folder / "meta.json").unlink(missing_ok=True)
-        raise SourceError(
-            f"{folder}: the full-text index is damaged ({exc}); the next run makes it anew", kind="index_damaged"
-        ) from exc
+
+
+def _is_damage(error: BaseException) -> bool:
+    """tantivy panics over damage inside a file, which is no Exception, and names that of a file's footer."""
+    if type(error).__name__ == "PanicException":
+        return True
+    return isinstance(error, ValueError) and any(mark in str(error) for mark in ("InvalidData", "UnexpectedEof", "corrupt"))

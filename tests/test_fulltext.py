@@ -108,13 +108,17 @@ def test_an_index_that_cannot_be_used_is_made_anew(
     assert [folder.name for folder in path.iterdir()] == [f"v{fulltext.VERSION}"]
 
 
-def test_damage_inside_a_file_is_an_error_and_is_mended_by_the_next_update(path: Path, store: AbstractStore) -> None:
+@pytest.mark.parametrize(("first", "last"), [(0.25, 0.5), (0.9, 1.0), (0.0, 1.0)])
+def test_damage_inside_a_file_is_an_error_and_is_mended_by_the_next_update(
+    path: Path, store: AbstractStore, first: float, last: float
+) -> None:
     add(store, {pmid: f"aspirin word{pmid % 7} only{pmid}" for pmid in range(1, 2000)})
     updated(path, store)
-    for file in path.rglob("*.idx"):
-        with file.open("rb+") as opened:
-            opened.seek(file.stat().st_size // 4)
-            opened.write(b"\xff" * (file.stat().st_size // 4))
+    file = max(path.rglob("*.idx"), key=lambda file: file.stat().st_size)
+    size = file.stat().st_size
+    with file.open("rb+") as opened:
+        opened.seek(int(size * first))
+        opened.write(b"\xff" * (int(size * last) - int(size * first)))
     index = FullTextIndex(path)
     with pytest.raises(SourceError, match="next run makes it anew"):
         index.search("aspirin", 10)
