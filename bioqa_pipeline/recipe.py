@@ -66,6 +66,12 @@ class TrainingConfig(Settings):
     windows: WindowConfig = WindowConfig()
     learning_rate: float = Field(3e-5, gt=0)
     epochs: int = Field(3, ge=1)
+    drawn_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="epochs that draw shares, negatives and cuts anew; later ones repeat theirs in turn, for which "
+        "a teacher need not be asked again",
+    )
     max_steps: int | None = Field(None, ge=1, description="ends the training early; the decay ends there too")
     train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
     batch_tokens: int | None = Field(None, ge=8, description="token budget of a batch, instead of train_batch_size")

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -73,11 +74,12 @@ def build_training_set(config: TrainingConfig, tokenizer: TextTokenizer) -> Trai
         TrainingError: nothing to train on is left.
     """
     counts: Counter[str] = Counter()
-    per_epoch: list[list[Example]] = [[] for _ in range(config.epochs)]
+    per_epoch: list[list[Example]] = [[] for _ in range(min(config.epochs, config.drawn_epochs or config.epochs))]
     for number, data in enumerate(config.data):
         paragraphs = _usable(read_squad(data.path), data, counts)
         for epoch, examples in enumerate(per_epoch):
             examples += _epoch_examples(paragraphs, data, seed=_seed(config.seed, number, epoch))
+    per_epoch = list(islice(cycle(per_epoch), config.epochs))
     unique = list(dict.fromkeys(e for examples in per_epoch for e in examples))
     labelled = label_examples(unique, tokenizer, config.windows, counts)
     windows: list[LabelledWindow] = []

@@ -120,6 +120,18 @@ def test_a_training_set_is_the_same_for_the_same_seed(tokenizer: TextTokenizer, 
     assert first.counts["answerable"] == 8
 
 
+def test_epochs_repeat_what_was_drawn(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    write_squad(PARAGRAPHS, tmp_path / "s.json")
+    negatives = NegativesConfig(swapped=0.5, reversed=0.5).model_dump()
+    settings = config(tmp_path / "s.json", negatives=negatives, share=0.6, crop_share=0.7, crop_chars=60, epochs=5)
+    anew = build_training_set(settings, tokenizer).epochs
+    repeated = build_training_set(settings.model_copy(update={"drawn_epochs": 2}), tokenizer).epochs
+    assert len(set(anew)) == 5
+    assert len(set(repeated)) == 2
+    assert repeated[0] == repeated[2] == repeated[4]
+    assert repeated[1] == repeated[3]
+
+
 def test_wrong_offsets_are_counted_and_named(
     tokenizer: TextTokenizer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
