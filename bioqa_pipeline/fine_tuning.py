@@ -26,6 +26,8 @@ from bioqa_pipeline.training import Progress, TrainingResult, is_finished, train
 
 logger = logging.getLogger(__name__)
 
+BASE_MODEL, TEACHER = "base_model", "teacher"
+
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
@@ -51,14 +53,18 @@ def fine_tune(
 ) -> FineTuned:
     """Trains, then fits threshold and calibration on the held-out articles and on `calibrate_on`.
 
-    A teacher that a recipe makes is fine-tuned first, in `out/teacher`, and stays there.
+    A base model or teacher that a recipe makes is fine-tuned first, in `out/base_model` or `out/teacher`, and stays.
 
     Raises:
         CheckpointError, InputError, TrainingError: see `training.train`.
     """
     extra = read_squad(calibrate_on) if calibrate_on else []
-    if config.distillation and config.distillation.teacher_recipe:
-        config = _with_teacher(config, config.distillation.teacher_recipe, out / "teacher", device, on_progress)
+    for recipe, folder in _made_first(config, out):
+        if is_finished(folder, _with_made(recipe, folder)):
+            logger.info("%s is taken as it is", folder)
+        else:
+            fine_tune(recipe, folder, device=device, on_progress=on_progress)
+    config = _with_made(config, out)
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
     if not paragraphs or int(os.environ.get("RANK", "0")) > 0:
@@ -69,21 +75,23 @@ def fine_tune(
     return FineTuned(result, settings, found)
 
 
-def _with_teacher(
-    config: TrainingConfig,
-    recipe: TrainingConfig,
-    folder: Path,
-    device: str,
-    on_progress: Callable[[Progress], None] | None,
-) -> TrainingConfig:
-    """The student's settings with a teacher that is there."""
-    if is_finished(folder, recipe):
-        logger.info("the teacher in %s is taken as it is", folder)
-    else:
-        fine_tune(recipe, folder, device=device, on_progress=on_progress)
-    assert config.distillation is not None
-    update = {"teacher": str(folder), "teacher_recipe": None}
-    return config.model_copy(update={"distillation": config.distillation.model_copy(update=update)})
+def _made_first(config: TrainingConfig, out: Path) -> list[tuple[TrainingConfig, Path]]:
+    recipes = [(config.base_recipe, out / BASE_MODEL)]
+    if config.distillation:
+        recipes.append((config.distillation.teacher_recipe, out / TEACHER))
+    return [(recipe, folder) for recipe, folder in recipes if recipe]
+
+
+def _with_made(config: TrainingConfig, out: Path) -> TrainingConfig:
+    """The settings with the folders of what is made first in place of its recipes."""
+    update: dict[str, object] = {}
+    if config.base_recipe:
+        update |= {"base_model": str(out / BASE_MODEL), "base_recipe": None}
+    distillation = config.distillation
+    if distillation and distillation.teacher_recipe:
+        teacher = {"teacher": str(out / TEACHER), "teacher_recipe": None}
+        update["distillation"] = distillation.model_copy(update=teacher)
+    return config.model_copy(update=update)
 
 
 def held_out_paragraphs(config: TrainingConfig) -> list[SquadParagraph]:

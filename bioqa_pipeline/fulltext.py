@@ -294,4 +294,6 @@ def _is_damage(error: BaseException) -> bool:
     """tantivy panics over damage inside a file, which is no Exception, and names that of a file's footer."""
     if type(error).__name__ == "PanicException":
         return True
-    return isinstance(error, ValueError) and any(mark in str(error) for mark in ("InvalidData", "UnexpectedEof", "corrupt"))
+    return isinstance(error, ValueError) and any(
+        mark in str(error) for mark in ("InvalidData", "UnexpectedEof", "corrupt")
+    )

@@ -55,8 +55,10 @@ class TrainingConfig(Settings):
 
     base_model: str = Field(
         description="encoder or QA checkpoint to start from: a folder, a hub name, package:NAME/FOLDER in an "
-        "installed Python package, or archive:PATTERN, the pieces of one zip among the installed packages"
+        "installed Python package, archive:PATTERN, the pieces of one zip among the installed packages, or the recipe "
+        "(.toml, beside this one) that makes it first"
     )
+    base_recipe: TrainingConfig | None = Field(None, description="what `base_model` says, read; not to be given")
     vocabulary: str | None = Field(
         None, description="model whose vocabulary an MPNet base model is given, so that it can teach a BERT"
     )
@@ -102,18 +104,12 @@ class TrainingConfig(Settings):
 
 
 def read_recipe(path: Path, *, data_root: Path) -> TrainingConfig:
-    """Reads a recipe; its relative data paths start at `data_root`.
+    """Reads a recipe and those that it names; relative data paths start at `data_root`.
 
     Raises:
-        InputError: the file cannot be read or a setting cannot be used.
+        InputError: a file cannot be read or a setting cannot be used.
     """
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise InputError(f"is not TOML: {exc}", path) from exc
-    return check_training_config(content, path, data_root=data_root)
+    return _read(path, data_root, within=())
 
 
 def check_training_config(content: dict[str, Any], path: Path, *, data_root: Path) -> TrainingConfig:
@@ -122,19 +118,36 @@ def check_training_config(content: dict[str, Any], path: Path, *, data_root: Pat
     Raises:
         InputError: a setting cannot be used; names `path`.
     """
+    return _check(content, path, data_root, within=(path,))
+
+
+def _read(path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
+    if path in within:
+        raise InputError("needs itself to be made first", path)
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise InputError(f"is not TOML: {exc}", path) from exc
+    return _check(content, path, data_root, (*within, path))
+
+
+def _check(content: dict[str, Any], path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
     try:
         config = TrainingConfig.model_validate(content)
     except ValidationError as exc:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         raise InputError(problems, path) from exc
-    data = tuple(d.model_copy(update={"path": data_root / d.path}) for d in config.data)
-    config = config.model_copy(update={"data": data})
     distillation = config.distillation
-    if distillation is None or not distillation.teacher.endswith(".toml"):
-        return config
-    if distillation.teacher_recipe:
-        raise InputError("distillation.teacher_recipe is read from the file that distillation.teacher names", path)
-    recipe = read_recipe(path.parent / distillation.teacher, data_root=data_root)
-    if recipe.distillation:
-        raise InputError(f"{distillation.teacher}: a teacher cannot have a teacher", path)
-    return config.model_copy(update={"distillation": distillation.model_copy(update={"teacher_recipe": recipe})})
+    if config.base_recipe or (distillation and distillation.teacher_recipe):
+        raise InputError("base_recipe and teacher_recipe are read from the files that are named; leave them out", path)
+    update: dict[str, Any] = {
+        "data": tuple(d.model_copy(update={"path": data_root / d.path}) for d in config.data),
+    }
+    if config.base_model.endswith(".toml"):
+        update["base_recipe"] = _read(path.parent / config.base_model, data_root, within)
+    if distillation and distillation.teacher.endswith(".toml"):
+        teacher = _read(path.parent / distillation.teacher, data_root, within)
+        update["distillation"] = distillation.model_copy(update={"teacher_recipe": teacher})
+    return config.model_copy(update=update)

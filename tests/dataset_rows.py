@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.records import MergedAnswer, SpanAnswer
 from bioqa_pipeline.schemas import ANSWERS, AnswerRow, ChunkRow, make_pair_id
@@ -132,3 +134,15 @@ def manifest(run_id: str, **changes: Any) -> RunManifest:
         "model": {"name": "model", "revision": "rev"},
     }
     return RunManifest(**{**fields, **changes})
+
+
+def check_same_rows(ours: Path, theirs: Path) -> None:
+    """Two data sets of the same pairs: nothing lost, nothing doubled, equal spans, scores within 1e-4."""
+    answers = [Dataset(root).answers().collect().sort("pair_id") for root in (ours, theirs)]
+    assert answers[0]["pair_id"].is_unique().all()
+    exact = ["pair_id", "question_id", "pmid", "answer", "answer_start", "answer_end", "evidence", "rank", "n_windows"]
+    assert answers[0].select(exact).equals(answers[1].select(exact))
+    for column in ("span_score", "null_score", "score_diff", "margin"):
+        assert (answers[0][column] - answers[1][column]).abs().max() < 1e-4  # type: ignore[operator]
+    windows = [Dataset(root).chunks().select("pair_id", "window_index").collect() for root in (ours, theirs)]
+    assert windows[0].sort("pair_id", "window_index").equals(windows[1].sort("pair_id", "window_index"))

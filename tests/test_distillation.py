@@ -6,6 +6,7 @@ import io
 import json
 import math
 import random
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from bioqa_pipeline.base_models import give_bert_vocabulary, prepare_base, unpac
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.fine_tuning import fine_tune
 from bioqa_pipeline.model import load_model, open_checkpoint
-from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig, read_recipe
+from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
 from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training import MODEL_INPUTS, Teacher, collate, distillation_loss, train
 from bioqa_pipeline.training_data import build_training_set
@@ -241,10 +242,44 @@ def test_one_recipe_makes_the_teacher_and_then_the_student(
     assert [p.loss for p in again.training.history] == [p.loss for p in made.training.history]
 
 
-def test_a_teacher_cannot_have_a_teacher(squad: Path, tmp_path: Path) -> None:
+def test_a_recipe_may_start_from_what_another_makes(squad: Path, student: Path, tmp_path: Path) -> None:
+    data = f'[[data]]\npath = "{squad.name}"\nheld_out = ["H"]\n'
+    settings = recipe(str(student), squad)
+    common = "".join(
+        f"{k} = {json.dumps(v)}\n"
+        for k, v in settings.items()
+        if k not in {"data", "base_model", "seed", "distillation"}
+    )
+    (tmp_path / "first.toml").write_text(f'base_model = "{student}"\nseed = 1\n{common}{data}')
+    (tmp_path / "second.toml").write_text(f'base_model = "first.toml"\nseed = 2\n{common}{data}')
+    (tmp_path / "third.toml").write_text(f'base_model = "second.toml"\nseed = 3\n{common}{data}')
+    made = fine_tune(read_recipe(tmp_path / "third.toml", data_root=squad.parent), tmp_path / "out", device="cpu")
+    by_hand = str(student)
+    for number, name in enumerate(("first", "second", "third"), start=1):
+        text = (tmp_path / f"{name}.toml").read_text()
+        config = check_training_config(
+            {**tomllib.loads(text), "base_model": by_hand}, tmp_path / f"{name}.toml", data_root=squad.parent
+        )
+        alone = fine_tune(config, tmp_path / str(number), device="cpu")
+        by_hand = str(tmp_path / str(number))
+    assert [p.loss for p in made.training.history] == [p.loss for p in alone.training.history]
+
+    first = tmp_path / "out" / "base_model" / "base_model" / "model.safetensors"
+    stamp = first.stat().st_mtime_ns
+    (tmp_path / "out" / "training.json").unlink()
+    fine_tune(read_recipe(tmp_path / "third.toml", data_root=squad.parent), tmp_path / "out", device="cpu")
+    assert first.stat().st_mtime_ns == stamp
+
+
+def test_recipes_that_lead_back_to_themselves_are_refused(squad: Path, tmp_path: Path) -> None:
     text = f'base_model = "b"\n[distillation]\nteacher = "recipe.toml"\n[[data]]\npath = "{squad.name}"\n'
-    plain = text.replace('"recipe.toml"', '"folder"')
-    (tmp_path / "teacher.toml").write_text(plain)
+    (tmp_path / "teacher.toml").write_text(text)
     (tmp_path / "recipe.toml").write_text(text.replace("recipe.toml", "teacher.toml"))
-    with pytest.raises(InputError, match=r"recipe\.toml.*teacher\.toml: a teacher cannot have a teacher"):
+    with pytest.raises(InputError, match=r"recipe\.toml: needs itself to be made first"):
+        read_recipe(tmp_path / "recipe.toml", data_root=squad.parent)
+    given = text.replace(
+        '"recipe.toml"', f'"x"\nteacher_recipe = {{base_model = "b", data = [{{path = "{squad.name}"}}]}}'
+    )
+    (tmp_path / "recipe.toml").write_text(given)
+    with pytest.raises(InputError, match="leave them out"):
         read_recipe(tmp_path / "recipe.toml", data_root=squad.parent)

@@ -17,12 +17,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from checkpoints import make_checkpoint
+from dataset_rows import check_same_rows
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.errors import BioqaError, ConfigError, ShardError
 from bioqa_pipeline.job import RunResult, ScoringJob, load_pair_scorer, run_job
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
@@ -207,22 +206,10 @@ def notes_of(folder: Path, kind: str) -> list[list[str]]:
     return [path.name.split("-")[1:] for path in sorted(folder.iterdir()) if path.name.startswith(kind)]
 
 
-def rows(config: RunConfig) -> pl.DataFrame:
-    return Dataset(config.out).answers().collect().sort("pair_id")
-
-
-def check_same_rows(config: RunConfig, folder: Path) -> None:
-    """As those of a run in this process: nothing lost, nothing doubled, equal spans, scores within 1e-4."""
+def check_rows_of_local_run(config: RunConfig, folder: Path) -> None:
     local = settings(config, out=folder / "local", runner="local", ray_address=None)
     run_job(local)
-    ours, theirs = rows(config), rows(local)
-    assert ours["pair_id"].is_unique().all()
-    exact = ["pair_id", "question_id", "pmid", "answer", "answer_start", "answer_end", "evidence", "rank", "n_windows"]
-    assert ours.select(exact).equals(theirs.select(exact))
-    for column in ("span_score", "null_score", "score_diff", "margin"):
-        assert (ours[column] - theirs[column]).abs().max() < 1e-4  # type: ignore[operator]
-    windows = [Dataset(c.out).chunks().select("pair_id", "window_index").collect() for c in (config, local)]
-    assert windows[0].sort("pair_id", "window_index").equals(windows[1].sort("pair_id", "window_index"))
+    check_same_rows(config.out, local.out)
 
 
 @pytest.mark.slow
@@ -236,7 +223,7 @@ def test_a_deployments_flow_gives_the_rows_of_a_local_run(
     config = settings(config, runner="ray", ray_address=cluster.address, shard_pairs=4)
     manifest = load_flow_from_entrypoint(f"{ROOT}/flows/run.py:run")(config)
     assert manifest.status == "completed" and manifest.n_scored == manifest.n_pairs > 10
-    check_same_rows(config, tmp_path)
+    check_rows_of_local_run(config, tmp_path)
 
 
 @pytest.mark.slow
@@ -265,7 +252,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
     assert len({note[0] for note in done}) == 3
     assert len(done) == result.manifest.n_scored == result.manifest.n_pairs
     assert task_states() == {"Completed"}
-    check_same_rows(config, tmp_path)
+    check_rows_of_local_run(config, tmp_path)
 
 
 def unfinished(notes: Path, raylets: set[int]) -> list[str] | None:

@@ -1,11 +1,13 @@
-"""Windows a second of our engines and of the padded loop of `run_qa`, in turn, on the same windows of real abstracts.
+"""Windows a second of our engines, of the padded loop of `run_qa` and of other systems, in turn, on real abstracts.
 
     python tests/benchmarks/bench_scoring.py [--data FOLDER] [--windows 192] [--rounds 3] [--numerics 2000]
-        [--size embedded|base]
+        [--size embedded|base] [--peers] [--environments build/peers]
 
 The padded loop is transformers in fp32, batches of 64, every window padded to 384 tokens. The peak is torch's product
-of matrices at the network's own shapes in the engine's precision, weighted as in a layer. `base` is BERT-base with
-random weights (BioBERT's shape); its numerics say nothing. The last line is one JSON object.
+of matrices at the network's own shapes in the engine's precision, weighted as in a layer. With `--peers` the whole way
+from texts to answers is measured too, on the same pairs: ours, transformers' question-answering pipeline and Haystack's
+reader, these in environments of their own that are made once (see peers.py). `base` is BERT-base with random weights
+(BioBERT's shape); its numerics say nothing. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +32,29 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from peers import SETTINGS, Peer  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
+from score_drift import drift  # noqa: E402
 from transformers import AutoModelForQuestionAnswering, BertConfig  # noqa: E402
 
 from bioqa_pipeline.batching import make_batches, pad_batch  # noqa: E402
-from bioqa_pipeline.config import SpanConfig  # noqa: E402
+from bioqa_pipeline.config import ScoringConfig, SpanConfig  # noqa: E402
 from bioqa_pipeline.inference import Scorer, TorchScorer, load_scorer, resolve_precision  # noqa: E402
 from bioqa_pipeline.model import Checkpoint, open_checkpoint  # noqa: E402
 from bioqa_pipeline.pubmed_xml import parse_records  # noqa: E402
 from bioqa_pipeline.questions import read_questions  # noqa: E402
-from bioqa_pipeline.records import Abstract, Batch, Window, WindowScore  # noqa: E402
+from bioqa_pipeline.records import Abstract, Batch, Passage, Window, WindowScore  # noqa: E402
+from bioqa_pipeline.scoring import PairScorer  # noqa: E402
 from bioqa_pipeline.spans import decode, window_scores  # noqa: E402
 from bioqa_pipeline.threads import thread_count  # noqa: E402
 from bioqa_pipeline.windows import make_windows  # noqa: E402
 
 MAX_LENGTH = 384
-# Decisions are compared at this threshold on `margin`; any would do.
-THRESHOLD = 0.0
+SHARD_PAIRS = 256
 
 
-def windows_of(checkpoint: Checkpoint, data: Path, count: int) -> list[Window]:
-    """The first windows of the sample's questions over real abstracts, abstracts and questions mixed."""
+def pairs_of(checkpoint: Checkpoint, data: Path, count: int) -> tuple[list[tuple[str, str]], list[Window]]:
+    """Pairs of a question of the sample and a real abstract, drawn until they have `count` windows, and the windows."""
     texts: list[str] = []
     for path in sorted((data / "pubmed" / "records").glob("*.xml.gz")):
         with gzip.open(path) as file:
@@ -58,13 +63,15 @@ def windows_of(checkpoint: Checkpoint, data: Path, count: int) -> list[Window]:
     tokenizer = checkpoint.tokenizer()
     asked, passages = tokenizer(questions), tokenizer(texts)
     rng = np.random.default_rng(0)
+    pairs: list[tuple[str, str]] = []
     windows: list[Window] = []
     while len(windows) < count:
-        question, passage = asked[rng.integers(len(asked))], passages[rng.integers(len(passages))]
+        question, text = int(rng.integers(len(questions))), int(rng.integers(len(texts)))
         windows += make_windows(
-            question, passage, tokenizer.special, checkpoint.settings.windows, pair_index=len(windows)
+            asked[question], passages[text], tokenizer.special, checkpoint.settings.windows, pair_index=len(pairs)
         )
-    return windows[:count]
+        pairs.append((questions[question], texts[text]))
+    return pairs, windows
 
 
 def padded_batches(windows: Sequence[Window], pad_id: int) -> list[Batch]:
@@ -105,18 +112,16 @@ def scores(scorer: Scorer, windows: Sequence[Window], batches: Sequence[Batch]) 
     return [found[i] for i in range(len(windows))], seconds
 
 
-def numerics(exact: Sequence[WindowScore], other: Sequence[WindowScore]) -> dict[str, float]:
-    """How far scores are from those of the fp32 reference."""
-    pairs = [(a, b) for a, b in zip(exact, other, strict=True) if a.best is not None and b.best is not None]
-    spans = [(a.best.token_start, a.best.token_end) != (b.best.token_start, b.best.token_end) for a, b in pairs]
-    drift = [abs((a.null_score - a.best.score) - (b.null_score - b.best.score)) for a, b in pairs]
-    return {
-        "windows": len(pairs),
-        "changed_best_spans": sum(spans),
-        "changed_decisions": sum((a.margin > THRESHOLD) != (b.margin > THRESHOLD) for a, b in pairs),
-        "max_change_score_diff": max(drift),
-        "max_change_margin": max(abs(a.margin - b.margin) for a, b in pairs),
-    }
+def whole_path(scorer: Scorer, checkpoint: Checkpoint, pairs: Sequence[tuple[str, str]]) -> float:
+    """Seconds from texts to answers, with nothing tokenised before."""
+    calibration = checkpoint.settings.calibration
+    config = ScoringConfig(windows=checkpoint.settings.windows)
+    started = time.perf_counter()
+    pair_scorer = PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=calibration)
+    for first in range(0, len(pairs), SHARD_PAIRS):
+        some = pairs[first : first + SHARD_PAIRS]
+        pair_scorer.score([(question, Passage(id=str(n), text=text)) for n, (question, text) in enumerate(some)])
+    return time.perf_counter() - started
 
 
 def flop_per_token(config: dict[str, Any], length: float) -> float:
@@ -163,21 +168,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--numerics", type=int, default=2000, help="windows to compare with fp32; 0 for none")
     parser.add_argument("--size", choices=("embedded", "base"), default="embedded")
+    parser.add_argument("--peers", action="store_true", help="measure other systems too")
+    parser.add_argument("--environments", type=Path, default=ROOT / "build" / "peers", help="where theirs are made")
     args = parser.parse_args()
     torch.set_num_threads(thread_count())
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = open_checkpoint(str(ROOT / "data" / "model"))
         if args.size == "base":
             checkpoint = bert_base(Path(folder), checkpoint)
-        report(checkpoint, args)
+        with ExitStack() as stack:
+            report(checkpoint, args, stack)
 
 
-def report(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
+def report(checkpoint: Checkpoint, args: argparse.Namespace, stack: ExitStack) -> None:
     """Measures, prints lines for people, then the JSON line."""
     precision = resolve_precision("auto", "cpu")
     reference = TorchScorer(checkpoint, device="cpu", precision="fp32")
     pad_id, budget = reference.info.pad_id, reference.info.token_budget
-    windows = windows_of(checkpoint, args.data, args.windows)
+    pairs, windows = pairs_of(checkpoint, args.data, args.windows)
     sorted_batches = list(make_batches(windows, token_budget=budget, pad_id=pad_id))
     wide = padded_batches(windows, pad_id)
     scorers: dict[str, Scorer] = {"torch fp32": reference}
@@ -192,6 +200,19 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
         runs[name] = lambda scorer=scorer: forward(scorer, sorted_batches)  # type: ignore[misc]
     for scorer in scorers.values():
         forward(scorer, sorted_batches[:2] + sorted_batches[-1:])
+    paths: dict[str, Callable[[], float]] = {}
+    versions: dict[str, Any] = {}
+    if args.peers:
+        fastest = scorers.get(f"openvino {precision}", scorers[f"torch {precision}"])
+        paths["ours"] = lambda: whole_path(fastest, checkpoint, pairs)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        peer_pairs = folder / "pairs.json"
+        peer_pairs.write_text(json.dumps(pairs), "utf-8")
+        model = Path(str(checkpoint.weights)).parent
+        for system, batch_size in SETTINGS:
+            peer = stack.enter_context(Peer(system, batch_size, model, peer_pairs, args.environments))
+            paths[peer.name], versions[peer.name] = peer.seconds, peer.versions
+        runs |= paths
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for round_number in range(args.rounds):
         for name, run in runs.items():
@@ -210,7 +231,15 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
         "matrix_peak_gflops": {kind: round(peak / 1e9, 1) for kind, peak in peaks.items()},
         "engines": {},
     }
-    loop = seconds["padded loop fp32"]
+    loop, seconds_of_ours = seconds["padded loop fp32"], seconds.get("ours", [])
+    for name in paths:
+        taken = seconds.pop(name)
+        against = statistics.median(b / a for a, b in zip(seconds_of_ours, taken, strict=True))
+        result.setdefault("whole_path", {})[name] = {
+            "windows_per_second": round(len(windows) / statistics.median(taken), 2),
+            "times_slower_than_ours": round(against, 2),
+            **versions.get(name, {}),
+        }
     for name, taken in seconds.items():
         median = statistics.median(taken)
         ratio = statistics.median(a / b for a, b in zip(loop, taken, strict=True))
@@ -224,6 +253,8 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace) -> None:
     result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     for name, row in result["engines"].items():
         print(name, json.dumps(row))
+    for name, row in result.get("whole_path", {}).items():
+        print("from texts to answers:", name, json.dumps(row))
     print(json.dumps(result))
 
 
@@ -242,12 +273,14 @@ def _add_decoding_and_numerics(
         row["decoding_share_of_forward"] = round(decoding / (len(windows) / row["windows_per_second"]), 4)
     if not args.numerics or args.size == "base":
         return
-    more = windows_of(checkpoint, args.data, args.numerics)
+    _, more = pairs_of(checkpoint, args.data, args.numerics)
     more_batches = list(make_batches(more, token_budget=reference.info.token_budget, pad_id=reference.info.pad_id))
     exact, _ = scores(reference, more, more_batches)
     for name, scorer in scorers.items():
         if scorer is not reference:
-            result["engines"][name]["numerics"] = numerics(exact, scores(scorer, more, more_batches)[0])
+            other, _ = scores(scorer, more, more_batches)
+            found = drift(reference, more, exact, other, threshold=checkpoint.settings.score_diff_threshold)
+            result["engines"][name]["numerics"] = dataclasses.asdict(found)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""What the whole flow costs beside its forward passes, and what several CPU workers win or lose against one process.
+
+    python tests/benchmarks/bench_flow.py [--data FOLDER] [--windows 20000] [--workers 1] [--rounds 1] [--engine auto]
+    python tests/benchmarks/bench_flow.py --windows 2000 --workers 1,2 --rounds 3
+
+Each run is `python -m flows.run` in a process of its own, with Prefect's own temporary server, on real records from
+files to a finished data set; the numbers of workers take turns. With one worker the forward passes are timed inside the
+run, so that a machine that others use too slows both sides alike: overhead is all the rest of the wall time, from the
+start of the interpreter to its end, as a share of the forward passes. `bare_rate` is that of the engine alone, right
+after each run, on 1,000 windows of the run's lengths in batches sorted over all of them. The last line is JSON: medians
+over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BARE_WINDOWS = 1000
+# Windows an abstract has on average in the test data, with questions as these.
+WINDOWS_PER_PAIR = 1.4
+MAX_ABSTRACTS = 700
+TOPICS = (
+    "cancer", "diabetes", "hypertension", "asthma", "stroke", "depression", "obesity", "infection", "pain", "anaemia",
+    "arthritis", "epilepsy", "dementia", "pneumonia", "sepsis", "cirrhosis", "lymphoma", "malaria", "tuberculosis",
+    "hepatitis", "psoriasis", "migraine", "thrombosis", "osteoporosis", "schizophrenia", "glaucoma", "influenza",
+    "nephropathy", "fibrosis", "anxiety",
+)  # fmt: skip
+
+
+def questions(count: int) -> list[str]:
+    """Questions with a word that nearly every abstract has."""
+    asked = ["What was the effect of treatment in patients with {}?", "Which cells, levels or results changed in {}?"]
+    return [asked[i // len(TOPICS) % 2].format(TOPICS[i % len(TOPICS)]) for i in range(count)]
+
+
+def timed_run(report: Path, arguments: list[str]) -> int:
+    """The command line in this process, its forward passes timed."""
+    from flows.environment import apply_defaults
+
+    apply_defaults()
+    from bioqa_pipeline.inference import TorchScorer
+    from flows.cli import main as run
+
+    classes: list[Any] = [TorchScorer]
+    try:
+        from bioqa_pipeline.inference_openvino import OpenVinoScorer
+
+        classes.append(OpenVinoScorer)
+    except ImportError:
+        pass
+    seconds = 0.0
+
+    def timed(logits: Any) -> Any:
+        def method(self: Any, batch: Any) -> Any:
+            nonlocal seconds
+            started = time.perf_counter()
+            try:
+                return logits(self, batch)
+            finally:
+                seconds += time.perf_counter() - started
+
+        return method
+
+    for kind in classes:
+        kind.logits = timed(kind.logits)
+    code = run(arguments)
+    report.write_text(json.dumps(seconds), "utf-8")
+    return code
+
+
+def measure(n_workers: int, args: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """One run in a fresh data set, and the bare rate after it."""
+    pairs = args.windows / WINDOWS_PER_PAIR
+    n_questions = max(4, math.ceil(pairs / MAX_ABSTRACTS))
+    records, limit = args.data / "pubmed" / "records", math.ceil(pairs / n_questions)
+    (folder / "q.txt").write_text("\n".join(questions(n_questions)), "utf-8")
+    out, report = folder / "answers", folder / "forward.json"
+    arguments = [
+        *("--questions", str(folder / "q.txt"), "--out", str(out), "--source", "medline"),
+        *("--medline-dir", str(records), "--max-abstracts", str(limit)),
+        *("--workers", str(n_workers), "--engine", args.engine, "--device", "cpu", "--quiet"),
+    ]  # fmt: skip
+    command = [sys.executable, __file__, "--timed-run", str(report), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    started = time.perf_counter()
+    subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
+    wall = time.perf_counter() - started
+
+    import polars as pl
+
+    manifest = json.loads(next((out / "runs").glob("*.json")).read_text("utf-8"))
+    lengths = pl.read_parquet(out / "chunks" / "**" / "*.parquet", columns=["n_tokens"])["n_tokens"].to_list()
+    found = {
+        "windows": len(lengths),
+        "mean_tokens": statistics.mean(lengths),
+        "wall_seconds": wall,
+        "windows_per_second": len(lengths) / wall,
+        **{f"{stage}_seconds": seconds for stage, seconds in manifest["timings_seconds"].items()},
+    }
+    if n_workers == 1:
+        forward = json.loads(report.read_text("utf-8"))
+        bare = bare_rate(lengths, args.engine, manifest["n_pairs"])
+        found |= {
+            "forward_seconds": forward,
+            "overhead": wall / forward - 1,
+            "bare_rate": bare,
+            "share_of_bare_rate": len(lengths) / wall / bare,
+        }
+    return found
+
+
+def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
+    """Windows a second of the engine alone on windows of such lengths; what stands in them does not matter."""
+    import numpy as np
+    import torch
+
+    from bioqa_pipeline.batching import make_batches
+    from bioqa_pipeline.inference import load_scorer
+    from bioqa_pipeline.model import open_checkpoint
+    from bioqa_pipeline.records import Window
+    from bioqa_pipeline.threads import thread_count
+
+    torch.set_num_threads(thread_count())
+    rng = np.random.default_rng(0)
+    scorer = load_scorer(open_checkpoint(str(ROOT / "data" / "model")), device="cpu", engine=engine, n_pairs=n_pairs)
+    windows = [
+        Window(
+            pair_index=i,
+            index=0,
+            n_windows=1,
+            token_start=0,
+            token_end=n - 13,
+            context_start=0,
+            context_end=n - 13,
+            passage_offset=12,
+            input_ids=rng.integers(1000, 20000, n, dtype=np.int32),
+        )
+        for i, n in enumerate(rng.choice(lengths, min(BARE_WINDOWS, len(lengths)), replace=False).tolist())
+    ]
+    batches = list(make_batches(windows, token_budget=scorer.info.token_budget, pad_id=scorer.info.pad_id))
+    for batch in batches[:2]:
+        scorer.logits(batch)
+    started = time.perf_counter()
+    for batch in batches:
+        scorer.logits(batch)
+    return len(windows) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path(default), help="default: BIOQA_TEST_DATA")
+    parser.add_argument("--windows", type=int, default=20_000)
+    parser.add_argument("--workers", default="1", help="numbers of workers, such as 1,2")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--engine", default="auto")
+    args = parser.parse_args()
+    found: dict[int, list[dict[str, float]]] = {int(n): [] for n in args.workers.split(",")}
+    for number in range(args.rounds):
+        for n_workers, runs in found.items():
+            with tempfile.TemporaryDirectory() as folder:
+                runs.append(measure(n_workers, args, Path(folder)))
+            shown = {name: round(value, 3) for name, value in runs[-1].items()}
+            print(f"round {number + 1}, {n_workers} workers: {json.dumps(shown)}", flush=True)
+    medians = {n: {k: round(statistics.median(r[k] for r in runs), 4) for k in runs[0]} for n, runs in found.items()}
+    ratios = {
+        f"{n}_workers_times_one": round(statistics.median(b["score_seconds"] / a["score_seconds"] for a, b in pairs), 3)
+        for n, runs in found.items()
+        if n > 1 and 1 in found
+        for pairs in [list(zip(runs, found[1], strict=True))]
+    }
+    print(json.dumps({"rounds": args.rounds, "engine": args.engine, "workers": medians, **ratios}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--timed-run"]:
+        sys.exit(timed_run(Path(sys.argv[2]), sys.argv[3:]))
+    main()
