@@ -8,19 +8,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioqa_pipeline.config import ScoringConfig
+from bioqa_pipeline.config import ScoringConfig, SpanConfig
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.evaluation import Evaluation, fit_settings, format_table
 from bioqa_pipeline.inference import Scorer, ScorerInfo, load_scorer
 from bioqa_pipeline.model import SETTINGS_FILE, CheckpointSettings, open_checkpoint
 from bioqa_pipeline.recipe import TrainingConfig
-from bioqa_pipeline.records import Batch, FloatArray
+from bioqa_pipeline.records import Batch, FloatArray, Window
 from bioqa_pipeline.scoring import PairScorer
-from bioqa_pipeline.spans import Calibration
+from bioqa_pipeline.spans import Calibration, Decoded
 from bioqa_pipeline.squad import SquadParagraph, read_squad
 from bioqa_pipeline.training import Progress, TrainingResult, is_finished, train
 
@@ -135,3 +135,6 @@ class _SmallerBatches:
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         return self._scorer.logits(batch)
+
+    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        return self._scorer.begin(batch, windows, config)

@@ -18,7 +18,7 @@ from bioqa_pipeline.config import Engine, Precision, SpanConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.model import Checkpoint, load_model
 from bioqa_pipeline.records import Batch, FloatArray, Window, WindowScore
-from bioqa_pipeline.spans import decode, window_scores
+from bioqa_pipeline.spans import Decoded, decode, window_scores
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +51,25 @@ class Scorer(Protocol):
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """Start and end logits, both (n_windows, length) float32; padded columns hold anything."""
         ...
+
+    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        """Starts a batch of these windows, in row order; what is returned waits for its spans and null scores.
+
+        Raises:
+            FloatingPointError: a logit of a real token is not finite; here or by what is returned.
+        """
+        ...
+
+
+class HostDecoding:
+    """A scorer whose logits are decoded here, on the CPU."""
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        raise NotImplementedError
+
+    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        decoded = decode(*self.logits(batch), windows, config)
+        return lambda: decoded
 
 
 def resolve_device(device: str) -> str:
@@ -146,19 +165,25 @@ def load_scorer(
         return TorchScorer(checkpoint, device=where, precision=how)
 
 
-class TorchScorer:
+class TorchScorer(HostDecoding):
     """transformers' own network with scaled-dot-product attention.
+
+    On a GPU logits are decoded there, and the next batch is on its way before the last one is fetched.
 
     Args:
         device: resolved, see `resolve_device`.
         precision: resolved, see `resolve_precision`.
+        decode_on_device: None does so on anything but a CPU.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, precision: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str, precision: str, decode_on_device: bool | None = None
+    ) -> None:
         import torch
 
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._device = torch.device(device)
+        self._decode_on_device = self._device.type != "cpu" if decode_on_device is None else decode_on_device
         model: Any = load_model(checkpoint)
         self._model = model.to(self._device, dtype=self._dtype)
         self.info = ScorerInfo(
@@ -173,13 +198,26 @@ class TorchScorer:
         import torch
 
         with torch.inference_mode():
-            output: Any = self._model(
-                input_ids=self._tensor(batch.input_ids),
-                token_type_ids=self._tensor(batch.token_type_ids),
-                attention_mask=self._tensor(batch.attention_mask),
-            )
-            both = torch.stack((output.start_logits, output.end_logits)).float().cpu().numpy()
+            both = torch.stack(self._forward(batch)).float().cpu().numpy()
         return both[0], both[1]
+
+    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        if not self._decode_on_device:
+            return super().begin(batch, windows, config)
+        import torch
+
+        from bioqa_pipeline.spans_torch import begin_decoding
+
+        with torch.inference_mode():
+            return begin_decoding(*self._forward(batch), windows, config)
+
+    def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        output: Any = self._model(
+            input_ids=self._tensor(batch.input_ids),
+            token_type_ids=self._tensor(batch.token_type_ids),
+            attention_mask=self._tensor(batch.attention_mask),
+        )
+        return output.start_logits, output.end_logits
 
     def _tensor(self, values: np.ndarray[Any, Any]) -> torch.Tensor:
         import torch
@@ -199,6 +237,8 @@ def score_windows(
 ) -> list[WindowScore]:
     """Scores windows in length-sorted batches; results in the order of `windows`.
 
+    A batch is begun before the one ahead of it is finished, so that a GPU need not wait.
+
     Args:
         on_batch: called with the number of windows of each batch when it is done.
 
@@ -206,11 +246,21 @@ def score_windows(
         FloatingPointError: the model gave a logit that is not finite.
     """
     results: list[WindowScore | None] = [None] * len(windows)
-    for batch in make_batches(windows, token_budget=scorer.info.token_budget, pad_id=scorer.info.pad_id):
-        rows = [windows[i] for i in batch.order]
-        start, end = scorer.logits(batch)
-        for i, score in zip(batch.order, window_scores(decode(start, end, rows, config), rows), strict=True):
+
+    def take(begun: tuple[Batch, list[Window], Callable[[], Decoded]]) -> None:
+        batch, rows, finish = begun
+        for i, score in zip(batch.order, window_scores(finish(), rows), strict=True):
             results[i] = score
         if on_batch:
             on_batch(len(rows))
+
+    ahead = None
+    for batch in make_batches(windows, token_budget=scorer.info.token_budget, pad_id=scorer.info.pad_id):
+        rows = [windows[i] for i in batch.order]
+        begun = batch, rows, scorer.begin(batch, rows, config)
+        if ahead:
+            take(ahead)
+        ahead = begun
+    if ahead:
+        take(ahead)
     return [score for score in results if score is not None]

@@ -10,6 +10,7 @@ import json
 import logging
 import platform
 import secrets
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -100,9 +101,13 @@ class ScoringJob:
 
     def score(self, shard: ShardPlan, progress: Progress | None = None) -> ShardReport:
         """Scores and stages one shard; the model is loaded once a process."""
-        scorer = load_pair_scorer(self.model, self.scoring, self.threshold)
+        with _loading:
+            scorer = load_pair_scorer(self.model, self.scoring, self.threshold)
         store = AbstractStore(self.store_path)
         return score_shard(self.plan, shard, store, scorer, self.identity, self.root, progress=progress)
+
+
+_loading = threading.Lock()
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ The main job, evaluation and calibration all come through here. Knows nothing ab
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class PairScore:
 
 
 class PairScorer:
-    """Scores pairs on one device.
+    """Scores pairs on one device; may be used from several threads, which take turns on the device.
+
+    While one thread's windows are scored, another can tokenise its pairs and write what came of the ones before.
 
     Args:
         threshold: on `score_diff`; a pair is answerable at or below it.
@@ -52,6 +55,8 @@ class PairScorer:
         self.calibration = calibration
         self._tokenizer = tokenizer
         self._cache: OrderedDict[str, TokenizedText] = OrderedDict()
+        self._cache_mutex = threading.Lock()
+        self._device_mutex = threading.Lock()
 
     def score(
         self, pairs: Sequence[tuple[str, Passage]], *, progress: Callable[[float], None] | None = None
@@ -75,7 +80,8 @@ class PairScorer:
             if progress:
                 progress(n_windows * len(pairs) / len(windows))
 
-        scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_batch)
+        with self._device_mutex:
+            scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_batch)
         results = []
         position = 0
         for question, passage in pairs:
@@ -104,13 +110,14 @@ class PairScorer:
 
     def _tokenize(self, texts: set[str]) -> dict[str, TokenizedText]:
         """Each text from the cache where it is there; new ones in one call."""
-        found = {}
-        for text in texts & self._cache.keys():
-            self._cache.move_to_end(text)
-            found[text] = self._cache[text]
-        new = sorted(texts - found.keys())
-        for text, tokens in zip(new, self._tokenizer(new) if new else (), strict=True):
-            found[text] = self._cache[text] = tokens
-        while len(self._cache) > CACHED_TEXTS:
-            self._cache.popitem(last=False)
-        return found
+        with self._cache_mutex:
+            found = {}
+            for text in texts & self._cache.keys():
+                self._cache.move_to_end(text)
+                found[text] = self._cache[text]
+            new = sorted(texts - found.keys())
+            for text, tokens in zip(new, self._tokenizer(new) if new else (), strict=True):
+                found[text] = self._cache[text] = tokens
+            while len(self._cache) > CACHED_TEXTS:
+                self._cache.popitem(last=False)
+            return found

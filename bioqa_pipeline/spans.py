@@ -98,15 +98,15 @@ def decode(
     """
     length = start_logits.shape[1]
     positions = np.arange(length)
-    lengths = np.array([len(w) for w in windows])
-    real = positions < lengths[:, None]
+    columns = window_columns(windows)
+    real = positions < columns[:, 0, None]
     if not (np.isfinite(start_logits[real]).all() and np.isfinite(end_logits[real]).all()):
         raise FloatingPointError("the model gave a logit that is not finite")
 
     log_normaliser = _logsumexp(start_logits, real) + _logsumexp(end_logits, real)
     null_score = start_logits[:, 0] + end_logits[:, 0]
 
-    band = _span_band(start_logits, end_logits, windows, config.max_answer_length)
+    band = _span_band(start_logits, end_logits, columns, config.max_answer_length)
     flat = band.reshape(len(windows), -1)
     span_logsumexp = _logsumexp(flat, np.isfinite(flat))
     starts, ends, scores = _top_spans(band, config.n_best, disjoint=disjoint)
@@ -122,15 +122,25 @@ def decode(
     )
 
 
-def _span_band(start: FloatArray, end: FloatArray, windows: Sequence[Window], width: int) -> FloatArray:
+def window_columns(windows: Sequence[Window]) -> npt.NDArray[np.int64]:
+    """(n_windows, 4) columns of `input_ids`: a window's length, the first and the end of its max-context range, the end
+    of its passage."""
+    # The passage token t of a window stands at t - token_start + passage_offset.
+    return np.array(
+        [
+            (len(w), w.context_start + shift, w.context_end + shift, w.token_end + shift)
+            for w in windows
+            for shift in (w.passage_offset - w.token_start,)
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 4)
+
+
+def _span_band(start: FloatArray, end: FloatArray, columns: npt.NDArray[np.int64], width: int) -> FloatArray:
     """(n_windows, length, width) float32: `[b, i, d]` = span_score(i, i + d), minus infinity where it is not valid."""
     rows, length = start.shape
     positions = np.arange(length)
-    # Columns of input_ids: the passage token t of a window stands at t - token_start + passage_offset.
-    shift = np.array([w.passage_offset - w.token_start for w in windows])
-    first = np.array([w.context_start for w in windows]) + shift
-    last = np.array([w.context_end for w in windows]) + shift
-    passage_end = np.array([w.token_end for w in windows]) + shift
+    _, first, last, passage_end = columns.T
     starts = np.where((positions >= first[:, None]) & (positions < last[:, None]), start, -np.inf)
     ends = np.full((rows, length + width - 1), -np.inf, dtype=np.float32)
     ends[:, :length] = np.where(positions < passage_end[:, None], end, -np.inf)

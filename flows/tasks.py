@@ -6,7 +6,6 @@ data set is the one source of truth, and Prefect's database can be deleted witho
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import TypeVar
@@ -24,21 +23,18 @@ from bioqa_pipeline.workers import WorkerPool, in_flight
 
 T = TypeVar("T")
 
-# Submitted and not yet taken back, for each worker: one that runs, one that waits behind it.
+# Submitted and not yet taken back, for each worker: one that is scored, one that waits, is prepared or is written.
 SHARDS_IN_FLIGHT = 2
 
 # A concurrency limit on this tag keeps runs on several machines from adding up their request rates.
 NCBI_TAG = "ncbi"
-
-_own_device = threading.Lock()
 
 
 @task(name="score", task_run_name="score-{shard.row_group}", cache_policy=NO_CACHE, persist_result=False, retries=1)
 def score(job: ScoringJob, shard: ShardPlan, progress: Progress, pool: WorkerPool | None) -> ShardReport:
     """Scores and stages one shard, here or on a worker process; scoring it twice commits it once."""
     if pool is None:
-        with _own_device:
-            return job.score(shard, progress)
+        return job.score(shard, progress)
     report = pool.score(job, shard)
     progress(report.n_pairs)
     return report

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.inference import (
+    HostDecoding,
     Scorer,
+    TorchScorer,
     load_scorer,
     resolve_device,
     resolve_engine,
@@ -32,9 +36,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(str(make_checkpoint(tmp_path_factory.mktemp("model"))))
 
 
-@pytest.fixture(scope="module", params=["torch", "openvino"])
+@pytest.fixture(scope="module", params=["torch", "torch, decoding as on a GPU", "openvino"])
 def scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
     """Each engine in turn, in the same precision."""
+    if request.param == "torch, decoding as on a GPU":
+        return TorchScorer(checkpoint, device="cpu", precision="fp32", decode_on_device=True)
     if request.param == "openvino":
         pytest.importorskip("openvino")
     scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine=request.param)
@@ -78,7 +84,7 @@ def test_bf16_stays_near_fp32(checkpoint: Checkpoint, scorer: Scorer) -> None:
     np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.3)
 
 
-class PoisonedScorer:
+class PoisonedScorer(HostDecoding):
     """Gives the logits of a real scorer, but no number where a window holds the token `poison`."""
 
     def __init__(self, inner: Scorer, poison: int) -> None:
@@ -134,6 +140,46 @@ def test_each_text_is_tokenised_once(checkpoint: Checkpoint, scorer: Scorer) -> 
     for question in ("what is cancer", "who treats fever"):
         ours.score([(question, p) for p in passages])
     assert sorted(seen) == sorted({p.text for p in passages} | {"what is cancer", "who treats fever"})
+
+
+def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    """One thread is held on the device until the other has tokenised its pairs."""
+    tokenizer = checkpoint.tokenizer()
+    on_device = threading.Lock()
+    tokenised = threading.Semaphore(0)
+
+    class Held(HostDecoding):
+        info = scorer.info
+
+        def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+            assert on_device.acquire(blocking=False)
+            try:
+                if not met.is_set():
+                    assert all(tokenised.acquire(timeout=30) for _ in range(2))
+                    met.set()
+                return scorer.logits(batch)
+            finally:
+                on_device.release()
+
+    class Telling:
+        special = tokenizer.special
+
+        def __call__(self, batch: Sequence[str]) -> object:
+            found = tokenizer(batch)
+            tokenised.release()
+            return found
+
+    met = threading.Event()
+    config = ScoringConfig(windows=SMALL)
+    ours = PairScorer(Held(), Telling(), config, threshold=0.0, calibration=Calibration())  # type: ignore[arg-type]
+    shards = [[("what is cancer", Passage(str(i), text)) for i, text in enumerate(texts(6, seed=s))] for s in (1, 2)]
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(ours.score, shards))
+    met.set()
+    for shard, found in zip(shards, together, strict=True):
+        alone = pair_scorer(checkpoint, scorer).score(shard)
+        spans = [[[(a.start, a.end) for a in s.answer.n_best] for s in scores] for scores in (found, alone)]
+        assert spans[0] == spans[1]
 
 
 @pytest.mark.parametrize("device", ["cuda:99x", "tpu", "nonsense"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from builders import (
     SMALL_WINDOWS,
     SPECIAL,
@@ -22,17 +24,32 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.records import FloatArray, Passage, PassageAnswer, Window, WindowScore
-from bioqa_pipeline.spans import Calibration, answer_passage, decode, window_scores
+from bioqa_pipeline.spans import Calibration, Decoded, answer_passage, decode, window_scores
+from bioqa_pipeline.spans_torch import begin_decoding
 from bioqa_pipeline.windows import TextTokenizer, make_windows
 
 configs = st.builds(SpanConfig, max_answer_length=st.integers(1, 12), n_best=st.integers(1, 8))
 seeds = st.integers(0, 2**32 - 1)
 
 
+Decoder = Callable[[FloatArray, FloatArray, list[Window], SpanConfig], Decoded]
+
+
+def in_torch(start: FloatArray, end: FloatArray, windows: list[Window], config: SpanConfig) -> Decoded:
+    return begin_decoding(torch.from_numpy(start), torch.from_numpy(end), windows, config)()
+
+
+DECODERS = [pytest.param(decode, id="numpy"), pytest.param(in_torch, id="torch")]
+
+
 def score(
-    windows: list[Window], logits: tuple[FloatArray, FloatArray], config: SpanConfig, *, disjoint: bool = True
+    windows: list[Window], logits: tuple[FloatArray, FloatArray], config: SpanConfig, decoder: Decoder = decode
 ) -> list[WindowScore]:
-    return window_scores(decode(*logits, windows, config, disjoint=disjoint), windows)
+    return window_scores(decoder(*logits, windows, config), windows)
+
+
+def overlapping(start: FloatArray, end: FloatArray, windows: list[Window], config: SpanConfig) -> Decoded:
+    return decode(start, end, windows, config, disjoint=False)
 
 
 def valid_spans(window: Window, start: FloatArray, end: FloatArray, longest: int) -> list[tuple[float, int, int]]:
@@ -54,14 +71,13 @@ def close(value: float) -> object:
     return pytest.approx(value, rel=1e-5, abs=1e-5)
 
 
-@given(windows=window_lists(), config=configs, seed=seeds, padding=st.integers(0, 3), disjoint=st.booleans())
+@pytest.mark.parametrize("decoder", [*DECODERS, overlapping])
+@given(windows=window_lists(), config=configs, seed=seeds, padding=st.integers(0, 3))
 def test_decoding_looks_at_every_span(
-    windows: list[Window], config: SpanConfig, seed: int, padding: int, disjoint: bool
+    decoder: Decoder, windows: list[Window], config: SpanConfig, seed: int, padding: int
 ) -> None:
     logits = logits_for(windows, seed=seed, padding=padding)
-    for window, start, end, got in zip(
-        windows, *logits, score(windows, logits, config, disjoint=disjoint), strict=True
-    ):
+    for window, start, end, got in zip(windows, *logits, score(windows, logits, config, decoder), strict=True):
         spans = valid_spans(window, start, end, config.max_answer_length)
         null = float(start[0] + end[0])
         normaliser = log_sum_exp(start[: len(window)].tolist()) + log_sum_exp(end[: len(window)].tolist())
@@ -71,7 +87,7 @@ def test_decoding_looks_at_every_span(
         assert got.margin == close(got.span_logsumexp - null)
         kept: list[tuple[float, int, int]] = []
         for candidate in spans:
-            if not disjoint or all(candidate[1] > j or candidate[2] < i for _, i, j in kept):
+            if decoder is overlapping or all(candidate[1] > j or candidate[2] < i for _, i, j in kept):
                 kept.append(candidate)
         assert [(s.score, s.token_start, s.token_end) for s in got.n_best] == kept[: config.n_best]
         assert [s.log_prob for s in got.n_best] == [close(s.score - normaliser) for s in got.n_best]
@@ -79,16 +95,19 @@ def test_decoding_looks_at_every_span(
         assert got.best == (got.n_best[0] if got.n_best else None)
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @given(windows=window_lists(), seed=seeds, shuffle=seeds)
-def test_a_window_scores_the_same_in_any_company(windows: list[Window], seed: int, shuffle: int) -> None:
+def test_a_window_scores_the_same_in_any_company(
+    decoder: Decoder, windows: list[Window], seed: int, shuffle: int
+) -> None:
     config = SpanConfig(max_answer_length=6)
     start, end = logits_for(windows, seed=seed, padding=2)
-    together = score(windows, (start, end), config)
+    together = score(windows, (start, end), config, decoder)
     order = np.random.default_rng(shuffle).permutation(len(windows))
-    shuffled = score([windows[i] for i in order], (start[order], end[order]), config)
+    shuffled = score([windows[i] for i in order], (start[order], end[order]), config, decoder)
     for row, window in enumerate(windows):
         exact = (start[row : row + 1, : len(window)], end[row : row + 1, : len(window)])
-        alone = score([window], exact, config)[0]
+        alone = score([window], exact, config, decoder)[0]
         for other in (together[row], shuffled[order.tolist().index(row)]):
             assert (other.null_score, other.null_log_prob) == (alone.null_score, close(alone.null_log_prob))
             assert (other.margin, other.span_logsumexp) == (close(alone.margin), close(alone.span_logsumexp))
@@ -99,20 +118,22 @@ def test_a_window_scores_the_same_in_any_company(windows: list[Window], seed: in
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 2, 4, 6, -1])
 @pytest.mark.parametrize("which", ["start", "end"])
-def test_a_logit_that_is_not_finite_is_an_error(bad: float, position: int, which: str) -> None:
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_logit_that_is_not_finite_is_an_error(decoder: Decoder, bad: float, position: int, which: str) -> None:
     windows = [*pair_windows(9), *pair_windows(2)]
     start, end = logits_for(windows, seed=0)
-    score(windows, (start, end), SpanConfig())
+    score(windows, (start, end), SpanConfig(), decoder)
     (start if which == "start" else end)[0, position] = bad
     with pytest.raises(FloatingPointError, match="not finite"):
-        score(windows, (start, end), SpanConfig())
+        score(windows, (start, end), SpanConfig(), decoder)
 
 
-def test_large_logits_do_not_overflow() -> None:
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_large_logits_do_not_overflow(decoder: Decoder) -> None:
     (window,) = pair_windows(3)
     logits = np.full((1, len(window)), 1024, dtype=np.float32)
     for sign in (1, -1):
-        got = score([window], (sign * logits, sign * logits), SpanConfig())[0]
+        got = score([window], (sign * logits, sign * logits), SpanConfig(), decoder)[0]
         assert got.margin == pytest.approx(math.log(6), abs=1e-3)
         assert got.null_log_prob == pytest.approx(-2 * math.log(len(window)), abs=1e-3)
 
