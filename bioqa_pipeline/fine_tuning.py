@@ -119,7 +119,7 @@ def calibrate_checkpoint(
     return settings, found
 
 
-class _SmallerBatches:
+class _SmallerBatches(Scorer):
     """A scorer whose batches hold at most so many tokens."""
 
     def __init__(self, scorer: Scorer, token_budget: int) -> None:

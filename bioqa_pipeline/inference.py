@@ -43,10 +43,9 @@ class ScorerInfo:
 
 
 class Scorer(Protocol):
-    """The seam behind which engines differ."""
+    """The seam behind which engines differ; an engine is a subclass."""
 
-    @property
-    def info(self) -> ScorerInfo: ...
+    info: ScorerInfo
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """Start and end logits, both (n_windows, length) float32; padded columns hold anything."""
@@ -58,16 +57,6 @@ class Scorer(Protocol):
         Raises:
             FloatingPointError: a logit of a real token is not finite; here or by what is returned.
         """
-        ...
-
-
-class HostDecoding:
-    """A scorer whose logits are decoded here, on the CPU."""
-
-    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        raise NotImplementedError
-
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
         decoded = decode(*self.logits(batch), windows, config)
         return lambda: decoded
 
@@ -165,7 +154,7 @@ def load_scorer(
         return TorchScorer(checkpoint, device=where, precision=how)
 
 
-class TorchScorer(HostDecoding):
+class TorchScorer(Scorer):
     """transformers' own network with scaled-dot-product attention.
 
     On a GPU logits are decoded there, and the next batch is on its way before the last one is fetched.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.inference import TOKEN_BUDGETS, HostDecoding, ScorerInfo
+from bioqa_pipeline.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
 from bioqa_pipeline.model import Checkpoint, load_model
 from bioqa_pipeline.records import Batch, FloatArray
 from bioqa_pipeline.threads import thread_count
@@ -27,7 +27,7 @@ import openvino  # noqa: E402
 _ELEMENT_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
-class OpenVinoScorer(HostDecoding):
+class OpenVinoScorer(Scorer):
     """Runs on the CPU with as many threads as `thread_count` says.
 
     Args:

@@ -13,7 +13,6 @@ from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.inference import (
-    HostDecoding,
     Scorer,
     TorchScorer,
     load_scorer,
@@ -84,7 +83,7 @@ def test_bf16_stays_near_fp32(checkpoint: Checkpoint, scorer: Scorer) -> None:
     np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.3)
 
 
-class PoisonedScorer(HostDecoding):
+class PoisonedScorer(Scorer):
     """Gives the logits of a real scorer, but no number where a window holds the token `poison`."""
 
     def __init__(self, inner: Scorer, poison: int) -> None:
@@ -148,7 +147,7 @@ def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Chec
     on_device = threading.Lock()
     tokenised = threading.Semaphore(0)
 
-    class Held(HostDecoding):
+    class Held(Scorer):
         info = scorer.info
 
         def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:

@@ -172,7 +172,9 @@ def main() -> None:
             print(f"round {number + 1}, {n_workers} workers: {json.dumps(shown)}", flush=True)
     medians = {n: {k: round(statistics.median(r[k] for r in runs), 4) for k in runs[0]} for n, runs in found.items()}
     ratios = {
-        f"{n}_workers_times_one": round(statistics.median(b["score_seconds"] / a["score_seconds"] for a, b in pairs), 3)
+        f"{n}_workers_times_as_fast_as_one": round(
+            statistics.median(one["score_seconds"] / more["score_seconds"] for more, one in pairs), 3
+        )
         for n, runs in found.items()
         if n > 1 and 1 in found
         for pairs in [list(zip(runs, found[1], strict=True))]
