@@ -8,6 +8,7 @@ scores all pairs and prints the seconds. Inside those environments only the peer
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ class Peer:
         python = _environment(environments / system, PACKAGES[system])
         self.name = f"{system}, batches of {batch_size}"
         command = [str(python), __file__, system, str(batch_size), str(model), str(pairs)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        env = {**os.environ, "HAYSTACK_TELEMETRY_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.versions = self._read()
 
     def seconds(self) -> float:
@@ -84,10 +86,10 @@ def transformers_pipeline(model: str, batch_size: int, pairs: list[tuple[str, st
     ask = pipeline("question-answering", model=model, tokenizer=model, device=-1, dtype=torch.float32)
 
     def run() -> int:
-        inputs = [{"question": question, "context": text} for question, text in pairs]
         return len(
             ask(
-                inputs,
+                question=[question for question, _ in pairs],
+                context=[text for _, text in pairs],
                 batch_size=batch_size,
                 max_seq_len=384,
                 doc_stride=128,
