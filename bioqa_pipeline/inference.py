@@ -157,7 +157,9 @@ def load_scorer(
 class TorchScorer(Scorer):
     """transformers' own network with scaled-dot-product attention.
 
-    On a GPU logits are decoded there, and the next batch is on its way before the last one is fetched.
+    A reduced precision is that of the linear layers and of attention; sums along the layers, their normalisation and
+    the span head stay in fp32, where rounding would cost most and time is not spent. On a GPU logits are decoded
+    there, and the next batch is on its way before the last one is fetched.
 
     Args:
         device: resolved, see `resolve_device`.
@@ -170,11 +172,13 @@ class TorchScorer(Scorer):
     ) -> None:
         import torch
 
-        self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._device = torch.device(device)
         self._decode_on_device = self._device.type != "cpu" if decode_on_device is None else decode_on_device
         model: Any = load_model(checkpoint)
-        self._model = model.to(self._device, dtype=self._dtype)
+        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        if self._dtype:
+            _reduce_linear_layers(model, self._dtype, self._device.type)
+        self._model = model.to(self._device)
         self.info = ScorerInfo(
             device=device,
             precision=precision,
@@ -201,11 +205,14 @@ class TorchScorer(Scorer):
             return begin_decoding(*self._forward(batch), windows, config)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        output: Any = self._model(
-            input_ids=self._tensor(batch.input_ids),
-            token_type_ids=self._tensor(batch.token_type_ids),
-            attention_mask=self._tensor(batch.attention_mask),
-        )
+        import torch
+
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
+            output: Any = self._model(
+                input_ids=self._tensor(batch.input_ids),
+                token_type_ids=self._tensor(batch.token_type_ids),
+                attention_mask=self._tensor(batch.attention_mask),
+            )
         return output.start_logits, output.end_logits
 
     def _tensor(self, values: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -215,6 +222,24 @@ class TorchScorer(Scorer):
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def _reduce_linear_layers(model: Any, dtype: torch.dtype, device_type: str) -> None:
+    """To be run under autocast, from which the span head is left out."""
+    import torch
+
+    head = model.qa_outputs
+    in_fp32 = head.forward
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device_type, enabled=False):
+            logits: torch.Tensor = in_fp32(hidden.float())
+        return logits
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear) and layer is not head:
+            layer.to(dtype)
+    head.forward = forward
 
 
 def score_windows(

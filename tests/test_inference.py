@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from checkpoints import WORDS, make_checkpoint
+from safetensors.torch import save_file
+from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfig, MPNetConfig
 
 from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
@@ -81,6 +85,24 @@ def test_bf16_stays_near_fp32(checkpoint: Checkpoint, scorer: Scorer) -> None:
     exact = score_windows(windows, scorer, SpanConfig())
     rough = score_windows(windows, load_scorer(checkpoint, device="cpu", precision="bf16"), SpanConfig())
     np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.3)
+
+
+@pytest.mark.parametrize("architecture", [BertConfig, ElectraConfig, MPNetConfig])
+def test_every_architecture_runs_in_bf16(checkpoint: Checkpoint, architecture: type[BertConfig], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint.folder, folder)
+    settings = {k: v for k, v in checkpoint.config.items() if k not in {"model_type", "architectures"}}
+    config = architecture(**settings, embedding_size=32)
+    model = AutoModelForQuestionAnswering.from_config(config)
+    config.save_pretrained(folder)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    other = open_checkpoint(str(folder))
+    windows = windows_of(other, texts(4, seed=5))
+    exact, rough = (
+        score_windows(windows, TorchScorer(other, device="cpu", precision=p), SpanConfig()) for p in ("fp32", "bf16")
+    )
+    assert [s.margin for s in rough] != [s.margin for s in exact]
+    np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.05)
 
 
 class PoisonedScorer(Scorer):
