@@ -88,7 +88,9 @@ def test_bf16_stays_near_fp32(checkpoint: Checkpoint, scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("architecture", [BertConfig, ElectraConfig, MPNetConfig])
-def test_every_architecture_runs_in_bf16(checkpoint: Checkpoint, architecture: type[BertConfig], tmp_path: Path) -> None:
+def test_every_architecture_runs_in_bf16(
+    checkpoint: Checkpoint, architecture: type[BertConfig], tmp_path: Path
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(checkpoint.folder, folder)
     settings = {k: v for k, v in checkpoint.config.items() if k not in {"model_type", "architectures"}}
