@@ -131,7 +131,9 @@ class RunConfig(Settings):
         None, description="answerable iff score_diff is at most this; None takes the checkpoint's own"
     )
     max_answers: int = Field(10, ge=1, description="merged answers kept for a question in summary/")
-    shard_pairs: int = Field(256, ge=1, description="(question, abstract) pairs scored and committed together")
+    shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="(question, abstract) pairs scored and committed together; auto goes by device and work"
+    )
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto", description="processes that score; auto is one for each visible GPU, or one on a CPU"
     )

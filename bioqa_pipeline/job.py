@@ -38,6 +38,7 @@ from bioqa_pipeline.pipeline import (
     RunPlan,
     ShardPlan,
     ShardReport,
+    automatic_shard_pairs,
     count_statuses,
     plan_run,
     planned_pairs,
@@ -134,7 +135,13 @@ def resolve_model(model: ModelConfig) -> ModelConfig:
 
 
 class Executor(Protocol):
-    """How stages are executed."""
+    """How stages are executed.
+
+    Attributes:
+        n_workers: how many shards are scored at once, as far as that is known.
+    """
+
+    n_workers: int
 
     def resolve(self, model: ModelConfig) -> ModelConfig:
         """Device and precision as they are where shards are scored; raises ConfigError."""
@@ -153,6 +160,8 @@ class Executor(Protocol):
 
 class InProcess:
     """One stage after the other, here."""
+
+    n_workers = 1
 
     def resolve(self, model: ModelConfig) -> ModelConfig:
         return resolve_model(model)
@@ -348,7 +357,7 @@ class _Run:
                     source.store,
                     writer.done,
                     scoring_key=self.scoring_key,
-                    shard_pairs=self.config.shard_pairs,
+                    shard_pairs=self._shard_pairs,
                     storage=self.dataset.storage,
                     name=f"{STAGING}/{self.run_id}/plan.parquet",
                 ),
@@ -358,6 +367,12 @@ class _Run:
             f"{plan.n_pairs:,} (question, abstract) pairs: {plan.n_reused:,} in the data set already, {new:,} new"
         )
         return plan
+
+    def _shard_pairs(self, n_new: int) -> int:
+        if self.config.shard_pairs != "auto":
+            return self.config.shard_pairs
+        on_gpu = self.config.model.device.startswith("cuda")
+        return automatic_shard_pairs(n_new, on_gpu=on_gpu, n_workers=self.executor.n_workers)
 
     def _score(
         self, source: Source, plan: RunPlan, writer: DatasetWriter

@@ -51,6 +51,11 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[float], None]
 
 SUMMARY_PAIRS = 10_000
+SHARD_PAIRS_CPU, SHARD_PAIRS_GPU = 256, 4096
+SHARD_PAIRS_MIN, SHARD_PAIRS_MAX = 32, 8192
+FILES_OF_A_RUN = 4000
+# The last shards of a run leave workers idle for part of one.
+SHARDS_OF_A_WORKER = 8
 # One search waits for PubMed's answer most of its time; so many fill the rate that PubMed allows.
 SEARCHES_AT_ONCE = 4
 
@@ -149,7 +154,7 @@ def plan_run(
     done: Callable[[pl.Series], pl.Series],
     *,
     scoring_key: str,
-    shard_pairs: int,
+    shard_pairs: Callable[[int], int],
     storage: Storage,
     name: str,
 ) -> RunPlan:
@@ -159,6 +164,7 @@ def plan_run(
 
     Args:
         done: pair ids into (n_pairs,) Boolean, `DatasetWriter.done`.
+        shard_pairs: number of new pairs into the pairs of a shard.
         storage: where the plan goes, so that all that score find it.
         name: of the plan there.
 
@@ -189,9 +195,22 @@ def plan_run(
     )
     is_done = done(pairs["pair_id"])
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
-    data, shards = _encode_plan(new, reused, shard_pairs)
+    data, shards = _encode_plan(new, reused, shard_pairs(len(new)))
     storage.write(name, data)
     return RunPlan(name=name, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
+
+
+def automatic_shard_pairs(n_new: int, *, on_gpu: bool, n_workers: int) -> int:
+    """Pairs of a shard: committing it should cost next to nothing, a kill little, and no worker should be idle.
+
+    About 20 s of a CPU or a few of a GPU; in long runs more, so that readers find some thousands of files and not a
+    million.
+    """
+    enough = SHARD_PAIRS_GPU if on_gpu else SHARD_PAIRS_CPU
+    pairs = min(max(enough, n_new // FILES_OF_A_RUN), max(enough, SHARD_PAIRS_MAX))
+    if n_workers > 1:
+        pairs = min(pairs, max(SHARD_PAIRS_MIN, n_new // (SHARDS_OF_A_WORKER * n_workers)))
+    return pairs
 
 
 def count_statuses(plan: RunPlan, storage: Storage, failed: Iterable[FailedPair]) -> dict[FetchStatus, int]:

@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 # A shard whose worker or node died is scored again so often, elsewhere.
 DEATHS_SURVIVED = 2
+# A cluster's nodes may come and go; shards are cut for so many workers where none are asked for.
+GUESSED_WORKERS = 16
 # Without a shard done, and without a node that could do one.
 WARN_SECONDS = 60.0
 
@@ -92,7 +94,7 @@ class RayExecutor(PrefectExecutor):
     """Scores on the nodes of the cluster that `runner` is connected to; the other stages run in the flow's process."""
 
     def __init__(self, config: RunConfig, runner: RayTaskRunner[Any]) -> None:
-        super().__init__(1, data_set_asset(config))
+        super().__init__(GUESSED_WORKERS if config.workers == "auto" else config.workers, data_set_asset(config))
         self.workers = config.workers
         self.runner = runner
 

@@ -45,6 +45,8 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--source", "pmids"], "--pmids"),
         (["--max-abstracts", "0"], "--max-abstracts"),
         (["--n-best", "0"], "--n-best"),
+        (["--shard-pairs", "0"], "--shard-pairs"),
+        (["--workers", "many"], "--workers"),
         (["--mindate", "tomorrow"], "--mindate"),
         (["--mindate", "2024-02-01", "--maxdate", "2024-01-01"], "later than"),
         (["--model", "./nowhere"], "no such folder"),

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bioqa_pipeline.pipeline import SEARCHES_AT_ONCE, retrieve
+from bioqa_pipeline.pipeline import SEARCHES_AT_ONCE, automatic_shard_pairs, retrieve
 from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
 from bioqa_pipeline.store import AbstractStore
 
@@ -56,3 +58,19 @@ def test_a_search_that_breaks_off_leaves_the_others_unasked(tmp_path: Path) -> N
     with pytest.raises(OSError, match="disk is gone"):
         retrieve(many, source, 1)
     assert len(source.asked) < len(many)
+
+
+@given(n_new=st.integers(1, 10**9), on_gpu=st.booleans(), n_workers=st.integers(1, 64))
+def test_shards_are_neither_many_nor_few(n_new: int, on_gpu: bool, n_workers: int) -> None:
+    pairs = automatic_shard_pairs(n_new, on_gpu=on_gpu, n_workers=n_workers)
+    assert 32 <= pairs <= 8192
+    assert n_workers == 1 or pairs == 32 or n_new // pairs >= 8 * n_workers
+    assert pairs >= (4096 if on_gpu else 256) or n_workers > 1
+    assert pairs == 8192 or n_new // pairs < max(8000, 16 * n_workers, n_new / 256)
+
+
+def test_shards_of_a_small_run_and_of_a_long_one() -> None:
+    assert automatic_shard_pairs(100, on_gpu=False, n_workers=1) == 256
+    assert automatic_shard_pairs(100, on_gpu=False, n_workers=2) == 32
+    assert automatic_shard_pairs(100_000_000, on_gpu=True, n_workers=8) == 8192
+    assert automatic_shard_pairs(4_000_000, on_gpu=False, n_workers=1) == 1000

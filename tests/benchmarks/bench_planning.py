@@ -90,7 +90,7 @@ def plan_with_plan_run(root: Path, pairs: int) -> int:
             store,
             writer.done,
             scoring_key=SCORING_KEY,
-            shard_pairs=500,
+            shard_pairs=lambda n_new: 500,
             storage=LocalStorage(root.parent),
             name="plan.parquet",
         )
