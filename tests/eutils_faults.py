@@ -10,6 +10,8 @@ import gzip
 import random
 import re
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -63,6 +65,7 @@ class Faults:
         retry_after_seconds: told with the 429s that tell one.
         huge_bytes: size of the "huge_body" and of the unpacked "gzip_bomb".
         stall_seconds: how long "stall" says nothing, and "drip" waits before each byte.
+        most_a_request: faults that chance gives one and the same request at most.
     """
 
     def __init__(
@@ -74,10 +77,13 @@ class Faults:
         retry_after_seconds: int = 1,
         huge_bytes: int = 1_500_000,
         stall_seconds: float = 1.0,
+        most_a_request: int | None = None,
     ) -> None:
         self.probability, self.kinds = probability, kinds
         self.retry_after_seconds, self.huge_bytes, self.stall_seconds = retry_after_seconds, huge_bytes, stall_seconds
+        self.most_a_request = most_a_request
         self._random = random.Random(seed)
+        self._given: Counter[tuple[str, ...]] = Counter()
         self._queued: list[list[object]] = []
         self._lock = threading.Lock()
 
@@ -86,7 +92,8 @@ class Faults:
         with self._lock:
             self._queued.append([endpoint, kind, times, after])
 
-    def draw(self, endpoint: str) -> str | None:
+    def draw(self, endpoint: str, params: Mapping[str, str]) -> str | None:
+        request = (endpoint, *sorted(f"{name}={value}" for name, value in params.items()))
         with self._lock:
             for entry in self._queued:
                 if entry[0] != endpoint or not entry[2]:
@@ -96,9 +103,10 @@ class Faults:
                     return None
                 entry[2] = int(str(entry[2])) - 1
                 return str(entry[1])
-            if self._random.random() < self.probability:
-                return self._random.choice(self.kinds)
-            return None
+            if self._random.random() >= self.probability or self._given[request] == self.most_a_request:
+                return None
+            self._given[request] += 1
+            return self._random.choice(self.kinds)
 
     def apply(self, kind: str, good: Answer) -> Answer:
         if kind.startswith("http_"):

@@ -142,7 +142,7 @@ class EutilsServer:
         if refused is not None:
             answer = refused
         else:
-            request.fault = self.faults.draw(request.endpoint)
+            request.fault = self.faults.draw(request.endpoint, request.params)
             answer = self._good(request)
             if request.fault:
                 answer = self.faults.apply(request.fault, answer)

@@ -66,7 +66,9 @@ def test_a_run_through_faults_gives_the_same_data_set_and_never_the_key(
     with EutilsServer(records, limit=None, key_limit=None) as server:
         good = run(tmp_path / "good", server, monkeypatch)
         assert all(KEY not in request.path for request in server.log)
-    with EutilsServer(records, Faults(0.2, QUICK, seed=3, retry_after_seconds=0), limit=None, key_limit=None) as bad:
+    with EutilsServer(
+        records, Faults(0.2, QUICK, seed=3, retry_after_seconds=0, most_a_request=5), limit=None, key_limit=None
+    ) as bad:
         through_faults = run(tmp_path / "bad", bad, monkeypatch)
         assert any(request.fault for request in bad.log)
     assert not through_faults.failures
@@ -92,7 +94,9 @@ def test_200_questions_through_faults_give_the_same_data_set(
     text = "".join(f"{question}\n" for question in asked)
     with EutilsServer(records, limit=None, key_limit=None) as server:
         good = run(tmp_path / "good", server, monkeypatch, asked=text)
-    with EutilsServer(records, Faults(0.2, QUICK, seed=5, retry_after_seconds=0), limit=None, key_limit=None) as server:
+    with EutilsServer(
+        records, Faults(0.2, QUICK, seed=5, retry_after_seconds=0, most_a_request=5), limit=None, key_limit=None
+    ) as server:
         bad = run(tmp_path / "bad", server, monkeypatch, asked=text)
         assert sum(request.fault is not None for request in server.log) > 100
         assert most_in_a_second([request.seconds for request in server.log]) <= 10
