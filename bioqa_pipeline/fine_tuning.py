@@ -5,6 +5,7 @@ Knows nothing about Prefect, terminals or arguments.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from bioqa_pipeline.training import Progress, TrainingResult, is_finished, train
 
 logger = logging.getLogger(__name__)
 
-BASE_MODEL, TEACHER = "base_model", "teacher"
+MADE_FIRST = "made_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,30 @@ def fine_tune(
 ) -> FineTuned:
     """Trains, then fits threshold and calibration on the held-out articles and on `calibrate_on`.
 
-    A base model or teacher that a recipe makes is fine-tuned first, in `out/base_model` or `out/teacher`, and stays.
+    A base model or teacher that a recipe makes is fine-tuned first, in a folder of `out/made_first`, and stays; one
+    that several recipes name is made once.
 
     Raises:
         CheckpointError, InputError, TrainingError: see `training.train`.
     """
     extra = read_squad(calibrate_on) if calibrate_on else []
-    for recipe, folder in _made_first(config, out):
-        if is_finished(folder, _with_made(recipe, folder)):
+    made = out / MADE_FIRST
+    for folder, recipe in _made_first(config, made).items():
+        if is_finished(folder, _with_made(recipe, made)):
             logger.info("%s is taken as it is", folder)
         else:
-            fine_tune(recipe, folder, device=device, on_progress=on_progress)
-    config = _with_made(config, out)
+            _fine_tune_one(_with_made(recipe, made), folder, [], device=device, on_progress=on_progress)
+    return _fine_tune_one(_with_made(config, made), out, extra, device=device, on_progress=on_progress)
+
+
+def _fine_tune_one(
+    config: TrainingConfig,
+    out: Path,
+    extra: list[SquadParagraph],
+    *,
+    device: str,
+    on_progress: Callable[[Progress], None] | None,
+) -> FineTuned:
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
     if not paragraphs or int(os.environ.get("RANK", "0")) > 0:
@@ -75,22 +88,34 @@ def fine_tune(
     return FineTuned(result, settings, found)
 
 
-def _made_first(config: TrainingConfig, out: Path) -> list[tuple[TrainingConfig, Path]]:
-    recipes = [(config.base_recipe, out / BASE_MODEL)]
-    if config.distillation:
-        recipes.append((config.distillation.teacher_recipe, out / TEACHER))
-    return [(recipe, folder) for recipe, folder in recipes if recipe]
+def _made_first(config: TrainingConfig, made: Path) -> dict[Path, TrainingConfig]:
+    """What other recipes make, by folder, each behind those that it needs itself."""
+    found: dict[Path, TrainingConfig] = {}
+    distillation = config.distillation
+    for name, recipe in (
+        (config.base_model, config.base_recipe),
+        (distillation.teacher, distillation.teacher_recipe) if distillation else ("", None),
+    ):
+        if recipe:
+            found |= _made_first(recipe, made) | {_folder(name, recipe, made): recipe}
+    return found
 
 
-def _with_made(config: TrainingConfig, out: Path) -> TrainingConfig:
+def _folder(name: str, recipe: TrainingConfig, made: Path) -> Path:
+    digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
+    return made / f"{Path(name).stem}-{digest[:8]}"
+
+
+def _with_made(config: TrainingConfig, made: Path) -> TrainingConfig:
     """The settings with the folders of what is made first in place of its recipes."""
     update: dict[str, object] = {}
     if config.base_recipe:
-        update |= {"base_model": str(out / BASE_MODEL), "base_recipe": None}
+        folder = _folder(config.base_model, config.base_recipe, made)
+        update |= {"base_model": str(folder), "base_recipe": None}
     distillation = config.distillation
     if distillation and distillation.teacher_recipe:
-        teacher = {"teacher": str(out / TEACHER), "teacher_recipe": None}
-        update["distillation"] = distillation.model_copy(update=teacher)
+        folder = _folder(distillation.teacher, distillation.teacher_recipe, made)
+        update["distillation"] = distillation.model_copy(update={"teacher": str(folder), "teacher_recipe": None})
     return config.model_copy(update=update)
 
 

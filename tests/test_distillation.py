@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from bioqa_pipeline.fine_tuning import fine_tune
 from bioqa_pipeline.model import load_model, open_checkpoint
 from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
 from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
-from bioqa_pipeline.training import MODEL_INPUTS, Teacher, collate, distillation_loss, train
+from bioqa_pipeline.training import MODEL_INPUTS, Teacher, TrainingResult, collate, distillation_loss, train
 from bioqa_pipeline.training_data import build_training_set
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -230,7 +231,8 @@ def test_one_recipe_makes_the_teacher_and_then_the_student(
     made = fine_tune(config, tmp_path / "out", device="cpu")
     assert made.settings is not None
     assert open_checkpoint(str(tmp_path / "out")).config["model_type"] == "bert"
-    teacher = tmp_path / "out" / "teacher"
+    (teacher,) = (tmp_path / "out" / "made_first").iterdir()
+    assert teacher.name.startswith("teacher-")
     assert open_checkpoint(str(teacher)).config["model_type"] == "mpnet"
     # The teacher's words change the student.
     alone = fine_tune(config.model_copy(update={"distillation": None}), tmp_path / "alone", device="cpu")
@@ -264,7 +266,7 @@ def test_a_recipe_may_start_from_what_another_makes(squad: Path, student: Path, 
         by_hand = str(tmp_path / str(number))
     assert [p.loss for p in made.training.history] == [p.loss for p in alone.training.history]
 
-    first = tmp_path / "out" / "base_model" / "base_model" / "model.safetensors"
+    first = next((tmp_path / "out" / "made_first").glob("first-*")) / "model.safetensors"
     stamp = first.stat().st_mtime_ns
     (tmp_path / "out" / "training.json").unlink()
     fine_tune(read_recipe(tmp_path / "third.toml", data_root=squad.parent), tmp_path / "out", device="cpu")
@@ -283,3 +285,23 @@ def test_recipes_that_lead_back_to_themselves_are_refused(squad: Path, tmp_path:
     (tmp_path / "recipe.toml").write_text(given)
     with pytest.raises(InputError, match="leave them out"):
         read_recipe(tmp_path / "recipe.toml", data_root=squad.parent)
+
+
+def test_what_two_recipes_need_is_made_once(
+    mpnet: Path, student: Path, squad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = f'\n[[data]]\npath = "{squad.name}"\nheld_out = ["H"]\n'
+    taught = '\n[distillation]\nteacher = "teacher.toml"\n'
+    short = "epochs = 1\nmax_steps = 2\nwarmup_steps = 1\n"
+    (tmp_path / "teacher.toml").write_text(f'base_model = "{mpnet}"\nvocabulary = "{student}"\n{short}{data}')
+    (tmp_path / "first.toml").write_text(f'base_model = "{student}"\n{short}{taught}{data}')
+    (tmp_path / "second.toml").write_text(f'base_model = "first.toml"\nseed = 2\n{short}{taught}{data}')
+    trained: list[str] = []
+
+    def counted(config: TrainingConfig, out: Path, **options: Any) -> TrainingResult:
+        trained.append(out.name.partition("-")[0])
+        return train(config, out, **options)
+
+    monkeypatch.setattr("bioqa_pipeline.fine_tuning.train", counted)
+    fine_tune(read_recipe(tmp_path / "second.toml", data_root=squad.parent), tmp_path / "out", device="cpu")
+    assert trained == ["teacher", "first", "out"]
