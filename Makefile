@@ -18,10 +18,9 @@ SHELL := /bin/bash
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
-# The embedded model is small and cautious: its own threshold, fitted on encyclopaedia text, leaves many questions open.
 run: $(VENV)/.core ## run the main job on the embedded sample; a second run scores nothing anew
 	@$(BIN)/python -m flows.run --questions data/sample/questions.txt --source sample --max-abstracts 5 \
-	  --threshold 1 --out $(OUT)
+	  --out $(OUT)
 
 test: $(VENV)/.test ## run the tests (under 5 minutes after set-up)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

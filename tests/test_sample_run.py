@@ -36,7 +36,6 @@ def test_the_embedded_model_answers_the_sample(tmp_path: Path, monkeypatch: pyte
         out=tmp_path / "out",
         model=ModelConfig(),
         source=SourceConfig(max_abstracts=5),
-        threshold=1.0,
     )
     result = run_job(config)
     assert not result.failures
