@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from setuptools import find_packages
 
 import bioqa_pipeline
 
@@ -54,7 +55,7 @@ def test_every_package_is_installed_and_has_the_projects_version(project: dict[s
         for top in ("bioqa_pipeline", "flows")
         for path in (ROOT / top).rglob("__init__.py")
     }
-    assert set(project["tool"]["setuptools"]["packages"]) == packages
+    assert set(find_packages(ROOT, **project["tool"]["setuptools"]["packages"]["find"])) == packages
     assert project["project"]["version"] == bioqa_pipeline.__version__
 
 
