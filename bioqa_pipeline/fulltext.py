@@ -28,8 +28,8 @@ import tantivy
 from tantivy import Document, FieldType, Index, Occur, Query
 
 from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.store import AbstractStore
-from bioqa_pipeline.terms import question_words
 
 logger = logging.getLogger(__name__)
 

@@ -46,8 +46,8 @@ from bioqa_pipeline.pipeline import (
     score_shard,
     summarise,
 )
-from bioqa_pipeline.query_lint import query_problems
-from bioqa_pipeline.questions import QuestionFile, read_questions
+from bioqa_pipeline.questions.files import QuestionFile, read_questions
+from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report import write_report
 from bioqa_pipeline.schemas import SCHEMA_VERSION, STAGING

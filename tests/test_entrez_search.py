@@ -12,7 +12,7 @@ from eutils_records import made_question, make_records
 from eutils_search import Corpus
 from eutils_server import EutilsServer
 
-from bioqa_pipeline.query import QueryFilters
+from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records import Question, RetrievalOutcome
 from bioqa_pipeline.sources.entrez_answers import SearchAnswer
 from bioqa_pipeline.sources.entrez_search import SearchPlan, search_question

@@ -38,7 +38,7 @@ def test_import_directions() -> None:
         "bioqa_pipeline",
         "bioqa_pipeline.records",
         "bioqa_pipeline.dataset",
-        "bioqa_pipeline.questions",
+        "bioqa_pipeline.questions.files",
         "bioqa_pipeline.sources",
         "bioqa_pipeline.spans",
         "bioqa_pipeline.windows",

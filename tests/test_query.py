@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.query import (
+from bioqa_pipeline.questions.query import (
     LadderStep,
     QueryFilters,
     StepKind,
@@ -24,9 +24,9 @@ from bioqa_pipeline.query import (
     render_ladder,
     without_missing,
 )
-from bioqa_pipeline.query_lint import query_problems
+from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records import Question
-from bioqa_pipeline.terms import question_words
 
 PLAIN = QueryFilters(has_abstract=False)
 WORDS = (
@@ -165,7 +165,7 @@ def test_a_bare_number_is_no_pmid() -> None:
 
 def test_the_same_question_gives_the_same_ladder_in_every_process() -> None:
     code = (
-        "from bioqa_pipeline.query import *; from bioqa_pipeline.records import Question;"
+        "from bioqa_pipeline.questions.query import *; from bioqa_pipeline.records import Question;"
         "print(build_queries(Question('q', 'Do IL-6, TNF-α, p53 and long words of many kinds change the growth of "
         "liver cancer cells in old mice fed clofibrate?'), filters=QueryFilters(), counts={'old': 3, 'mice': 3}))"
     )

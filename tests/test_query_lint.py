@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.query_lint import FIELD_TAGS, query_problems
+from bioqa_pipeline.questions.query_lint import FIELD_TAGS, query_problems
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.questions import (
+from bioqa_pipeline.questions.files import (
     MAX_QUESTION_CHARS,
     MergedQuestion,
     QuestionFile,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.questions import FIELDS
+from bioqa_pipeline.questions.files import FIELDS
 from bioqa_pipeline.schemas import TABLES, Table
 from flows import cli, evaluate_cli, report, serve, train_cli
 

@@ -18,7 +18,7 @@ from retrieval import (
     share_of_words,
 )
 
-from bioqa_pipeline.terms import question_words
+from bioqa_pipeline.questions.terms import question_words
 
 ASKED = read_asked_records()
 

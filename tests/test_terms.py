@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.terms import question_words
+from bioqa_pipeline.questions.terms import question_words
 
 
 def texts(question: str) -> list[str]:

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.query import QueryFilters
+from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.entrez_client import EntrezClient

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.query import (
+from bioqa_pipeline.questions.query import (
     LadderStep,
     QueryFilters,
     StepKind,

@@ -16,9 +16,9 @@ from enum import StrEnum
 from typing import Literal
 
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.query_lint import query_problems
+from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.questions.terms import Word, question_words
 from bioqa_pipeline.records import Question
-from bioqa_pipeline.terms import Word, question_words
 
 MAX_LOOSE_WORDS = 8
 _FIRST_DAY = date(1000, 1, 1)
