@@ -24,7 +24,7 @@ from eutils_server import EutilsServer
 
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.pubmed_xml import parse_records
+from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records import Abstract, FetchStatus, Question, Retrieval
 from bioqa_pipeline.sources import entrez
 from bioqa_pipeline.sources.base import Source

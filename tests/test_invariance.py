@@ -15,7 +15,7 @@ from bioqa_pipeline.config import ModelConfig, Precision, RunConfig, SourceConfi
 from bioqa_pipeline.inference import Scorer, load_scorer, score_windows
 from bioqa_pipeline.job import Executor, InProcess, run_job
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
-from bioqa_pipeline.pubmed_xml import parse_records
+from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.records import Abstract, Window, WindowScore
 from bioqa_pipeline.windows import make_windows

@@ -433,7 +433,7 @@ def test_a_crash_between_commit_and_report_changes_nothing(
 
 def test_records_keep_all_that_the_files_say(test_data: Path, home: Path, tmp_path: Path) -> None:
     """Real records come out of the store as the parser read them."""
-    from bioqa_pipeline.pubmed_xml import parse_records
+    from bioqa_pipeline.pubmed.xml import parse_records
 
     path = test_data / "pubmed" / "records" / "pubmed-records-1.xml.gz"
     folder = tmp_path / "real"

@@ -9,8 +9,8 @@ from typing import Any
 from biopython_reading import fitting_dtd, joined, read, split
 from pubmed_reading import normal, text_of_markup
 
-from bioqa_pipeline.pubmed_fields import split_title
-from bioqa_pipeline.pubmed_xml import parse_records
+from bioqa_pipeline.pubmed.fields import split_title
+from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records import Abstract
 
 EVERY = 25  # of the large files; Biopython takes 4 ms a record, and each is read twice

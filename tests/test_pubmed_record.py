@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from pubmed_reading import article, document
 
-from bioqa_pipeline.pubmed_fields import clean_doi, iso_date, printed_date, split_title, whole_number
-from bioqa_pipeline.pubmed_record import MAX_TEXT_CHARS
-from bioqa_pipeline.pubmed_xml import BadRecord, parse_records
+from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, split_title, whole_number
+from bioqa_pipeline.pubmed.record import MAX_TEXT_CHARS
+from bioqa_pipeline.pubmed.xml import BadRecord, parse_records
 from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
 
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from pubmed_reading import DOCTYPE, article, document, elements, flat_text, has_formula, normal
 
-from bioqa_pipeline import pubmed_xml
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records, without_references
+from bioqa_pipeline.pubmed import xml as pubmed_xml
+from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records, without_references
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.text import normalize_text
 

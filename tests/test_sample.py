@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bioqa_pipeline.pubmed_xml import parse_records
+from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.text import normalize_text

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pydantic import SecretStr
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
-from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records
+from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.sources.entrez_answers import HistoryKey, SearchAnswer, decode_count, decode_post, decode_search
 from bioqa_pipeline.sources.entrez_settings import EntrezSettings

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import DatasetError, SourceError
-from bioqa_pipeline.pubmed_xml import BadRecord, DeletedRecord, parse_records
+from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.sources.medline_files import (
     Listing,

@@ -30,7 +30,7 @@ from xml.sax.saxutils import escape
 from lxml import etree
 
 from bioqa_pipeline.fulltext import FullTextIndex
-from bioqa_pipeline.pubmed_xml import parse_records
+from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.sources.medline_files import list_files
 from bioqa_pipeline.sources.medline_import import ImportState, import_files, parse_file
 from bioqa_pipeline.store import AbstractStore

@@ -41,7 +41,7 @@ from bioqa_pipeline.batching import make_batches, pad_batch  # noqa: E402
 from bioqa_pipeline.config import ScoringConfig, SpanConfig  # noqa: E402
 from bioqa_pipeline.inference import Scorer, TorchScorer, load_scorer, resolve_precision  # noqa: E402
 from bioqa_pipeline.model import Checkpoint, open_checkpoint  # noqa: E402
-from bioqa_pipeline.pubmed_xml import parse_records  # noqa: E402
+from bioqa_pipeline.pubmed.xml import parse_records  # noqa: E402
 from bioqa_pipeline.questions.files import read_questions  # noqa: E402
 from bioqa_pipeline.records import Abstract, Batch, Passage, Window, WindowScore  # noqa: E402
 from bioqa_pipeline.scoring import PairScorer  # noqa: E402

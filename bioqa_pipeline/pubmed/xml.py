@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from lxml import etree
 
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.pubmed_fields import whole_number
-from bioqa_pipeline.pubmed_record import UnusableRecordError, read_record
+from bioqa_pipeline.pubmed.fields import whole_number
+from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
 from bioqa_pipeline.records import Abstract
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from bioqa_pipeline.pubmed_fields import clean_doi, iso_date, printed_date, split_title, whole_number
-from bioqa_pipeline.pubmed_text import Element, plain_text, structured_text
+from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, split_title, whole_number
+from bioqa_pipeline.pubmed.markup import Element, plain_text, structured_text
 from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
 from bioqa_pipeline.text import normalize_text
 
