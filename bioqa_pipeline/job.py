@@ -30,7 +30,6 @@ from bioqa_pipeline.errors import BioqaError, DatasetError, InputError, ShardErr
 from bioqa_pipeline.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
 from bioqa_pipeline.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, SkippedRecord
 from bioqa_pipeline.model import Checkpoint, open_checkpoint
-from bioqa_pipeline.object_uri import ObjectUri
 from bioqa_pipeline.pipeline import (
     FailedPair,
     Progress,
@@ -54,7 +53,8 @@ from bioqa_pipeline.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.scoring import PairScorer
 from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
-from bioqa_pipeline.storage import Storage
+from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.uri import ObjectUri
 from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)

@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bioqa_pipeline.job import RunResult
-from bioqa_pipeline.object_uri import ObjectUri
 from bioqa_pipeline.pages import duration
 from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
 from bioqa_pipeline.schemas import RUNS
+from bioqa_pipeline.storage.uri import ObjectUri
 
 LINE_EVERY_SECONDS = 5.0
 SHOWN = 10

@@ -20,7 +20,7 @@ from dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answ
 
 from bioqa_pipeline.dataset import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.schemas import AnswerRow, make_shard_id
-from bioqa_pipeline.storage import Storage
+from bioqa_pipeline.storage.local import Storage
 
 GENERATION = 24
 WINDOWS = 2

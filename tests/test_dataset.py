@@ -23,7 +23,7 @@ from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.manifest import FileRecord, RetrievalRecord
 from bioqa_pipeline.records import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
-from bioqa_pipeline.storage import LocalStorage
+from bioqa_pipeline.storage.local import LocalStorage
 from bioqa_pipeline.store import AbstractStore
 from bioqa_pipeline.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
 

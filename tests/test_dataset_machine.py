@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bioqa_pipeline.dataset import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.filelock import Held
 from bioqa_pipeline.schemas import make_shard_id
-from bioqa_pipeline.storage import LocalStorage
+from bioqa_pipeline.storage.filelock import Held
+from bioqa_pipeline.storage.local import LocalStorage
 
 T = TypeVar("T")
 Failure = tuple[int, str] | None

@@ -18,9 +18,9 @@ import pytest
 from s3_server import S3Server
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.object_uri import ObjectUri
-from bioqa_pipeline.storage import LocalStorage, Storage, storage_at
-from bioqa_pipeline.storage_objects import ObjectStorage
+from bioqa_pipeline.storage.local import LocalStorage, Storage, storage_at
+from bioqa_pipeline.storage.s3 import ObjectStorage
+from bioqa_pipeline.storage.uri import ObjectUri
 
 
 @pytest.fixture

@@ -25,10 +25,10 @@ from s3_server import ACCESS_KEY, SECRET_KEY, Fault, S3Server
 
 from bioqa_pipeline.dataset import Dataset, write_staged
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.object_uri import ObjectUri, place
 from bioqa_pipeline.schemas import make_shard_id
-from bioqa_pipeline.storage import storage_at
-from bioqa_pipeline.storage_objects import ObjectStorage
+from bioqa_pipeline.storage.local import storage_at
+from bioqa_pipeline.storage.s3 import ObjectStorage
+from bioqa_pipeline.storage.uri import ObjectUri, place
 
 CONTEXT = multiprocessing.get_context("forkserver")
 

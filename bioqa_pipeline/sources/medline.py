@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal
 
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
-from bioqa_pipeline.filelock import FileLock
 from bioqa_pipeline.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.records import (
     FetchStatus,
@@ -34,6 +33,7 @@ from bioqa_pipeline.records import (
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline_files import Listing, list_files
 from bioqa_pipeline.sources.medline_import import STATE_FILE, ImportState, import_files, stale_files
+from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)

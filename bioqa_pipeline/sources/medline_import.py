@@ -34,7 +34,7 @@ from bioqa_pipeline.sources.medline_files import (
     expected_md5,
     file_md5,
 )
-from bioqa_pipeline.storage import LocalStorage
+from bioqa_pipeline.storage.local import LocalStorage
 from bioqa_pipeline.store import AbstractStore, StoreWriter
 from bioqa_pipeline.store_parts import write_part
 

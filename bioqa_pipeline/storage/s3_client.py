@@ -28,7 +28,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.object_uri import ObjectUri
+from bioqa_pipeline.storage.uri import ObjectUri
 
 if TYPE_CHECKING:
     from obstore import PutMode

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.storage_client import Found, ObjectClient, UnansweredError
+from bioqa_pipeline.storage.s3_client import Found, ObjectClient, UnansweredError
 
 logger = logging.getLogger(__name__)
 

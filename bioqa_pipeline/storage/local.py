@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.filelock import FileLock, Held
-from bioqa_pipeline.object_uri import place
+from bioqa_pipeline.storage.filelock import FileLock, Held
+from bioqa_pipeline.storage.uri import place
 
 _PARTIAL = ".part"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -87,7 +87,7 @@ def storage_at(root: Path | str | Storage) -> Storage:
     if isinstance(where, Path):
         return LocalStorage(where)
     try:
-        from bioqa_pipeline.storage_objects import ObjectStorage
+        from bioqa_pipeline.storage.s3 import ObjectStorage
     except ImportError as exc:
         raise DatasetError(f"{where}: object stores need one more package: pip install 'bioqa[s3]' ({exc})") from exc
     return ObjectStorage(where)
