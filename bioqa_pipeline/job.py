@@ -24,6 +24,7 @@ from typing import Protocol, TypeVar
 from pydantic import SecretStr
 
 from bioqa_pipeline import __version__
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
 from bioqa_pipeline.dataset import Dataset, DatasetWriter
 from bioqa_pipeline.errors import BioqaError, DatasetError, InputError, ShardError
@@ -55,7 +56,6 @@ from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage
 from bioqa_pipeline.storage.uri import ObjectUri
-from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 

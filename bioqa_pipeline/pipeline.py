@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.answers import Candidate, merge_answers
 from bioqa_pipeline.commit import write_staged
 from bioqa_pipeline.dataset import Dataset
@@ -42,7 +43,6 @@ from bioqa_pipeline.scoring import PairScore, PairScorer
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage, storage_at
 from bioqa_pipeline.storage.uri import ObjectUri
-from bioqa_pipeline.store import AbstractStore
 from bioqa_pipeline.text import sentences
 from bioqa_pipeline.windows import char_range
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.records import Question, Retrieval
 from bioqa_pipeline.sources.entrez import EntrezSource
 from bioqa_pipeline.sources.entrez_settings import EntrezSettings
 from bioqa_pipeline.sources.medline import MedlineSource
-from bioqa_pipeline.store import AbstractStore
 
 QUESTIONS = Path(__file__).resolve().parent / "data" / "retrieval_questions.tsv"
 LIMIT = 20

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
-from bioqa_pipeline.store import AbstractStore
 
 FULL = Abstract(
     pmid=7,

@@ -22,6 +22,7 @@ from eutils_records import ServerRecord, made_question, make_records, split_reco
 from eutils_search import Corpus
 from eutils_server import EutilsServer
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.pubmed.xml import parse_records
@@ -29,7 +30,6 @@ from bioqa_pipeline.records import Abstract, FetchStatus, Question, Retrieval
 from bioqa_pipeline.sources import entrez
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.sources.entrez import EntrezSource, open_pubmed
-from bioqa_pipeline.store import AbstractStore
 
 RECORDS = make_records(120)
 CORPUS = Corpus(RECORDS)

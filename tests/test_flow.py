@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from checkpoints import make_checkpoint
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.job import InProcess, RunResult, ScoringJob, run_job
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
-from bioqa_pipeline.store import AbstractStore
 from flows.cli import main
 
 QUESTIONS = "What causes scurvy?\n# a comment\n\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import tantivy
 
-from bioqa_pipeline import fulltext
+from bioqa_pipeline.abstracts import fulltext
+from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.records import Abstract
-from bioqa_pipeline.store import AbstractStore
 
 
 @pytest.fixture

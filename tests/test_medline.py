@@ -17,13 +17,13 @@ from medline_folder import Article, file_xml, import_folder, numbered, write_fil
 from pydantic import ValidationError
 
 import bioqa_pipeline.sources.medline_import as medline_import
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError, SourceError
 from bioqa_pipeline.records import Abstract, FetchStatus, Missing, Question, RetrievalOutcome
 from bioqa_pipeline.sources import open_source
 from bioqa_pipeline.sources.medline import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
-from bioqa_pipeline.store import AbstractStore
 
 
 @pytest.fixture

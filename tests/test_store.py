@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from store_processes import FULL, add_for_ever
 
+from bioqa_pipeline.abstracts.locator import Locator
+from bioqa_pipeline.abstracts.parts import ROW_GROUP_RECORDS, SCHEMA_VERSION, write_part
+from bioqa_pipeline.abstracts.store import AbstractStore, AddCount
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.locator import Locator
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.store import AbstractStore, AddCount
-from bioqa_pipeline.store_parts import ROW_GROUP_RECORDS, SCHEMA_VERSION, write_part
 
 
 def parts(path: Path) -> list[Path]:

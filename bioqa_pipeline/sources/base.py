@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.records import Missing, Question, Retrieval
-from bioqa_pipeline.store import AbstractStore
 
 
 class Source(Protocol):

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 from pydantic import SecretStr
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
@@ -28,7 +29,6 @@ from bioqa_pipeline.sources.entrez_settings import (
     resolve_email,
     settings_from_environment,
 )
-from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.records import Abstract, FetchStatus, Missing
 from bioqa_pipeline.sources.entrez_client import FetchAnswer
-from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
+from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
-from bioqa_pipeline.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.records import (
     FetchStatus,
     Hit,
@@ -34,7 +35,6 @@ from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline_files import Listing, list_files
 from bioqa_pipeline.sources.medline_import import STATE_FILE, ImportState, import_files, stale_files
 from bioqa_pipeline.storage.filelock import FileLock
-from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 

@@ -23,6 +23,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from bioqa_pipeline.abstracts.parts import write_part
+from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
 from bioqa_pipeline.errors import DatasetError, SourceError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
@@ -35,8 +37,6 @@ from bioqa_pipeline.sources.medline_files import (
     file_md5,
 )
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.store import AbstractStore, StoreWriter
-from bioqa_pipeline.store_parts import write_part
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
-from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 

@@ -40,13 +40,13 @@ def measure(size: int) -> None:
     from checkpoints import WORDS, make_checkpoint
 
     from bioqa_pipeline import job
+    from bioqa_pipeline.abstracts.store import AbstractStore
     from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
     from bioqa_pipeline.inference import ScorerInfo
     from bioqa_pipeline.model import open_checkpoint
     from bioqa_pipeline.records import Abstract, Batch, FloatArray, Hit, Missing, Question, Retrieval
     from bioqa_pipeline.scoring import PairScorer
     from bioqa_pipeline.spans import Calibration
-    from bioqa_pipeline.store import AbstractStore
 
     class FlatScorer:
         """Logits that depend on the position only."""

@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_DELETED, IS_RETRACTED, Entry, batched
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.locator import HAS_ABSTRACT, IS_DELETED, IS_RETRACTED, Entry, batched
 from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
 
 SCHEMA_VERSION = "1"

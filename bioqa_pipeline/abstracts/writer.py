@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from bioqa_pipeline.abstracts.locator import Entry, Locator, batched, is_broken
+from bioqa_pipeline.abstracts.parts import entries, record_digest, write_part
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.locator import Entry, Locator, batched, is_broken
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.store_parts import entries, record_digest, write_part
 
 logger = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from typing import Any, Literal
 import tantivy
 from tantivy import Document, FieldType, Index, Occur, Query
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.questions.terms import question_words
-from bioqa_pipeline.store import AbstractStore
 
 logger = logging.getLogger(__name__)
 

@@ -25,13 +25,13 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
+from bioqa_pipeline.abstracts.parts import read_rows, scan
+from bioqa_pipeline.abstracts.writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.store_parts import read_rows, scan
-from bioqa_pipeline.store_writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
 
 __all__ = ["AbstractStore", "AddCount", "PartChanges", "StoreWriter"]
 

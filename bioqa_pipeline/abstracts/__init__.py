@@ -1,0 +1,1 @@
+"""`Abstract`s kept, found by PMID and searched."""
