@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.records import Abstract
-from bioqa_pipeline.sources.entrez import EntrezSource
-from bioqa_pipeline.sources.entrez_settings import EntrezSettings
+from bioqa_pipeline.sources.entrez.settings import EntrezSettings
+from bioqa_pipeline.sources.entrez.source import EntrezSource
 
 EMAIL = "someone@example.org"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.records import Question, Retrieval
-from bioqa_pipeline.sources.entrez import EntrezSource
-from bioqa_pipeline.sources.entrez_settings import EntrezSettings
+from bioqa_pipeline.sources.entrez.settings import EntrezSettings
+from bioqa_pipeline.sources.entrez.source import EntrezSource
 from bioqa_pipeline.sources.medline import MedlineSource
 
 QUESTIONS = Path(__file__).resolve().parent / "data" / "retrieval_questions.tsv"

@@ -27,9 +27,9 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records import Abstract, FetchStatus, Question, Retrieval
-from bioqa_pipeline.sources import entrez
 from bioqa_pipeline.sources.base import Source
-from bioqa_pipeline.sources.entrez import EntrezSource, open_pubmed
+from bioqa_pipeline.sources.entrez import source as entrez
+from bioqa_pipeline.sources.entrez.source import EntrezSource, open_pubmed
 
 RECORDS = make_records(120)
 CORPUS = Corpus(RECORDS)

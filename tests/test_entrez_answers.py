@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
-from bioqa_pipeline.sources.entrez_answers import (
+from bioqa_pipeline.sources.entrez.responses import (
     HistoryKey,
     SearchAnswer,
     check_body,

@@ -14,8 +14,8 @@ from eutils_server import EutilsServer
 
 from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records import Question, RetrievalOutcome
-from bioqa_pipeline.sources.entrez_answers import SearchAnswer
-from bioqa_pipeline.sources.entrez_search import SearchPlan, search_question
+from bioqa_pipeline.sources.entrez.responses import SearchAnswer
+from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question
 
 RECORDS = make_records(300)
 CORPUS = Corpus(RECORDS)

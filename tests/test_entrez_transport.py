@@ -20,9 +20,9 @@ from pydantic import SecretStr, ValidationError
 from test_rate_limit import most_in_a_second
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
-from bioqa_pipeline.sources.entrez_answers import SearchAnswer, decode_search
-from bioqa_pipeline.sources.entrez_settings import EntrezSettings, resolve_api_key, resolve_email
-from bioqa_pipeline.sources.entrez_transport import EntrezTransport
+from bioqa_pipeline.sources.entrez.responses import SearchAnswer, decode_search
+from bioqa_pipeline.sources.entrez.settings import EntrezSettings, resolve_api_key, resolve_email
+from bioqa_pipeline.sources.entrez.transport import EntrezTransport
 
 KEY = "s3cr3t+key/0123456789"
 EMAIL = "someone@example.org"
@@ -262,9 +262,9 @@ def test_eight_threads_and_two_processes_keep_to_the_limit_of_the_service(tmp_pa
     script = """
 import sys, threading, pathlib
 from pydantic import SecretStr
-from bioqa_pipeline.sources.entrez_answers import decode_search
-from bioqa_pipeline.sources.entrez_settings import EntrezSettings
-from bioqa_pipeline.sources.entrez_transport import EntrezTransport
+from bioqa_pipeline.sources.entrez.responses import decode_search
+from bioqa_pipeline.sources.entrez.settings import EntrezSettings
+from bioqa_pipeline.sources.entrez.transport import EntrezTransport
 settings = EntrezSettings(base_url=sys.argv[1], lock_dir=pathlib.Path(sys.argv[2]), backoff_seconds=0.01)
 transport = EntrezTransport(settings, email="a@b.org", api_key=SecretStr("good-key"))
 def ask():

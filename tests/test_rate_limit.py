@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioqa_pipeline import rate_limit
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.rate_limit import RateLimiter
+from bioqa_pipeline.sources.entrez import rate_limit
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -100,7 +100,7 @@ def test_a_killed_holder_gives_its_slot_back(tmp_path: Path) -> None:
     path = tmp_path / "file"
     script = f"""
 import os, pathlib, signal
-from bioqa_pipeline.rate_limit import RateLimiter
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
 RateLimiter(pathlib.Path({str(path)!r}), 1).acquire()
 os.kill(os.getpid(), signal.SIGKILL)
 """

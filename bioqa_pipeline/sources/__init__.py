@@ -54,7 +54,7 @@ def check_source(config: SourceConfig) -> None:
 
         read_pmids(config.pmids_file)
     if config.kind == "pubmed" or (config.kind == "pmids" and config.medline_dir is None):
-        from bioqa_pipeline.sources.entrez_settings import resolve_email
+        from bioqa_pipeline.sources.entrez.settings import resolve_email
 
         resolve_email(config.email)
 
@@ -62,7 +62,7 @@ def check_source(config: SourceConfig) -> None:
 def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None) -> Source:
     """A folder of PubMed files where one is given, else PubMed itself."""
     if config.medline_dir is None:
-        from bioqa_pipeline.sources.entrez import open_pubmed
+        from bioqa_pipeline.sources.entrez.source import open_pubmed
 
         return open_pubmed(config, since=since, api_key=api_key)
     from bioqa_pipeline.sources.medline import MedlineSource

@@ -19,11 +19,11 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.entrez_client import EntrezClient
-from bioqa_pipeline.sources.entrez_counts import WordCounts
-from bioqa_pipeline.sources.entrez_fetch import Fetcher
-from bioqa_pipeline.sources.entrez_search import SearchPlan, search_question, since_day
-from bioqa_pipeline.sources.entrez_settings import (
+from bioqa_pipeline.sources.entrez.client import EntrezClient
+from bioqa_pipeline.sources.entrez.counts import WordCounts
+from bioqa_pipeline.sources.entrez.fetch import Fetcher
+from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question, since_day
+from bioqa_pipeline.sources.entrez.settings import (
     EntrezSettings,
     resolve_api_key,
     resolve_email,

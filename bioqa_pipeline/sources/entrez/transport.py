@@ -32,9 +32,9 @@ from urllib.parse import quote_plus, urlsplit
 from pydantic import SecretStr
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
-from bioqa_pipeline.rate_limit import RateLimiter, private_folder
-from bioqa_pipeline.sources.entrez_answers import HEAD_BYTES, as_integer, check_body, check_status
-from bioqa_pipeline.sources.entrez_settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
+from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer, check_body, check_status
+from bioqa_pipeline.sources.entrez.settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
-from bioqa_pipeline.sources.entrez_answers import HistoryKey, SearchAnswer, decode_count, decode_post, decode_search
-from bioqa_pipeline.sources.entrez_settings import EntrezSettings
-from bioqa_pipeline.sources.entrez_transport import EntrezTransport
+from bioqa_pipeline.sources.entrez.responses import HistoryKey, SearchAnswer, decode_count, decode_post, decode_search
+from bioqa_pipeline.sources.entrez.settings import EntrezSettings
+from bioqa_pipeline.sources.entrez.transport import EntrezTransport
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from bioqa_pipeline.questions.query import (
     date_parameters,
 )
 from bioqa_pipeline.records import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome
-from bioqa_pipeline.sources.entrez_answers import SearchAnswer
-from bioqa_pipeline.sources.entrez_client import date_range
+from bioqa_pipeline.sources.entrez.client import date_range
+from bioqa_pipeline.sources.entrez.responses import SearchAnswer
 
 _LAST_DAY = date(3000, 12, 31)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.records import Abstract, FetchStatus, Missing
-from bioqa_pipeline.sources.entrez_client import FetchAnswer
+from bioqa_pipeline.sources.entrez.client import FetchAnswer
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""NCBI's E-utilities as a source of abstracts."""
