@@ -16,7 +16,7 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.records import Question, Retrieval
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from bioqa_pipeline.sources.entrez.source import EntrezSource
-from bioqa_pipeline.sources.medline import MedlineSource
+from bioqa_pipeline.sources.medline.source import MedlineSource
 
 QUESTIONS = Path(__file__).resolve().parent / "data" / "retrieval_questions.tsv"
 LIMIT = 20

@@ -16,13 +16,13 @@ import pytest
 from medline_folder import Article, file_xml, import_folder, numbered, write_file, write_md5, write_twin
 from pydantic import ValidationError
 
-import bioqa_pipeline.sources.medline_import as medline_import
+import bioqa_pipeline.sources.medline.importing as medline_import
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError, SourceError
 from bioqa_pipeline.records import Abstract, FetchStatus, Missing, Question, RetrievalOutcome
 from bioqa_pipeline.sources import open_source
-from bioqa_pipeline.sources.medline import MedlineSource
+from bioqa_pipeline.sources.medline.source import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
 
 

@@ -65,7 +65,7 @@ def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | 
         from bioqa_pipeline.sources.entrez.source import open_pubmed
 
         return open_pubmed(config, since=since, api_key=api_key)
-    from bioqa_pipeline.sources.medline import MedlineSource
+    from bioqa_pipeline.sources.medline.source import MedlineSource
 
     return MedlineSource(
         config.medline_dir, mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype, since=since

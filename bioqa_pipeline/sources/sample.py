@@ -9,7 +9,7 @@ from typing import Literal
 
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.medline import MedlineSource
+from bioqa_pipeline.sources.medline.source import MedlineSource
 
 SAMPLE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "sample"
 

@@ -32,8 +32,8 @@ from lxml import etree
 from bioqa_pipeline.abstracts.fulltext import FullTextIndex
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.pubmed.xml import parse_records
-from bioqa_pipeline.sources.medline_files import list_files
-from bioqa_pipeline.sources.medline_import import ImportState, import_files, parse_file
+from bioqa_pipeline.sources.medline.files import list_files
+from bioqa_pipeline.sources.medline.importing import ImportState, import_files, parse_file
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")) / "pubmed" / "records"

@@ -32,8 +32,8 @@ from bioqa_pipeline.records import (
     content_digest,
 )
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.medline_files import Listing, list_files
-from bioqa_pipeline.sources.medline_import import STATE_FILE, ImportState, import_files, stale_files
+from bioqa_pipeline.sources.medline.files import Listing, list_files
+from bioqa_pipeline.sources.medline.importing import STATE_FILE, ImportState, import_files, stale_files
 from bioqa_pipeline.storage.filelock import FileLock
 
 logger = logging.getLogger(__name__)

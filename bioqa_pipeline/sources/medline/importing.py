@@ -28,7 +28,7 @@ from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
 from bioqa_pipeline.errors import DatasetError, SourceError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
-from bioqa_pipeline.sources.medline_files import (
+from bioqa_pipeline.sources.medline.files import (
     Listing,
     MedlineFile,
     Stamp,

@@ -1,0 +1,1 @@
+"""A folder of PubMed's own files as a source of abstracts."""
