@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.model import TOKENIZER_FILES, open_checkpoint
+from bioqa_pipeline.qa.checkpoint import TOKENIZER_FILES, open_checkpoint
 from bioqa_pipeline.recipe import TrainingConfig
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"

@@ -17,13 +17,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bioqa_pipeline.calibration import (
-    ReliabilityBin,
-    auroc,
-    expected_calibration_error,
-    fit_calibration,
-    reliability,
-)
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.metrics import (
     CurvePoint,
@@ -34,8 +27,15 @@ from bioqa_pipeline.metrics import (
     score_questions,
     threshold_curve,
 )
-from bioqa_pipeline.model import CheckpointSettings
-from bioqa_pipeline.scoring import PairScorer
+from bioqa_pipeline.qa.calibration import (
+    ReliabilityBin,
+    auroc,
+    expected_calibration_error,
+    fit_calibration,
+    reliability,
+)
+from bioqa_pipeline.qa.checkpoint import CheckpointSettings
+from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.squad import SquadParagraph, questions_with_passages
 
 PAIRS_AT_ONCE = 512

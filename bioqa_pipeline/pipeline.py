@@ -22,10 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.answers import Candidate, merge_answers
 from bioqa_pipeline.commit import write_staged
 from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.qa.merging import Candidate, merge_answers
+from bioqa_pipeline.qa.scoring import PairScore, PairScorer
+from bioqa_pipeline.qa.windows import char_range
 from bioqa_pipeline.records import (
     Abstract,
     FetchStatus,
@@ -39,12 +41,10 @@ from bioqa_pipeline.records import (
     SpanAnswer,
 )
 from bioqa_pipeline.schemas import AnswerRow, ChunkRow, make_pair_id, make_shard_id
-from bioqa_pipeline.scoring import PairScore, PairScorer
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage, storage_at
 from bioqa_pipeline.storage.uri import ObjectUri
 from bioqa_pipeline.text import sentences
-from bioqa_pipeline.windows import char_range
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 import polars as pl
 from pydantic import ValidationError
 
-from bioqa_pipeline.answers import answer_key
 from bioqa_pipeline.dataset import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.qa.merging import answer_key
 from bioqa_pipeline.records import RetrievalOutcome
 from bioqa_pipeline.report_data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
 from bioqa_pipeline.schemas import PARQUET, RUNS, SUMMARY

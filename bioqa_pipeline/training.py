@@ -33,10 +33,10 @@ from transformers import (
 )
 
 from bioqa_pipeline.base_models import prepare_base
-from bioqa_pipeline.batching import pad_batch
 from bioqa_pipeline.errors import CheckpointError, TrainingError
-from bioqa_pipeline.inference import resolve_device, resolve_precision
-from bioqa_pipeline.model import Checkpoint, attention_kernel, load_model, open_checkpoint
+from bioqa_pipeline.qa.batching import pad_batch
+from bioqa_pipeline.qa.checkpoint import Checkpoint, attention_kernel, load_model, open_checkpoint
+from bioqa_pipeline.qa.inference import resolve_device, resolve_precision
 from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig
 from bioqa_pipeline.training_data import LabelledWindow, TrainingSet, build_training_set, plan_batches
 

@@ -25,7 +25,7 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.job import InProcess, ScoringJob
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
-from bioqa_pipeline.threads import limit_threads, thread_count
+from bioqa_pipeline.qa.threads import limit_threads, thread_count
 from bioqa_pipeline.worker_logs import LogChannel, forward_logs
 
 logger = logging.getLogger(__name__)

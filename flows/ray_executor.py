@@ -27,7 +27,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import ConfigError, ShardError
 from bioqa_pipeline.job import ScoringJob
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
-from bioqa_pipeline.threads import limit_threads
+from bioqa_pipeline.qa.threads import limit_threads
 from flows.artifacts import data_set_asset
 from flows.ray_cluster import (
     Share,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from word_pieces import file_pieces, text_tokenizer, toy_pieces
 
-from bioqa_pipeline.windows import TextTokenizer
+from bioqa_pipeline.qa.windows import TextTokenizer
 
 if TYPE_CHECKING:
     from s3_server import S3Server

@@ -231,7 +231,7 @@ def break_records() -> None:
     broken = os.environ.get("FAULT_PMIDS", "").split()
     if not broken:
         return
-    from bioqa_pipeline.scoring import PairScorer
+    from bioqa_pipeline.qa.scoring import PairScorer
 
     intact = PairScorer.score
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.batching import pad_batch
-from bioqa_pipeline.inference import Scorer
+from bioqa_pipeline.qa.batching import pad_batch
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.records import Span, Window, WindowScore
 
 

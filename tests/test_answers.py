@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.answers import Candidate, answer_key, merge_answers
+from bioqa_pipeline.qa.merging import Candidate, answer_key, merge_answers
 from bioqa_pipeline.records import MergedAnswer, Question
 
 QUESTION = Question(id="q1", text="Which gene?")

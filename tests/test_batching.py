@@ -8,7 +8,7 @@ from builders import SPECIAL, pair_windows, window_lists
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.batching import make_batches, pad_batch
+from bioqa_pipeline.qa.batching import make_batches, pad_batch
 from bioqa_pipeline.records import Batch, Window
 
 

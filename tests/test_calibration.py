@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.calibration import ReliabilityBin, auroc, expected_calibration_error, fit_calibration, reliability
+from bioqa_pipeline.qa.calibration import (
+    ReliabilityBin,
+    auroc,
+    expected_calibration_error,
+    fit_calibration,
+    reliability,
+)
 
 
 def test_recovers_the_map_that_made_the_labels() -> None:

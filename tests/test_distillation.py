@@ -21,7 +21,7 @@ from transformers import MPNetConfig, MPNetModel
 from bioqa_pipeline.base_models import give_bert_vocabulary, prepare_base, unpack_archive
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.fine_tuning import fine_tune
-from bioqa_pipeline.model import load_model, open_checkpoint
+from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
 from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training import MODEL_INPUTS, Teacher, TrainingResult, collate, distillation_loss, train

@@ -20,7 +20,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OPEN = """
 import sys
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.model import open_checkpoint
+from bioqa_pipeline.qa.checkpoint import open_checkpoint
 try:
     checkpoint = open_checkpoint(sys.argv[1])
     print(checkpoint.name, checkpoint.revision, checkpoint.weights.name, checkpoint.casing)

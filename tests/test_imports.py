@@ -40,8 +40,8 @@ def test_import_directions() -> None:
         "bioqa_pipeline.dataset",
         "bioqa_pipeline.questions.files",
         "bioqa_pipeline.sources",
-        "bioqa_pipeline.spans",
-        "bioqa_pipeline.windows",
+        "bioqa_pipeline.qa.spans",
+        "bioqa_pipeline.qa.windows",
     ],
 )
 def test_readers_of_the_data_set_load_no_network_and_no_engine(module: str) -> None:

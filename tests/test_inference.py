@@ -13,10 +13,11 @@ from checkpoints import WORDS, make_checkpoint
 from safetensors.torch import save_file
 from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfig, MPNetConfig
 
-from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.inference import (
+from bioqa_pipeline.qa.batching import make_batches
+from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
+from bioqa_pipeline.qa.inference import (
     Scorer,
     TorchScorer,
     load_scorer,
@@ -25,11 +26,10 @@ from bioqa_pipeline.inference import (
     resolve_precision,
     score_windows,
 )
-from bioqa_pipeline.model import Checkpoint, open_checkpoint
+from bioqa_pipeline.qa.scoring import PairScorer
+from bioqa_pipeline.qa.spans import Calibration
+from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import Batch, FloatArray, Passage, Window
-from bioqa_pipeline.scoring import PairScorer
-from bioqa_pipeline.spans import Calibration
-from bioqa_pipeline.windows import make_windows
 
 SMALL = WindowConfig(max_seq_length=64, doc_stride=24, max_query_length=16)
 
@@ -234,7 +234,7 @@ def test_a_scorer_keeps_what_it_gave_earlier(checkpoint: Checkpoint, scorer: Sco
 
 
 def test_nothing_can_report_our_use_to_others(checkpoint: Checkpoint) -> None:
-    pytest.importorskip("bioqa_pipeline.inference_openvino")
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
     with pytest.raises(ImportError):
         importlib.import_module("openvino_telemetry")
 

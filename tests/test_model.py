@@ -12,8 +12,8 @@ from checkpoints import make_checkpoint, vocabulary
 from safetensors.torch import load_file, save_file
 
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.model import load_model, open_checkpoint
-from bioqa_pipeline.spans import Calibration
+from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
+from bioqa_pipeline.qa.spans import Calibration
 
 
 def edit_json(path: Path, **changes: object) -> None:

@@ -17,11 +17,11 @@ import pytest
 from parity.material import MAX_ANSWER_LENGTH, N_BEST, N_PAIRS, Material, materials, pieces, window_logits
 from word_pieces import text_tokenizer
 
-from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import SpanConfig, WindowConfig
+from bioqa_pipeline.qa.batching import make_batches
+from bioqa_pipeline.qa.spans import Calibration, answer_passage, decode, window_scores
+from bioqa_pipeline.qa.windows import char_range, make_windows
 from bioqa_pipeline.records import Passage, TokenizedText, Window, WindowScore
-from bioqa_pipeline.spans import Calibration, answer_passage, decode, window_scores
-from bioqa_pipeline.windows import char_range, make_windows
 
 SPANS = SpanConfig(max_answer_length=MAX_ANSWER_LENGTH, whole_words=False)
 

@@ -23,10 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.config import SpanConfig
+from bioqa_pipeline.qa.spans import Calibration, Decoded, answer_passage, decode, window_scores
+from bioqa_pipeline.qa.spans_torch import begin_decoding
+from bioqa_pipeline.qa.windows import TextTokenizer, make_windows
 from bioqa_pipeline.records import FloatArray, Passage, PassageAnswer, Window, WindowScore
-from bioqa_pipeline.spans import Calibration, Decoded, answer_passage, decode, window_scores
-from bioqa_pipeline.spans_torch import begin_decoding
-from bioqa_pipeline.windows import TextTokenizer, make_windows
 
 configs = st.builds(SpanConfig, max_answer_length=st.integers(1, 12), n_best=st.integers(1, 8))
 seeds = st.integers(0, 2**32 - 1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline import threads
-from bioqa_pipeline.threads import core_count, limit_threads, thread_count
+from bioqa_pipeline.qa import threads
+from bioqa_pipeline.qa.threads import core_count, limit_threads, thread_count
 
 
 def test_a_limit_is_kept_and_without_one_all_cores_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_a_containers_quota(tmp_path: Path, text: str, cores: int | None, monkey
 
 def test_every_library_that_computes_keeps_the_limit() -> None:
     program = (
-        "from bioqa_pipeline.threads import limit_threads\n"
+        "from bioqa_pipeline.qa.threads import limit_threads\n"
         "limit_threads(1)\n"
         "import polars, torch\n"
         "print(polars.thread_pool_size(), torch.get_num_threads())"

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from bioqa_pipeline.base_models import resolve_base
 from bioqa_pipeline.errors import CheckpointError, TrainingError
-from bioqa_pipeline.model import load_model, open_checkpoint
+from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.recipe import TrainingConfig
 from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training import Progress, last_checkpoint, span_loss, train

@@ -17,10 +17,10 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from word_pieces import bert_backend, file_pieces, text_tokenizer, toy_pieces
 
-from bioqa_pipeline.batching import pad_batch
 from bioqa_pipeline.config import WindowConfig
+from bioqa_pipeline.qa.batching import pad_batch
+from bioqa_pipeline.qa.windows import TextTokenizer, char_range, make_windows, max_context_ranges, window_ranges
 from bioqa_pipeline.records import TokenizedText, Window
-from bioqa_pipeline.windows import TextTokenizer, char_range, make_windows, max_context_ranges, window_ranges
 
 CONFIG = WindowConfig()
 Ranges = tuple[tuple[int, int], ...]

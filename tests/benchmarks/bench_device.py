@@ -29,10 +29,10 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from bench_scoring import bert_base, flop_per_token, padded_batches, pairs_of  # noqa: E402
 
-from bioqa_pipeline.batching import make_batches  # noqa: E402
 from bioqa_pipeline.config import SpanConfig  # noqa: E402
-from bioqa_pipeline.inference import Scorer, TorchScorer, resolve_device, resolve_precision, score_windows  # noqa: E402
-from bioqa_pipeline.model import open_checkpoint  # noqa: E402
+from bioqa_pipeline.qa.batching import make_batches  # noqa: E402
+from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer, TorchScorer, resolve_device, resolve_precision, score_windows  # noqa: E402
 from bioqa_pipeline.records import Batch, Window  # noqa: E402
 
 SHARD_WINDOWS = 4096

@@ -49,12 +49,12 @@ def timed_run(report: Path, arguments: list[str]) -> int:
     from flows.environment import apply_defaults
 
     apply_defaults()
-    from bioqa_pipeline.inference import TorchScorer
+    from bioqa_pipeline.qa.inference import TorchScorer
     from flows.cli import main as run
 
     classes: list[Any] = [TorchScorer]
     try:
-        from bioqa_pipeline.inference_openvino import OpenVinoScorer
+        from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer
 
         classes.append(OpenVinoScorer)
     except ImportError:
@@ -122,11 +122,11 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
     import numpy as np
     import torch
 
-    from bioqa_pipeline.batching import make_batches
-    from bioqa_pipeline.inference import load_scorer
-    from bioqa_pipeline.model import open_checkpoint
+    from bioqa_pipeline.qa.batching import make_batches
+    from bioqa_pipeline.qa.checkpoint import open_checkpoint
+    from bioqa_pipeline.qa.inference import load_scorer
+    from bioqa_pipeline.qa.threads import thread_count
     from bioqa_pipeline.records import Window
-    from bioqa_pipeline.threads import thread_count
 
     torch.set_num_threads(thread_count())
     rng = np.random.default_rng(0)

@@ -42,11 +42,11 @@ def measure(size: int) -> None:
     from bioqa_pipeline import job
     from bioqa_pipeline.abstracts.store import AbstractStore
     from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-    from bioqa_pipeline.inference import ScorerInfo
-    from bioqa_pipeline.model import open_checkpoint
+    from bioqa_pipeline.qa.checkpoint import open_checkpoint
+    from bioqa_pipeline.qa.inference import ScorerInfo
+    from bioqa_pipeline.qa.scoring import PairScorer
+    from bioqa_pipeline.qa.spans import Calibration
     from bioqa_pipeline.records import Abstract, Batch, FloatArray, Hit, Missing, Question, Retrieval
-    from bioqa_pipeline.scoring import PairScorer
-    from bioqa_pipeline.spans import Calibration
 
     class FlatScorer:
         """Logits that depend on the position only."""

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
-from bioqa_pipeline.model import Checkpoint, load_model
+from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
+from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
+from bioqa_pipeline.qa.threads import thread_count
 from bioqa_pipeline.records import Batch, FloatArray
-from bioqa_pipeline.threads import thread_count
 
 # OpenVINO reports its use to its makers over the network, unasked, where this package is found: at import and at each
 # conversion.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bioqa_pipeline.batching import make_batches
 from bioqa_pipeline.config import Engine, Precision, SpanConfig
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.model import Checkpoint, load_model
+from bioqa_pipeline.qa.batching import make_batches
+from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
+from bioqa_pipeline.qa.spans import Decoded, decode, window_scores
 from bioqa_pipeline.records import Batch, FloatArray, Window, WindowScore
-from bioqa_pipeline.spans import Decoded, decode, window_scores
 
 if TYPE_CHECKING:
     import torch
@@ -144,7 +144,7 @@ def load_scorer(
     if resolve_engine(engine, where, n_pairs=n_pairs) == "torch":
         return TorchScorer(checkpoint, device=where, precision=how)
     # An extra; and it starts slowly.
-    from bioqa_pipeline.inference_openvino import OpenVinoScorer
+    from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer
 
     try:
         return OpenVinoScorer(checkpoint, precision=how)
@@ -199,7 +199,7 @@ class TorchScorer(Scorer):
             return super().begin(batch, windows, config)
         import torch
 
-        from bioqa_pipeline.spans_torch import begin_decoding
+        from bioqa_pipeline.qa.spans_torch import begin_decoding
 
         with torch.inference_mode():
             return begin_decoding(*self._forward(batch), windows, config)

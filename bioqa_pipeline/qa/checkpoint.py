@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from bioqa_pipeline.config import EMBEDDED, Casing, Settings, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.spans import Calibration
-from bioqa_pipeline.windows import SpecialIds, TextTokenizer
+from bioqa_pipeline.qa.spans import Calibration
+from bioqa_pipeline.qa.windows import SpecialIds, TextTokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.config import ScoringConfig
-from bioqa_pipeline.inference import Scorer, score_windows
+from bioqa_pipeline.qa.inference import Scorer, score_windows
+from bioqa_pipeline.qa.spans import Calibration, answer_passage
+from bioqa_pipeline.qa.windows import TextTokenizer, make_windows
 from bioqa_pipeline.records import Passage, PassageAnswer, TokenizedText, Window, WindowScore
-from bioqa_pipeline.spans import Calibration, answer_passage
-from bioqa_pipeline.windows import TextTokenizer, make_windows
 
 # An abstract of 300 tokens takes 4 KB: at most some 16 MB are kept.
 CACHED_TEXTS = 4096

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from bioqa_pipeline.config import SpanConfig
+from bioqa_pipeline.qa.spans import Decoded, window_columns
 from bioqa_pipeline.records import Window
-from bioqa_pipeline.spans import Decoded, window_columns
 
 
 def begin_decoding(

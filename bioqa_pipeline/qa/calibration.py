@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bioqa_pipeline.spans import Calibration
+from bioqa_pipeline.qa.spans import Calibration
 
 Floats = npt.NDArray[np.float64]
 

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioqa_pipeline.config import Settings, SpanConfig
+from bioqa_pipeline.qa.windows import char_range
 from bioqa_pipeline.records import (
     FloatArray,
     Passage,
@@ -36,7 +37,6 @@ from bioqa_pipeline.records import (
     Window,
     WindowScore,
 )
-from bioqa_pipeline.windows import char_range
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -1,0 +1,1 @@
+"""A question and a passage into an answer with its null score."""
