@@ -68,7 +68,7 @@ def answer(
     import polars as pl
     from pydantic import ValidationError
 
-    from bioqa_pipeline.dataset import Dataset
+    from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.job import run_job
     from bioqa_pipeline.workers import Pooled
 

@@ -26,9 +26,10 @@ from pydantic import SecretStr
 from bioqa_pipeline import __version__
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig
-from bioqa_pipeline.dataset import Dataset, DatasetWriter
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, SkippedRecord
+from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, DatasetError, InputError, ShardError
-from bioqa_pipeline.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, SkippedRecord
 from bioqa_pipeline.pipeline import (
     FailedPair,
     Progress,
@@ -51,7 +52,6 @@ from bioqa_pipeline.questions.files import QuestionFile, read_questions
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report import write_report
-from bioqa_pipeline.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.commit import write_staged
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.schemas import AnswerRow, ChunkRow, make_pair_id, make_shard_id
+from bioqa_pipeline.dataset.writer import write_staged
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
@@ -40,7 +41,6 @@ from bioqa_pipeline.records import (
     RetrievalOutcome,
     SpanAnswer,
 )
-from bioqa_pipeline.schemas import AnswerRow, ChunkRow, make_pair_id, make_shard_id
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage, storage_at
 from bioqa_pipeline.storage.uri import ObjectUri

@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from bioqa_pipeline.dataset import Dataset
-from bioqa_pipeline.manifest import RunManifest
+from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.pages import asset, duration, environment, html_page
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report_data import Limits, RunReport, ShownQuestion

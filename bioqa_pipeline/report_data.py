@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bioqa_pipeline.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
 
 
 @dataclass(frozen=True, slots=True)

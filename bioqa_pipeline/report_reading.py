@@ -15,14 +15,14 @@ from typing import Any
 import polars as pl
 from pydantic import ValidationError
 
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
+from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.manifest import RetrievalRecord, RunManifest
 from bioqa_pipeline.qa.merging import answer_key
 from bioqa_pipeline.records import RetrievalOutcome
 from bioqa_pipeline.report_data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
-from bioqa_pipeline.schemas import PARQUET, RUNS, SUMMARY
-from bioqa_pipeline.tables import decode, empty_frame
 
 logger = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from prefect.artifacts import (
 from prefect.assets import Asset, AssetProperties
 
 from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.job import RunResult
-from bioqa_pipeline.manifest import RunManifest
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
-from bioqa_pipeline.schemas import RUNS
 from bioqa_pipeline.storage.uri import ObjectUri
 
 logger = logging.getLogger(__name__)

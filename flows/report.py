@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
-    from bioqa_pipeline.dataset import Dataset
+    from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.errors import DatasetError
     from bioqa_pipeline.report import write_report
 

@@ -18,8 +18,8 @@ import polars as pl
 import pyarrow.parquet as pq
 from dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer
 
-from bioqa_pipeline.dataset import Dataset, DatasetWriter, write_staged
-from bioqa_pipeline.schemas import AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
+from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.storage.local import Storage
 
 GENERATION = 24

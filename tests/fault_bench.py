@@ -15,8 +15,8 @@ import pytest
 from checkpoints import make_checkpoint
 from fault_processes import Run, Server, Strike
 
-from bioqa_pipeline.dataset import Dataset
-from bioqa_pipeline.manifest import RunManifest
+from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.reader import Dataset
 
 QUESTIONS = "What causes scurvy?\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"
 SCORES = ("span_score", "null_score", "score_diff", "span_log_prob", "null_log_prob", "margin", "answerability")

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from bioqa_pipeline.dataset import Dataset
-from bioqa_pipeline.schemas import make_shard_id
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.schemas import make_shard_id
 
 WHOLE_EVERY_SECONDS = 0.25
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from dataset_rows import METADATA, answer_row, chunk_rows, manifest
 
-from bioqa_pipeline.dataset import Dataset, write_staged
-from bioqa_pipeline.manifest import RetrievalRecord
+from bioqa_pipeline.dataset.manifest import RetrievalRecord
+from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records import QueryAttempt, Question, RetrievalOutcome, SpanAnswer, content_digest
 from bioqa_pipeline.report import write_report
-from bioqa_pipeline.schemas import AnswerRow, make_shard_id
 
 THRESHOLD = 0.0
 

@@ -8,7 +8,7 @@ import pytest
 from checkpoints import make_checkpoint
 
 import bioqa_pipeline
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import BioqaError, ConfigError, InputError
 
 QUESTIONS = ["Who discovered insulin?", "What causes scurvy?", "How deep is Lake Baikal?"]

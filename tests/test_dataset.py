@@ -19,13 +19,13 @@ import pytest
 from dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer, unanswered_row
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.dataset import Dataset, write_staged
+from bioqa_pipeline.dataset.manifest import FileRecord, RetrievalRecord
+from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
+from bioqa_pipeline.dataset.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.manifest import FileRecord, RetrievalRecord
 from bioqa_pipeline.records import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
-from bioqa_pipeline.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
 
 ROWS = [answer_row(1, rank=2), unanswered_row(2, rank=1), answer_row(3, question_id="q2", title="Ünïcode 🧬\x00")]
 

@@ -15,13 +15,13 @@ import pytest
 from dataset_processes import GENERATION, check_whole, numbers, pair, read_forever, run_once, write_forever
 from dataset_rows import METADATA, chunk_rows
 
-from bioqa_pipeline.dataset import Dataset, write_staged
-from bioqa_pipeline.schemas import make_shard_id
+from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.schemas import make_shard_id
 
 # New processes are forks of a clean one that has the large libraries loaded, pandas too, which pyarrow loads where it
 # finds it: a tenth of the time of a fresh start.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pandas", "polars", "pyarrow.parquet", "bioqa_pipeline.dataset"])
+CONTEXT.set_forkserver_preload(["pandas", "polars", "pyarrow.parquet", "bioqa_pipeline.dataset.reader"])
 
 
 def start_writer(root: Path, seed: int) -> BaseProcess:

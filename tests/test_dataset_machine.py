@@ -15,9 +15,9 @@ from dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bioqa_pipeline.dataset import Dataset, DatasetWriter, write_staged
+from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
+from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.schemas import make_shard_id
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import LocalStorage
 

@@ -18,7 +18,7 @@ import yaml
 from checkpoints import make_checkpoint
 from prefect_box import ROOT, PrefectBox, free_port, wait_for
 
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
 
 QUESTIONS = "What causes scurvy?\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if Path("/usr/lib/postgresql").is_dir() else []

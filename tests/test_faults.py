@@ -18,7 +18,7 @@ import pytest
 from fault_bench import Bench, check_committed, make_bench, manifests, recover, rows, show
 from fault_processes import Run, Server, Strike, is_alive, wait_for, watched, workers_of
 
-from bioqa_pipeline.manifest import RunManifest
+from bioqa_pipeline.dataset.manifest import RunManifest
 
 # The first steps make the folder and open its lock, the last ones come after the manifest.
 STEPS_BEFORE, STEPS_AFTER = 5, 8

@@ -19,7 +19,7 @@ from fault_bench import SCORES, Bench, check_committed, make_bench, manifests, r
 from fault_processes import Server, Strike, watched
 from safetensors.torch import load_file, save_file
 
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
 
 pytestmark = pytest.mark.slow
 

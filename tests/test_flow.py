@@ -11,7 +11,7 @@ from checkpoints import make_checkpoint
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.job import InProcess, RunResult, ScoringJob, run_job
 from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from flows.cli import main

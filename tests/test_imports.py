@@ -37,7 +37,7 @@ def test_import_directions() -> None:
     [
         "bioqa_pipeline",
         "bioqa_pipeline.records",
-        "bioqa_pipeline.dataset",
+        "bioqa_pipeline.dataset.reader",
         "bioqa_pipeline.questions.files",
         "bioqa_pipeline.sources",
         "bioqa_pipeline.qa.spans",

@@ -10,9 +10,9 @@ import pytest
 from browser import Opened, chromium, opened
 from report_sets import add_run, hundred_abstracts, retrieval, said
 
+from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.evaluation import evaluate_predictions
 from bioqa_pipeline.evaluation_job import save_evaluation
-from bioqa_pipeline.manifest import SkippedRecord
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.squad import read_squad
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bioqa_pipeline.dataset.schemas import TABLES, Table
 from bioqa_pipeline.questions.files import FIELDS
-from bioqa_pipeline.schemas import TABLES, Table
 from flows import cli, evaluate_cli, report, serve, train_cli
 
 ROOT = Path(__file__).resolve().parent.parent

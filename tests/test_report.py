@@ -17,10 +17,10 @@ from lxml.html import HtmlElement
 from report_sets import add_run, hundred_abstracts, id_of, retrieval, said
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.manifest import SkippedRecord
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.job import InProcess, run_job
-from bioqa_pipeline.manifest import SkippedRecord
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report import write_report
 from bioqa_pipeline.report_data import Limits

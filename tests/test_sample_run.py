@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.job import run_job
 from bioqa_pipeline.qa.merging import answer_key
 from flows.cli import DATA

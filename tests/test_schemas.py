@@ -14,9 +14,7 @@ from dataset_rows import METADATA, answer_row, chunk_rows, merged_answer, unansw
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records import SpanAnswer, content_digest
-from bioqa_pipeline.schemas import (
+from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
     SCHEMA_VERSION,
@@ -28,7 +26,9 @@ from bioqa_pipeline.schemas import (
     make_pair_id,
     make_shard_id,
 )
-from bioqa_pipeline.tables import decode, empty_frame, encode, file_metadata, summary_rows, to_table
+from bioqa_pipeline.dataset.tables import decode, empty_frame, encode, file_metadata, summary_rows, to_table
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.records import SpanAnswer, content_digest
 
 ARROW_TYPES: dict[Any, set[pa.DataType]] = {
     str: {pa.string()},

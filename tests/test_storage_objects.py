@@ -23,9 +23,9 @@ from dataset_processes import pair, run_once
 from dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 from s3_server import ACCESS_KEY, SECRET_KEY, Fault, S3Server
 
-from bioqa_pipeline.dataset import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.schemas import make_shard_id
 from bioqa_pipeline.storage.local import storage_at
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri, place

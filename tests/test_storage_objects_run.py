@@ -13,7 +13,7 @@ from checkpoints import make_checkpoint
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.job import run_job
 from bioqa_pipeline.storage.uri import ObjectUri
 from bioqa_pipeline.workers import Pooled

@@ -27,12 +27,12 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.dataset import Dataset
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.schemas import ANSWERS, AnswerRow, make_pair_id, make_shard_id
+from bioqa_pipeline.dataset.tables import encode, to_table
 from bioqa_pipeline.pipeline import plan_run
 from bioqa_pipeline.records import Abstract, Hit, Question, Retrieval, SpanAnswer, content_digest
-from bioqa_pipeline.schemas import ANSWERS, AnswerRow, make_pair_id, make_shard_id
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.tables import encode, to_table
 
 NEW_PAIRS = 1_000
 ABSTRACTS_PER_QUESTION = 1_000

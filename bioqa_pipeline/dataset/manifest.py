@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
 from bioqa_pipeline.records import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
-from bioqa_pipeline.schemas import SCHEMA_VERSION
 
 RunStatus = Literal["completed", "partial", "failed"]
 

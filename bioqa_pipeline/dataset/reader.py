@@ -34,12 +34,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from bioqa_pipeline.commit import DatasetWriter, check_name, write_staged
+from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SCHEMA_VERSION, STAGING, SUMMARY, Table
+from bioqa_pipeline.dataset.tables import empty_frame, file_metadata
+from bioqa_pipeline.dataset.writer import DatasetWriter, check_name, write_staged
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.manifest import RunManifest
-from bioqa_pipeline.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SCHEMA_VERSION, STAGING, SUMMARY, Table
 from bioqa_pipeline.storage.local import Storage, storage_at
-from bioqa_pipeline.tables import empty_frame, file_metadata
 
 __all__ = ["Dataset", "DatasetWriter", "write_staged"]
 

@@ -17,9 +17,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records import MergedAnswer, SpanAnswer
-from bioqa_pipeline.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.manifest import FileRecord, RunManifest
-from bioqa_pipeline.records import MergedAnswer
-from bioqa_pipeline.schemas import (
+from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
+from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
     PAGE,
@@ -34,9 +32,19 @@ from bioqa_pipeline.schemas import (
     ChunkRow,
     make_shard_id,
 )
+from bioqa_pipeline.dataset.tables import (
+    decode,
+    encode,
+    file_metadata,
+    n_rows,
+    replace_surrogates,
+    summary_rows,
+    to_table,
+)
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.records import MergedAnswer
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import Storage, storage_at
-from bioqa_pipeline.tables import decode, encode, file_metadata, n_rows, replace_surrogates, summary_rows, to_table
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Rows into a Parquet data set, each committed once."""
