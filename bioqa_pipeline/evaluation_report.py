@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 
 from bioqa_pipeline.evaluation import Evaluation
-from bioqa_pipeline.pages import html_page
-from bioqa_pipeline.plots import Mark, Series, histogram, line_plot
+from bioqa_pipeline.html.page import html_page
+from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
 
 STYLE = """
 body { max-width: 66rem; }

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.pages import asset, duration, environment, html_page
+from bioqa_pipeline.html.page import asset, duration, environment, html_page
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report_data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report_reading import only_newest, read_manifest, read_report

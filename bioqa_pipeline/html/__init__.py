@@ -1,0 +1,1 @@
+"""What pages are made of: their frame and their plots."""
