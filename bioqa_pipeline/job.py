@@ -51,7 +51,7 @@ from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.questions.files import QuestionFile, read_questions
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
-from bioqa_pipeline.report import write_report
+from bioqa_pipeline.report.page import write_report
 from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.errors import DatasetError
-    from bioqa_pipeline.report import write_report
+    from bioqa_pipeline.report.page import write_report
 
     dataset = Dataset(data_set)
     if run_id is None:

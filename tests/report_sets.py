@@ -15,7 +15,7 @@ from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records import QueryAttempt, Question, RetrievalOutcome, SpanAnswer, content_digest
-from bioqa_pipeline.report import write_report
+from bioqa_pipeline.report.page import write_report
 
 THRESHOLD = 0.0
 

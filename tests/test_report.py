@@ -22,8 +22,8 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.job import InProcess, run_job
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
-from bioqa_pipeline.report import write_report
-from bioqa_pipeline.report_data import Limits
+from bioqa_pipeline.report.data import Limits
+from bioqa_pipeline.report.page import write_report
 from flows.report import main
 
 GENE, VITAMIN, NOBODY = "Which gene is it?", "Which vitamin is it?", "Who is it?"

@@ -1,0 +1,1 @@
+"""A run of a data set as a page for people."""
