@@ -16,9 +16,9 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from bioqa_pipeline.fine_tuning import FineTuned, fine_tune
-from bioqa_pipeline.recipe import TrainingConfig
-from bioqa_pipeline.training import Progress
+from bioqa_pipeline.training.job import FineTuned, fine_tune
+from bioqa_pipeline.training.recipe import TrainingConfig
+from bioqa_pipeline.training.trainer import Progress
 
 
 @flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False)

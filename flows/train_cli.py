@@ -17,7 +17,7 @@ from flows.cli import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from flows.environment import apply_defaults
 
 if TYPE_CHECKING:
-    from bioqa_pipeline.recipe import TrainingConfig
+    from bioqa_pipeline.training.recipe import TrainingConfig
 
 DESCRIPTION = """\
 Fine-tune a BERT encoder on SQuAD files into a checkpoint that answers questions and knows when there is no answer.
@@ -158,7 +158,7 @@ def parse_config(args: argparse.Namespace) -> TrainingConfig:
     import tomllib
 
     from bioqa_pipeline.errors import ConfigError, InputError
-    from bioqa_pipeline.recipe import check_training_config
+    from bioqa_pipeline.training.recipe import check_training_config
 
     content: dict[str, Any] = {}
     if args.recipe:
@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace, *, quiet: bool) -> int:
     config = parse_config(args)
     if args.no_prefect or int(os.environ.get("RANK", "0")) > 0:
-        from bioqa_pipeline.fine_tuning import fine_tune as run
+        from bioqa_pipeline.training.job import fine_tune as run
     else:
         from flows.train import train as run
     from bioqa_pipeline.evaluation import format_table

@@ -18,14 +18,14 @@ from checkpoints import WORDS, make_checkpoint, vocabulary
 from safetensors.torch import load_file, save_file
 from transformers import MPNetConfig, MPNetModel
 
-from bioqa_pipeline.base_models import give_bert_vocabulary, prepare_base, unpack_archive
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
-from bioqa_pipeline.fine_tuning import fine_tune
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
-from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
 from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
-from bioqa_pipeline.training import MODEL_INPUTS, Teacher, TrainingResult, collate, distillation_loss, train
-from bioqa_pipeline.training_data import build_training_set
+from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
+from bioqa_pipeline.training.data import build_training_set
+from bioqa_pipeline.training.job import fine_tune
+from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
+from bioqa_pipeline.training.trainer import MODEL_INPUTS, Teacher, TrainingResult, collate, distillation_loss, train
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
 
@@ -302,6 +302,6 @@ def test_what_two_recipes_need_is_made_once(
         trained.append(out.name.partition("-")[0])
         return train(config, out, **options)
 
-    monkeypatch.setattr("bioqa_pipeline.fine_tuning.train", counted)
+    monkeypatch.setattr("bioqa_pipeline.training.job.train", counted)
     fine_tune(read_recipe(tmp_path / "second.toml", data_root=squad.parent), tmp_path / "out", device="cpu")
     assert trained == ["teacher", "first", "out"]

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import TrainingError
-from bioqa_pipeline.negatives import make_negatives, sentence_bounds
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.windows import TextTokenizer
-from bioqa_pipeline.recipe import DataConfig, NegativesConfig, TrainingConfig
 from bioqa_pipeline.records import Window
 from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
-from bioqa_pipeline.training_data import (
+from bioqa_pipeline.training.data import (
     Example,
     LabelledWindow,
     TrainingSet,
@@ -29,6 +27,8 @@ from bioqa_pipeline.training_data import (
     merge_paragraphs,
     plan_batches,
 )
+from bioqa_pipeline.training.negatives import make_negatives, sentence_bounds
+from bioqa_pipeline.training.recipe import DataConfig, NegativesConfig, TrainingConfig
 
 CONTEXT = (
     "Scurvy is caused by a lack of Vitamin C in 1747. James Lind gave oranges to two sailors. The largest ship was "

@@ -32,13 +32,13 @@ from transformers import (
     set_seed,
 )
 
-from bioqa_pipeline.base_models import prepare_base
 from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.qa.checkpoint import Checkpoint, attention_kernel, load_model, open_checkpoint
 from bioqa_pipeline.qa.inference import resolve_device, resolve_precision
-from bioqa_pipeline.recipe import DistillationConfig, TrainingConfig
-from bioqa_pipeline.training_data import LabelledWindow, TrainingSet, build_training_set, plan_batches
+from bioqa_pipeline.training.base_models import prepare_base
+from bioqa_pipeline.training.data import LabelledWindow, TrainingSet, build_training_set, plan_batches
+from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig
 
 logger = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from bioqa_pipeline.qa.checkpoint import SETTINGS_FILE, CheckpointSettings, open
 from bioqa_pipeline.qa.inference import Scorer, ScorerInfo, load_scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Calibration, Decoded
-from bioqa_pipeline.recipe import TrainingConfig
 from bioqa_pipeline.records import Batch, FloatArray, Window
 from bioqa_pipeline.squad import SquadParagraph, read_squad
-from bioqa_pipeline.training import Progress, TrainingResult, is_finished, train
+from bioqa_pipeline.training.recipe import TrainingConfig
+from bioqa_pipeline.training.trainer import Progress, TrainingResult, is_finished, train
 
 logger = logging.getLogger(__name__)
 

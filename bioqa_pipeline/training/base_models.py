@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import TOKENIZER_FILES, open_checkpoint
-from bioqa_pipeline.recipe import TrainingConfig
+from bioqa_pipeline.training.recipe import TrainingConfig
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
 # What MPNet calls the tokens that stand around a BERT window.

@@ -15,8 +15,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.recipe import NegativesConfig
 from bioqa_pipeline.squad import SquadParagraph, SquadQuestion
+from bioqa_pipeline.training.recipe import NegativesConfig
 
 MONTHS = frozenset("January February March April May June July August September October November December".split())
 WEEKDAYS = frozenset("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())

@@ -1,0 +1,1 @@
+"""Labelled questions into a fine-tuned checkpoint."""
