@@ -17,8 +17,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from bioqa_pipeline.config import ModelConfig
-from bioqa_pipeline.evaluation import Evaluation
-from bioqa_pipeline.evaluation_job import evaluate_checkpoint
+from bioqa_pipeline.evaluation.evaluate import Evaluation
+from bioqa_pipeline.evaluation.job import evaluate_checkpoint
 
 
 @flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False)

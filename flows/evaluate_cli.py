@@ -96,9 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _score_files(args: argparse.Namespace) -> int:
-    from bioqa_pipeline.evaluation import evaluate_predictions, format_table
-    from bioqa_pipeline.evaluation_job import save_evaluation
-    from bioqa_pipeline.squad import read_squad
+    from bioqa_pipeline.evaluation.evaluate import evaluate_predictions, format_table
+    from bioqa_pipeline.evaluation.job import save_evaluation
+    from bioqa_pipeline.evaluation.squad import read_squad
 
     found = evaluate_predictions(
         read_squad(args.dataset),
@@ -122,12 +122,12 @@ def _score_model(args: argparse.Namespace) -> int:
     model = ModelConfig(
         name=args.model, casing=args.casing, device=args.device, precision=args.precision, engine=args.engine
     )
-    from bioqa_pipeline.evaluation import format_table
-    from bioqa_pipeline.squad import read_squad
+    from bioqa_pipeline.evaluation.evaluate import format_table
+    from bioqa_pipeline.evaluation.squad import read_squad
     from flows.console import Reporter
 
     if args.no_prefect:
-        from bioqa_pipeline.evaluation_job import evaluate_checkpoint as run
+        from bioqa_pipeline.evaluation.job import evaluate_checkpoint as run
     else:
         from flows.evaluate import evaluate as run
     total = sum(len(p.questions) for p in read_squad(args.dataset))

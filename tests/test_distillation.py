@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from transformers import MPNetConfig, MPNetModel
 
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
-from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
 from bioqa_pipeline.training.data import build_training_set
 from bioqa_pipeline.training.job import fine_tune

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.evaluation import gold_questions
-from bioqa_pipeline.metrics import (
+from bioqa_pipeline.evaluation.evaluate import gold_questions
+from bioqa_pipeline.evaluation.metrics import (
     GoldQuestion,
     apply_threshold,
     exact_match,
@@ -23,7 +23,7 @@ from bioqa_pipeline.metrics import (
     threshold_curve,
     token_f1,
 )
-from bioqa_pipeline.squad import read_squad
+from bioqa_pipeline.evaluation.squad import read_squad
 
 PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 WORDS = st.sampled_from(

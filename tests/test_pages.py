@@ -11,10 +11,10 @@ from browser import Opened, chromium, opened
 from report_sets import add_run, hundred_abstracts, retrieval, said
 
 from bioqa_pipeline.dataset.manifest import SkippedRecord
-from bioqa_pipeline.evaluation import evaluate_predictions
-from bioqa_pipeline.evaluation_job import save_evaluation
+from bioqa_pipeline.evaluation.evaluate import evaluate_predictions
+from bioqa_pipeline.evaluation.job import save_evaluation
+from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
-from bioqa_pipeline.squad import read_squad
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.squad import (
+from bioqa_pipeline.evaluation.squad import (
     GoldAnswer,
     SquadParagraph,
     SquadQuestion,

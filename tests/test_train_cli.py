@@ -11,7 +11,7 @@ import pytest
 from checkpoints import make_checkpoint
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training.recipe import TrainingConfig, read_recipe
 from flows import evaluate_cli, train_cli
 

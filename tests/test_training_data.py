@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import TrainingError
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.windows import TextTokenizer
 from bioqa_pipeline.records import Window
-from bioqa_pipeline.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training.data import (
     Example,
     LabelledWindow,

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.squad import SquadParagraph, SquadQuestion
+from bioqa_pipeline.evaluation.squad import SquadParagraph, SquadQuestion
 from bioqa_pipeline.training.recipe import NegativesConfig
 
 MONTHS = frozenset("January February March April May June July August September October November December".split())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.evaluation import Evaluation, evaluate, write_evaluation
-from bioqa_pipeline.evaluation_report import write_report
+from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate, write_evaluation
+from bioqa_pipeline.evaluation.page import write_report
+from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.inference import load_scorer
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.squad import read_squad
 
 
 def evaluate_checkpoint(

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.metrics import (
+from bioqa_pipeline.evaluation.metrics import (
     CurvePoint,
     GoldQuestion,
     PrecisionRecall,
@@ -27,6 +27,7 @@ from bioqa_pipeline.metrics import (
     score_questions,
     threshold_curve,
 )
+from bioqa_pipeline.evaluation.squad import SquadParagraph, questions_with_passages
 from bioqa_pipeline.qa.calibration import (
     ReliabilityBin,
     auroc,
@@ -36,7 +37,6 @@ from bioqa_pipeline.qa.calibration import (
 )
 from bioqa_pipeline.qa.checkpoint import CheckpointSettings
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.squad import SquadParagraph, questions_with_passages
 
 PAIRS_AT_ONCE = 512
 

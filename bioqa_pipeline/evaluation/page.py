@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from bioqa_pipeline.evaluation import Evaluation
+from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.html.page import html_page
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
 

@@ -1,0 +1,1 @@
+"""A question-answering data set and a model into the official figures."""
