@@ -69,8 +69,8 @@ def answer(
     from pydantic import ValidationError
 
     from bioqa_pipeline.dataset.reader import Dataset
-    from bioqa_pipeline.job import run_job
-    from bioqa_pipeline.workers import Pooled
+    from bioqa_pipeline.run.job import run_job
+    from bioqa_pipeline.run.workers import Pooled
 
     with TemporaryDirectory(prefix="bioqa-") as folder, _question_file(questions, Path(folder)) as file:
         try:

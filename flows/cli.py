@@ -261,7 +261,7 @@ def _run(args: argparse.Namespace) -> int:
         from flows.ray_cluster import require_ray
 
         require_ray(without_prefect=args.no_prefect)
-    from bioqa_pipeline.job import preflight, run_job
+    from bioqa_pipeline.run.job import preflight, run_job
     from bioqa_pipeline.sources import check_source
     from flows.console import Reporter, print_answers, print_outcome
 
@@ -274,7 +274,7 @@ def _run(args: argparse.Namespace) -> int:
     check_source(config.source)
     reporter = Reporter(quiet=args.quiet)
     if args.no_prefect:
-        from bioqa_pipeline.workers import Pooled, worker_count
+        from bioqa_pipeline.run.workers import Pooled, worker_count
 
         n_workers = worker_count(config)
         result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None, reporter=reporter)

@@ -19,9 +19,9 @@ from rich.text import Text
 
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
-from bioqa_pipeline.job import RunResult
-from bioqa_pipeline.pipeline import Progress
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
+from bioqa_pipeline.run.job import RunResult
+from bioqa_pipeline.run.pipeline import Progress
 from bioqa_pipeline.storage.uri import ObjectUri
 
 LINE_EVERY_SECONDS = 5.0

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError
-from bioqa_pipeline.job import resolve_model
 from bioqa_pipeline.qa.threads import core_count
+from bioqa_pipeline.run.job import resolve_model
 
 if TYPE_CHECKING:
     from prefect_ray import RayTaskRunner

@@ -25,9 +25,9 @@ from pydantic_core import PydanticSerializationError
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import ConfigError, ShardError
-from bioqa_pipeline.job import ScoringJob
-from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from bioqa_pipeline.qa.threads import limit_threads
+from bioqa_pipeline.run.job import ScoringJob
+from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
 from flows.artifacts import data_set_asset
 from flows.ray_cluster import (
     Share,

@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 
 from prefect.logging import get_run_logger
 
-from bioqa_pipeline.job import Reporter
-from bioqa_pipeline.pipeline import Progress
+from bioqa_pipeline.run.job import Reporter
+from bioqa_pipeline.run.pipeline import Progress
 from flows.artifacts import progress_artifact
 from flows.console import progress_text
 

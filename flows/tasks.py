@@ -17,9 +17,9 @@ from prefect.futures import PrefectFuture
 
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.job import FINISH, ScoringJob, resolve_model
-from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
-from bioqa_pipeline.workers import WorkerPool, in_flight
+from bioqa_pipeline.run.job import FINISH, ScoringJob, resolve_model
+from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.workers import WorkerPool, in_flight
 
 T = TypeVar("T")
 

@@ -296,9 +296,9 @@ def preload(prefect: bool) -> Callable[[Sequence[str]], NoReturn]:
     import transformers.models.bert.modeling_bert
     from transformers import AutoModelForQuestionAnswering
 
-    import bioqa_pipeline.job
+    import bioqa_pipeline.run.job
+    import bioqa_pipeline.run.workers
     import bioqa_pipeline.sources.sample
-    import bioqa_pipeline.workers
     import flows.console
     from flows.cli import leave, main
 

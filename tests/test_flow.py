@@ -12,8 +12,8 @@ from checkpoints import make_checkpoint
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.job import InProcess, RunResult, ScoringJob, run_job
-from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.job import InProcess, RunResult, ScoringJob, run_job
+from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
 from flows.cli import main
 
 QUESTIONS = "What causes scurvy?\n# a comment\n\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"

@@ -12,14 +12,14 @@ from dataset_rows import check_same_rows
 from score_drift import Drift, drift
 
 from bioqa_pipeline.config import ModelConfig, Precision, RunConfig, SourceConfig, SpanConfig
-from bioqa_pipeline.job import Executor, InProcess, run_job
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.inference import Scorer, load_scorer, score_windows
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.records import Abstract, Window, WindowScore
-from bioqa_pipeline.workers import Pooled
+from bioqa_pipeline.run.job import Executor, InProcess, run_job
+from bioqa_pipeline.run.workers import Pooled
 from flows.cli import DATA
 
 

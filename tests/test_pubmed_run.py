@@ -17,8 +17,8 @@ from test_rate_limit import most_in_a_second
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.job import RunResult, run_job
 from bioqa_pipeline.records import FetchStatus
+from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.sources.pmids import read_pmids
 from flows.cli import DATA
 

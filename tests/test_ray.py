@@ -23,8 +23,8 @@ from dataset_rows import check_same_rows
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError, ShardError
-from bioqa_pipeline.job import RunResult, ScoringJob, load_pair_scorer, run_job
-from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.job import RunResult, ScoringJob, load_pair_scorer, run_job
+from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
 from flows.cli import main
 from flows.ray_cluster import NodeReport, Share, raise_problems, share_of
 

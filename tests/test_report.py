@@ -20,10 +20,10 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.job import InProcess, run_job
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import write_report
+from bioqa_pipeline.run.job import InProcess, run_job
 from flows.report import main
 
 GENE, VITAMIN, NOBODY = "Which gene is it?", "Which vitamin is it?", "Who is it?"
@@ -101,7 +101,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     def broken(*_: object, **__: object) -> str:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("bioqa_pipeline.job.write_report", broken)
+    monkeypatch.setattr("bioqa_pipeline.run.job.write_report", broken)
     with caplog.at_level(logging.CRITICAL):
         result = run_job(config)
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0

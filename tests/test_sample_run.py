@@ -10,8 +10,8 @@ import pytest
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.job import run_job
 from bioqa_pipeline.qa.merging import answer_key
+from bioqa_pipeline.run.job import run_job
 from flows.cli import DATA
 
 

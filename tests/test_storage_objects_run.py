@@ -14,9 +14,9 @@ from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.job import run_job
+from bioqa_pipeline.run.job import run_job
+from bioqa_pipeline.run.workers import Pooled
 from bioqa_pipeline.storage.uri import ObjectUri
-from bioqa_pipeline.workers import Pooled
 from flows.cli import build_parser, main, parse_config
 from flows.report import main as report
 

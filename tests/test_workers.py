@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError
-from bioqa_pipeline.pipeline import ShardPlan, ShardReport
-from bioqa_pipeline.workers import Pooled, WorkerPool, in_flight
+from bioqa_pipeline.run.pipeline import ShardPlan, ShardReport
+from bioqa_pipeline.run.workers import Pooled, WorkerPool, in_flight
 
 
 class FakeJob:
@@ -84,7 +84,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
         import sys, time
         from pathlib import Path
         from test_workers import FakeJob, shards
-        from bioqa_pipeline.workers import WorkerPool
+        from bioqa_pipeline.run.workers import WorkerPool
         if __name__ == "__main__":
             with WorkerPool(1) as pool:
                 pool.score(FakeJob(Path({str(tmp_path)!r})), shards("fine-1")[0])

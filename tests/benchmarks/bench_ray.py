@@ -32,7 +32,7 @@ if __name__ == "__main__":
     sys.exit()
 
 from bioqa_pipeline.config import ModelConfig, RunConfig
-from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
 
 FIRST = 20
 
@@ -61,7 +61,7 @@ def drain(executor: Any, job: NothingToDo, shards: list[ShardPlan]) -> tuple[flo
 
 
 def pooled(config: RunConfig, job: NothingToDo, shards: list[ShardPlan]) -> tuple[float, float]:
-    from bioqa_pipeline.workers import Pooled
+    from bioqa_pipeline.run.workers import Pooled
 
     return drain(Pooled(int(config.workers)), job, shards)
 

@@ -23,10 +23,10 @@ from typing import Self, TypeVar
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.job import InProcess, ScoringJob
-from bioqa_pipeline.pipeline import Progress, ShardPlan, ShardReport
 from bioqa_pipeline.qa.threads import limit_threads, thread_count
-from bioqa_pipeline.worker_logs import LogChannel, forward_logs
+from bioqa_pipeline.run.job import InProcess, ScoringJob
+from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.worker_logs import LogChannel, forward_logs
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,14 @@ from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunMani
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, DatasetError, InputError, ShardError
-from bioqa_pipeline.pipeline import (
+from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
+from bioqa_pipeline.qa.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
+from bioqa_pipeline.qa.scoring import PairScorer
+from bioqa_pipeline.questions.files import QuestionFile, read_questions
+from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
+from bioqa_pipeline.report.page import write_report
+from bioqa_pipeline.run.pipeline import (
     FailedPair,
     Progress,
     RunIdentity,
@@ -45,13 +52,6 @@ from bioqa_pipeline.pipeline import (
     score_shard,
     summarise,
 )
-from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
-from bioqa_pipeline.qa.inference import load_scorer, resolve_device, resolve_engine, resolve_precision
-from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.questions.files import QuestionFile, read_questions
-from bioqa_pipeline.questions.query_lint import query_problems
-from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
-from bioqa_pipeline.report.page import write_report
 from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.storage.local import Storage
