@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-
 DESCRIPTION = """\
 Ask PubMed a file of questions and keep the answers, with their evidence and their null scores, as a Parquet data set.
 Run it again and only what is new is scored."""

@@ -158,7 +158,7 @@ def living_nodes() -> list[dict[str, Any]]:
     """The nodes that can run anything, as Ray describes them."""
     import ray
 
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes: list[dict[str, Any]] = ray.nodes()
     return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
-from word_pieces import file_pieces, text_tokenizer, toy_pieces
 
 from bioqa_pipeline.qa.windows import TextTokenizer
+from support.paths import ROOT
+from support.word_pieces import file_pieces, text_tokenizer, toy_pieces
 
 if TYPE_CHECKING:
-    from s3_server import S3Server
+    from support.s3_server import S3Server
 
-ROOT = Path(__file__).resolve().parent.parent
 
 # Shared machines are slow and noisy: no deadline an example, few examples by default.
 settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,7 +68,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """A real S3 server, moto's, with an empty bucket."""
-    from s3_server import S3Server
+    from support.s3_server import S3Server
 
     server = S3Server()
     yield server

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkpoints import make_checkpoint
 
 import bioqa_pipeline
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import BioqaError, ConfigError, InputError
+from support.checkpoints import make_checkpoint
 
 QUESTIONS = ["Who discovered insulin?", "What causes scurvy?", "How deep is Lake Baikal?"]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from bioqa_pipeline.dataset.schemas import TABLES, Table
 from bioqa_pipeline.questions.files import FIELDS
 from flows import cli, evaluate_cli, report, serve, train_cli
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 COLUMNS = (ROOT / "docs" / "columns.md").read_text("utf-8")
 # Named as flags of the old recipe that contradict each other.

@@ -23,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 def environment() -> Environment:
     """Templates of this package; every value is escaped, a name that is not given is an error."""
     templates = Environment(
-        loader=PackageLoader("bioqa_pipeline", "templates"),
+        loader=PackageLoader("bioqa_pipeline.html", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -37,7 +37,7 @@ def environment() -> Environment:
 
 def asset(name: str) -> str:
     """A style or script that comes with the package."""
-    return files("bioqa_pipeline").joinpath("templates", name).read_text("utf-8")
+    return files("bioqa_pipeline.html").joinpath("templates", name).read_text("utf-8")
 
 
 def html_page(title: str, body: str, *, style: str = "", script: str = "") -> str:

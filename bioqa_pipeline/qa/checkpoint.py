@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from bioqa_pipeline.config import EMBEDDED, Casing, Settings, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.paths import EMBEDDED_MODEL
 from bioqa_pipeline.qa.spans import Calibration
 from bioqa_pipeline.qa.windows import SpecialIds, TextTokenizer
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED_FOLDER = Path(__file__).resolve().parents[1] / "data" / "model"
 SETTINGS_FILE = "bioqa.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
@@ -184,7 +184,7 @@ def attention_kernel(config: Mapping[str, Any]) -> str:
 def _resolve(spec: str) -> tuple[Path, str, str | None]:
     """Folder, name and hub commit (None for a folder)."""
     if spec == EMBEDDED:
-        return EMBEDDED_FOLDER, spec, None
+        return EMBEDDED_MODEL, spec, None
     path = Path(spec).expanduser()
     if path.is_dir():
         return path, spec, None

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.paths import SAMPLE
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline.source import MedlineSource
-
-SAMPLE_FOLDER = Path(__file__).resolve().parents[2] / "data" / "sample"
 
 
 class SampleSource(MedlineSource):
@@ -28,7 +27,7 @@ class SampleSource(MedlineSource):
 
     def __init__(
         self,
-        folder: Path = SAMPLE_FOLDER,
+        folder: Path = SAMPLE,
         *,
         mindate: date | None = None,
         maxdate: date | None = None,

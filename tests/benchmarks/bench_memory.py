@@ -37,8 +37,6 @@ def main() -> None:
 def measure(size: int) -> None:
     """Runs the job over `size` abstracts and prints its peak memory."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from checkpoints import WORDS, make_checkpoint
-
     from bioqa_pipeline.abstracts.store import AbstractStore
     from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
@@ -47,6 +45,7 @@ def measure(size: int) -> None:
     from bioqa_pipeline.qa.spans import Calibration
     from bioqa_pipeline.records import Abstract, Batch, FloatArray, Hit, Missing, Question, Retrieval
     from bioqa_pipeline.run import job
+    from support.checkpoints import WORDS, make_checkpoint
 
     class FlatScorer:
         """Logits that depend on the position only."""

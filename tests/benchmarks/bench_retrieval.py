@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from eutils_records import read_records
-from eutils_server import EutilsServer
-from retrieval import (
+from bioqa_pipeline.records import Question, Retrieval
+from support.eutils_records import read_records
+from support.eutils_server import EutilsServer
+from support.retrieval import (
     LIMIT,
     AskedRecord,
     as_it_stands,
@@ -29,8 +30,6 @@ from retrieval import (
     rank_all,
     read_asked_records,
 )
-
-from bioqa_pipeline.records import Question, Retrieval
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -34,7 +34,6 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from peers import SETTINGS, Peer  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from score_drift import drift  # noqa: E402
 from transformers import AutoModelForQuestionAnswering, BertConfig  # noqa: E402
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig  # noqa: E402
@@ -48,6 +47,7 @@ from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.questions.files import read_questions  # noqa: E402
 from bioqa_pipeline.records import Abstract, Batch, Passage, Window, WindowScore  # noqa: E402
+from support.score_drift import drift  # noqa: E402
 
 MAX_LENGTH = 384
 SHARD_PAIRS = 256

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow.parquet as pq
+import pytest
+
+from bioqa_pipeline.config import ModelConfig, ScoringConfig
+from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.evaluation.evaluate import evaluate_predictions, fit_settings, format_table, score_paragraphs
+from bioqa_pipeline.evaluation.job import evaluate_checkpoint, save_evaluation
+from bioqa_pipeline.evaluation.metrics import official_metrics
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad, write_squad
+from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
+from bioqa_pipeline.qa.checkpoint import open_checkpoint
+from bioqa_pipeline.qa.inference import load_scorer
+from bioqa_pipeline.qa.scoring import PairScorer
+from bioqa_pipeline.qa.spans import Calibration
+from bioqa_pipeline.training.job import calibrate_checkpoint
+from support.checkpoints import make_checkpoint
+
+CONTEXTS = (
+    "insulin is a protein of the pancreas",
+    "the breast cancer gene",
+    "vitamin c deficiency causes scurvy " * 120,
+    "malaria is what the drug treats",
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = {"schema_version": 1, "score_diff_threshold": 0.75, "calibration": {"slope": 0.5, "intercept": 0.1}}
+    return make_checkpoint(tmp_path_factory.mktemp("model"), settings=settings)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    paragraphs = []
+    for number, context in enumerate(CONTEXTS):
+        word = context.split()[1]
+        answer = GoldAnswer(word, context.index(word))
+        questions = [
+            SquadQuestion(f"{number}-{i}", f"what {w}", (answer,) if i % 2 else ())
+            for i, w in enumerate(("gene", "is the protein", "causes pain", "who"))
+        ]
+        paragraphs.append(SquadParagraph("T", context, tuple(questions)))
+    path = tmp_path_factory.mktemp("squad") / "dev.json"
+    write_squad(paragraphs, path)
+    return path
+
+
+def test_an_evaluation_scores_as_the_main_job_does(model: Path, dataset: Path) -> None:
+    found = evaluate_checkpoint(dataset, ModelConfig(name=str(model), device="cpu", precision="fp32"))
+    assert found.threshold == 0.75
+    checkpoint = open_checkpoint(str(model))
+    scorer = PairScorer(
+        load_scorer(checkpoint, device="cpu", precision="fp32"),
+        checkpoint.tokenizer(),
+        ScoringConfig(),
+        threshold=0.75,
+        calibration=checkpoint.settings.calibration,
+    )
+    paragraphs = read_squad(dataset)
+    one_by_one = [
+        q
+        for p in paragraphs
+        for a in p.questions
+        for q in score_paragraphs([SquadParagraph("T", p.context, (a,))], scorer)
+    ]
+    for together, alone in zip(found.questions, one_by_one, strict=True):
+        assert (together.id, together.best_span, together.n_windows) == (alone.id, alone.best_span, alone.n_windows)
+        assert together.score_diff == pytest.approx(alone.score_diff, abs=1e-4)
+        assert together.margin == pytest.approx(alone.margin, abs=1e-4)
+    assert max(q.n_windows for q in found.questions) > 1
+    for question in found.questions:
+        answered = question.score_diff <= 0.75
+        assert found.predictions[question.id] == (question.best_span if answered else "")
+    at_threshold = official_metrics(found.gold, found.predictions)
+    for name in ("exact", "f1", "HasAns_f1", "NoAns_exact"):
+        assert found.metrics[name] == pytest.approx(at_threshold[name])
+
+
+def test_files_of_an_evaluation_score_like_it(model: Path, dataset: Path, tmp_path: Path) -> None:
+    config = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    found = evaluate_checkpoint(dataset, config, threshold=-0.5, out=tmp_path / "out")
+    out = tmp_path / "out"
+    again = evaluate_predictions(
+        read_squad(dataset), out / "best_predictions.json", out / "null_odds.json", dataset="d", threshold=-0.5
+    )
+    assert dict(again.metrics) == {k: found.metrics[k] for k in again.metrics}
+    assert {"best_f1", "best_f1_thresh", "HasAns_exact", "NoAns_f1", "pr_oracle_ap"} <= again.metrics.keys()
+    plain = evaluate_predictions(read_squad(dataset), out / "predictions.json", None, dataset="d")
+    assert plain.metrics["f1"] == pytest.approx(found.metrics["f1"])
+    assert json.loads((out / "metrics.json").read_text("utf-8"))["metrics"] == dict(found.metrics)
+    table = pq.read_table(out / "metrics.parquet").to_pydict()
+    assert dict(zip(table["metric"], table["value"], strict=True)) == dict(found.metrics)
+    questions = pq.read_table(out / "questions.parquet").to_pylist()
+    assert [q["id"] for q in questions] == [q.id for q in found.gold]
+    assert 100 * sum(q["exact"] for q in questions) / len(questions) == pytest.approx(found.metrics["exact"])
+    text = (out / "metrics.txt").read_text("utf-8")
+    assert text == format_table(found)
+    assert re.search(r"^exact +[\d.]+ +[\d.]+$", text, re.MULTILINE)
+
+
+def test_the_page_stands_alone_and_is_well_formed(model: Path, dataset: Path, tmp_path: Path) -> None:
+    config = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    save_evaluation(evaluate_checkpoint(dataset, config), tmp_path)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert not re.search(r"<script|<link|src=|href=|@import|url\(", page)
+    for title in ("F1 over the threshold", "Precision and recall", "No-answer scores", "Reliability"):
+        assert title in page
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert not re.search(r"\b(nan|inf)\b", svg)
+        ElementTree.fromstring(svg)
+
+
+def test_plots_survive_odd_numbers() -> None:
+    odd = line_plot(
+        "<t>", "x", "y", [Series("s", [1.0, float("inf"), 2.0], [5.0, 1.0, float("nan")])], [Mark("m", 9.0)]
+    )
+    assert "&lt;t&gt;" in odd
+    ElementTree.fromstring(odd)
+    ElementTree.fromstring(line_plot("none", "x", "y", []))
+    ElementTree.fromstring(histogram("h", "x", [("a", [1.0] * 3), ("b", [])]))
+    long = line_plot("long", "x", "y", [Series("s", list(range(5000)), list(range(5000)))])
+    points = re.findall(r'points="([^"]+)"', long)
+    assert len(points[0].split()) == 400
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", "does not hold a JSON object"),
+        ("{", "is not JSON"),
+        ('{"0-0": "x"}', "lacks 15 of 16 questions, such as 0-1"),
+    ],
+)
+def test_prediction_files_that_do_not_fit(dataset: Path, tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(message)):
+        evaluate_predictions(read_squad(dataset), path, None, dataset="d")
+
+
+def test_a_value_of_the_wrong_kind_names_its_question(dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({q.id: 3 if q.id == "2-1" else "x" for p in read_squad(dataset) for q in p.questions}))
+    with pytest.raises(InputError, match=r"question 2-1 has a value of the wrong kind: 3"):
+        evaluate_predictions(read_squad(dataset), path, None, dataset="d")
+
+
+def test_a_calibrated_checkpoint_takes_its_best_threshold(dataset: Path, tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path / "m", seed=3)
+    settings, held_out = calibrate_checkpoint(folder, read_squad(dataset), config=ScoringConfig(), device="cpu")
+    assert open_checkpoint(str(folder)).settings == settings
+    again = evaluate_checkpoint(dataset, ModelConfig(name=str(folder), device="cpu"))
+    assert (
+        again.threshold == settings.score_diff_threshold == pytest.approx(held_out.metrics["best_f1_thresh"], abs=1e-4)
+    )
+    assert again.metrics["f1"] == pytest.approx(held_out.metrics["best_f1"], abs=100 / 16 + 1e-6)
+
+
+def test_calibration_needs_both_kinds_of_question(model: Path, dataset: Path) -> None:
+    answered = [
+        SquadParagraph(p.title, p.context, tuple(q for q in p.questions if q.answers)) for p in read_squad(dataset)
+    ]
+    checkpoint = open_checkpoint(str(model))
+    scorer = PairScorer(
+        load_scorer(checkpoint, device="cpu"),
+        checkpoint.tokenizer(),
+        ScoringConfig(),
+        threshold=0.0,
+        calibration=Calibration(),
+    )
+    with pytest.raises(ValueError, match="answerable and unanswerable"):
+        fit_settings(answered, scorer)

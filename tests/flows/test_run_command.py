@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli import build_parser, main, parse_config
+from support.checkpoints import make_checkpoint
+
+
+def test_help_needs_neither_torch_nor_prefect() -> None:
+    program = (
+        "import sys, runpy; sys.argv = ['flows.run', '--help']\n"
+        "try: runpy.run_module('flows.run', run_name='__main__')\n"
+        "except SystemExit as exc: assert exc.code == 0, exc.code\n"
+        "heavy = {'torch', 'prefect', 'polars', 'pyarrow', 'transformers', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert "exit codes" in result.stdout
+
+
+def test_every_option_has_help_and_says_its_default() -> None:
+    for action in build_parser()._actions:
+        if not action.option_strings or action.dest in {"help", "questions"} or action.nargs == 0:
+            continue
+        optional_file = action.dest in {"medline_dir", "pmids"}
+        assert action.help and ("(default" in action.help or optional_file), action.dest
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    from bioqa_pipeline.config import RunConfig
+
+    config = parse_config(build_parser().parse_args(["--questions", "q.txt"]))
+    assert config == RunConfig(questions=Path("q.txt"), out=Path("answers"), model=config.model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--source", "medline"], "--medline-dir"),
+        (["--source", "pmids"], "--pmids"),
+        (["--max-abstracts", "0"], "--max-abstracts"),
+        (["--n-best", "0"], "--n-best"),
+        (["--shard-pairs", "0"], "--shard-pairs"),
+        (["--workers", "many"], "--workers"),
+        (["--mindate", "tomorrow"], "--mindate"),
+        (["--mindate", "2024-02-01", "--maxdate", "2024-01-01"], "later than"),
+        (["--model", "./nowhere"], "no such folder"),
+        (["--device", "tpu"], "--device"),
+        (["--precision", "fp16", "--device", "cpu"], "GPU"),
+    ],
+)
+def test_settings_that_cannot_be_used_exit_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    questions = tmp_path / "q.txt"
+    questions.write_text("What causes scurvy?\n")
+    model = make_checkpoint(tmp_path / "model")
+    arguments = ["--questions", str(questions), "--model", str(model), "--no-prefect", "--out", str(tmp_path / "out")]
+    assert main([*arguments, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.txt", b"", "q.txt"),
+        ("q.txt", b"\xff\xfeW\0h\0", "UTF-16"),
+        ("q.csv", b"text\nWhat?\n", "question"),
+        ("q.tsv", b"question\tquery\nWhat?\t(aspirin AND\n", "q.tsv:2"),
+        ("q.jsonl", b'{"question": "What?"}\n{"question": 7}\n', "q.jsonl:2"),
+    ],
+)
+def test_a_question_file_that_cannot_be_read_exits_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    model = make_checkpoint(tmp_path / "model")
+    assert main(["--questions", str(tmp_path / name), "--model", str(model), "--no-prefect"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["sample", "pubmed"])
+def test_a_dry_run_shows_the_questions_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    (tmp_path / "q.txt").write_text("What causes scurvy?\nwhat causes  scurvy?\n")
+    out = tmp_path / "out"
+    model = str(make_checkpoint(tmp_path / "model"))
+    arguments = ["--questions", str(tmp_path / "q.txt"), "--model", model, "--source", source, "--out", str(out)]
+    assert main([*arguments, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 questions" in shown and "What causes scurvy?" in shown and "more than once" in shown
+    assert ("scurvy[" in shown or "scurvy*" in shown or "level 0" in shown) == (source == "pubmed")
+    assert not out.exists()
+
+
+def test_progress_lines_can_be_written_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows import console
+
+    monkeypatch.setattr(console, "LINE_EVERY_SECONDS", 0.0)
+    with console.Reporter().stage("scoring", 4, "pairs") as progress:
+        progress(0)  # what a shard that failed counts for
+        progress(2)
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert first == "scoring: 0 of 4 pairs, 0.0/s"
+    assert second.startswith("scoring: 2 of 4 pairs, ") and second.endswith(" left")
+    assert last.startswith("scoring: 2 pairs in ")

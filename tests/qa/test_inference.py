@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import importlib
+import shutil
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfig, MPNetConfig
+
+from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.qa.batching import make_batches
+from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
+from bioqa_pipeline.qa.inference import (
+    Scorer,
+    TorchScorer,
+    load_scorer,
+    resolve_device,
+    resolve_engine,
+    resolve_precision,
+    score_windows,
+)
+from bioqa_pipeline.qa.scoring import PairScorer
+from bioqa_pipeline.qa.spans import Calibration
+from bioqa_pipeline.qa.windows import make_windows
+from bioqa_pipeline.records import Batch, FloatArray, Passage, Window
+from support.checkpoints import WORDS, make_checkpoint
+
+SMALL = WindowConfig(max_seq_length=64, doc_stride=24, max_query_length=16)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(str(make_checkpoint(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture(scope="module", params=["torch", "torch, decoding as on a GPU", "openvino"])
+def scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
+    """Each engine in turn, in the same precision."""
+    if request.param == "torch, decoding as on a GPU":
+        return TorchScorer(checkpoint, device="cpu", precision="fp32", decode_on_device=True)
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+    scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine=request.param)
+    assert scorer.info.engine == request.param
+    return scorer
+
+
+def texts(count: int, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, size=rng.integers(1, 160))) for _ in range(count)]
+
+
+def windows_of(checkpoint: Checkpoint, passages: Sequence[str]) -> list[Window]:
+    tokenizer = checkpoint.tokenizer()
+    question, *tokens = tokenizer(["which gene causes cancer", *passages])
+    return [w for i, t in enumerate(tokens) for w in make_windows(question, t, tokenizer.special, SMALL, pair_index=i)]
+
+
+def test_scores_do_not_depend_on_batch_mates_or_padding(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    windows = windows_of(checkpoint, texts(30, seed=1))
+    assert len({len(w) for w in windows}) > 5
+    together = score_windows(windows, scorer, SpanConfig())
+    alone = [score_windows([w], scorer, SpanConfig())[0] for w in windows]
+    shuffled_order = np.random.default_rng(2).permutation(len(windows))
+    shuffled = score_windows([windows[i] for i in shuffled_order], scorer, SpanConfig())
+    for other in (alone, [shuffled[i] for i in np.argsort(shuffled_order)]):
+        for a, b in zip(together, other, strict=True):
+            assert a.best is not None and b.best is not None
+            assert (a.best.token_start, a.best.token_end) == (b.best.token_start, b.best.token_end)
+            np.testing.assert_allclose(
+                [a.null_score, a.null_log_prob, a.margin, a.best.score],
+                [b.null_score, b.null_log_prob, b.margin, b.best.score],
+                atol=1e-4,
+            )
+
+
+def test_bf16_stays_near_fp32(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    windows = windows_of(checkpoint, texts(8, seed=3))
+    exact = score_windows(windows, scorer, SpanConfig())
+    rough = score_windows(windows, load_scorer(checkpoint, device="cpu", precision="bf16"), SpanConfig())
+    np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.3)
+
+
+@pytest.mark.parametrize("architecture", [BertConfig, ElectraConfig, MPNetConfig])
+def test_every_architecture_runs_in_bf16(
+    checkpoint: Checkpoint, architecture: type[BertConfig], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint.folder, folder)
+    settings = {k: v for k, v in checkpoint.config.items() if k not in {"model_type", "architectures"}}
+    config = architecture(**settings, embedding_size=32)
+    model = AutoModelForQuestionAnswering.from_config(config)
+    config.save_pretrained(folder)
+    save_file(model.state_dict(), folder / "model.safetensors")
+    other = open_checkpoint(str(folder))
+    windows = windows_of(other, texts(4, seed=5))
+    exact, rough = (
+        score_windows(windows, TorchScorer(other, device="cpu", precision=p), SpanConfig()) for p in ("fp32", "bf16")
+    )
+    assert [s.margin for s in rough] != [s.margin for s in exact]
+    np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.05)
+
+
+class PoisonedScorer(Scorer):
+    """Gives the logits of a real scorer, but no number where a window holds the token `poison`."""
+
+    def __init__(self, inner: Scorer, poison: int) -> None:
+        self.inner, self.poison = inner, poison
+        self.info = inner.info
+
+    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        start, end = self.inner.logits(batch)
+        return np.where((batch.input_ids == self.poison).any(axis=1, keepdims=True), np.nan, start), end
+
+
+def pair_scorer(checkpoint: Checkpoint, scorer: Scorer) -> PairScorer:
+    config = ScoringConfig(windows=SMALL)
+    return PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=Calibration())
+
+
+def test_a_logit_that_is_not_finite_is_an_error(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    [malaria] = checkpoint.tokenizer()(["malaria"])
+    poisoned = pair_scorer(checkpoint, PoisonedScorer(scorer, int(malaria.ids[0])))
+    assert len(poisoned.score([("what", Passage("1", "cancer"))])) == 1
+    with pytest.raises(FloatingPointError):
+        poisoned.score([("what", Passage("1", "cancer")), ("what", Passage("2", "malaria"))])
+
+
+def test_pairs_come_back_in_order_with_all_their_windows(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    passages = [Passage(str(i), text) for i, text in enumerate([*texts(12, seed=5), "", " \u200b", "\U0001f9ec"])]
+    pairs = [(q, p) for q in ("which gene causes cancer", "what " * 40) for p in passages]
+    done: list[float] = []
+    scored = pair_scorer(checkpoint, scorer).score(pairs, progress=done.append)
+    assert sum(done) == pytest.approx(len(pairs))
+    for (_, passage), score in zip(pairs, scored, strict=True):
+        assert score.answer.n_windows == len(score.windows) == len(score.scores) >= 1
+        assert all(passage.text[s.start : s.end] == s.text for s in score.answer.n_best)
+        assert max(len(w) for w in score.windows) <= 64
+        if not score.passage_tokens.ids.size:
+            assert score.answer.best is None and not score.answer.is_answerable and score.answer.answerability == 0.0
+
+
+def test_each_text_is_tokenised_once(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    tokenizer = checkpoint.tokenizer()
+    seen: list[str] = []
+
+    class Counting:
+        special = tokenizer.special
+
+        def __call__(self, batch: Sequence[str]) -> object:
+            seen.extend(batch)
+            return tokenizer(batch)
+
+    config = ScoringConfig(windows=SMALL)
+    ours = PairScorer(scorer, Counting(), config, threshold=0.0, calibration=Calibration())  # type: ignore[arg-type]
+    passages = [Passage(str(i), text) for i, text in enumerate(texts(5, seed=6))]
+    for question in ("what is cancer", "who treats fever"):
+        ours.score([(question, p) for p in passages])
+    assert sorted(seen) == sorted({p.text for p in passages} | {"what is cancer", "who treats fever"})
+
+
+def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    """One thread is held on the device until the other has tokenised its pairs."""
+    tokenizer = checkpoint.tokenizer()
+    on_device = threading.Lock()
+    tokenised = threading.Semaphore(0)
+
+    class Held(Scorer):
+        info = scorer.info
+
+        def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+            assert on_device.acquire(blocking=False)
+            try:
+                if not met.is_set():
+                    assert all(tokenised.acquire(timeout=30) for _ in range(2))
+                    met.set()
+                return scorer.logits(batch)
+            finally:
+                on_device.release()
+
+    class Telling:
+        special = tokenizer.special
+
+        def __call__(self, batch: Sequence[str]) -> object:
+            found = tokenizer(batch)
+            tokenised.release()
+            return found
+
+    met = threading.Event()
+    config = ScoringConfig(windows=SMALL)
+    ours = PairScorer(Held(), Telling(), config, threshold=0.0, calibration=Calibration())  # type: ignore[arg-type]
+    shards = [[("what is cancer", Passage(str(i), text)) for i, text in enumerate(texts(6, seed=s))] for s in (1, 2)]
+    with ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(ours.score, shards))
+    met.set()
+    for shard, found in zip(shards, together, strict=True):
+        alone = pair_scorer(checkpoint, scorer).score(shard)
+        spans = [[[(a.start, a.end) for a in s.answer.n_best] for s in scores] for scores in (found, alone)]
+        assert spans[0] == spans[1]
+
+
+@pytest.mark.parametrize("device", ["cuda:99x", "tpu", "nonsense"])
+def test_a_device_that_is_not_there_is_a_clear_error(device: str) -> None:
+    with pytest.raises(ConfigError, match="--device"):
+        resolve_device(device)
+
+
+def test_openvino_gives_the_logits_of_torch_for_any_shape(checkpoint: Checkpoint) -> None:
+    pytest.importorskip("openvino")
+    torch_scorer, openvino_scorer = (
+        load_scorer(checkpoint, device="cpu", precision="fp32", engine=engine) for engine in ("torch", "openvino")
+    )
+    windows = windows_of(checkpoint, texts(40, seed=7))
+    for budget in (1, 100, 4000):
+        for batch in make_batches(windows, token_budget=budget, pad_id=torch_scorer.info.pad_id):
+            real = batch.attention_mask.astype(bool)
+            for ours, theirs in zip(openvino_scorer.logits(batch), torch_scorer.logits(batch), strict=True):
+                assert ours.dtype == np.float32
+                np.testing.assert_allclose(ours[real], theirs[real], atol=1e-4)
+
+
+def test_a_scorer_keeps_what_it_gave_earlier(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    first, second = list(make_batches(windows_of(checkpoint, texts(2, seed=8)), token_budget=1, pad_id=0))[:2]
+    start, _ = scorer.logits(first)
+    before = start.copy()
+    scorer.logits(second)
+    np.testing.assert_array_equal(start, before)
+
+
+def test_nothing_can_report_our_use_to_others(checkpoint: Checkpoint) -> None:
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
+    with pytest.raises(ImportError):
+        importlib.import_module("openvino_telemetry")
+
+
+def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
+    pytest.importorskip("openvino")
+    assert resolve_engine("auto", "cpu", n_pairs=10**6) == "openvino"
+    assert resolve_engine("auto", "cpu", n_pairs=1) == "torch"
+    assert resolve_engine("auto", "cuda", n_pairs=10**6) == "torch"
+    assert resolve_engine("openvino", "cpu", n_pairs=1) == "openvino"
+    with pytest.raises(ConfigError, match="--engine torch"):
+        resolve_engine("openvino", "cuda", n_pairs=1)
+
+
+def test_an_engine_that_is_not_installed_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert resolve_engine("auto", "cpu", n_pairs=10**6) == "torch"
+    with pytest.raises(ConfigError, match=r"pip install 'bioqa\[openvino\]'"):
+        resolve_engine("openvino", "cpu", n_pairs=1)
+
+
+def test_a_precision_that_openvino_cannot_have_is_never_claimed(checkpoint: Checkpoint) -> None:
+    openvino = pytest.importorskip("openvino")
+    auto = load_scorer(checkpoint, device="cpu", precision="bf16", n_pairs=10**6)
+    assert auto.info.precision == "bf16"
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert auto.info.engine == "openvino"
+    else:
+        assert auto.info.engine == "torch"
+        with pytest.raises(ConfigError, match="--engine torch"):
+            load_scorer(checkpoint, device="cpu", precision="bf16", engine="openvino")
+
+
+def test_half_precision_on_a_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match="GPU"):
+        resolve_precision("fp16", "cpu")
+    assert resolve_precision("auto", "cpu") in {"fp32", "bf16"}

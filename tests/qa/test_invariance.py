@@ -1,0 +1,163 @@
+"""The embedded model's scores are the same however a run is cut up, and nearly so in a reduced precision."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bioqa_pipeline.config import ModelConfig, Precision, RunConfig, SourceConfig, SpanConfig
+from bioqa_pipeline.paths import DATA
+from bioqa_pipeline.pubmed.xml import parse_records
+from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
+from bioqa_pipeline.qa.inference import Scorer, load_scorer, score_windows
+from bioqa_pipeline.qa.windows import make_windows
+from bioqa_pipeline.questions.files import read_questions
+from bioqa_pipeline.records import Abstract, Window, WindowScore
+from bioqa_pipeline.run.job import Executor, InProcess, run_job
+from bioqa_pipeline.run.workers import Pooled
+from support.dataset_rows import check_same_rows
+from support.score_drift import Drift, drift
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return open_checkpoint("embedded")
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoint: Checkpoint) -> Scorer:
+    return load_scorer(checkpoint, device="cpu", precision="fp32", engine="torch")
+
+
+def abstracts(*paths: Path) -> list[str]:
+    texts = []
+    for path in paths:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            texts += [r.text for r in parse_records(file, name=path.name) if isinstance(r, Abstract) and r.text]
+    return texts
+
+
+def windows_of(checkpoint: Checkpoint, texts: list[str], count: int) -> list[Window]:
+    """At least `count` windows of the sample's questions over the texts, each text in turn."""
+    tokenizer = checkpoint.tokenizer()
+    questions = tokenizer([q.text for q in read_questions(DATA / "sample" / "questions.txt").questions])
+    passages = tokenizer(texts)
+    rng = np.random.default_rng(0)
+    windows: list[Window] = []
+    for index in range(10 * count):
+        question = questions[int(rng.integers(len(questions)))]
+        passage = passages[index % len(passages)]
+        windows += make_windows(
+            question, passage, tokenizer.special, checkpoint.settings.windows, pair_index=len(windows)
+        )
+        if len(windows) >= count:
+            break
+    return windows
+
+
+@pytest.fixture(scope="module")
+def windows(checkpoint: Checkpoint) -> list[Window]:
+    """With some that are as long as windows get."""
+    texts = abstracts(DATA / "sample" / "pubmed-sample.xml")
+    return windows_of(checkpoint, [*texts, " ".join(texts[:6])], 70)
+
+
+@pytest.fixture(scope="module")
+def exact(windows: list[Window], reference: Scorer) -> list[WindowScore]:
+    return score_windows(windows, reference, SpanConfig())
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def check_same(a: list[WindowScore], b: list[WindowScore]) -> None:
+    for one, other in zip(a, b, strict=True):
+        assert one.best is not None and other.best is not None
+        assert (one.best.token_start, one.best.token_end) == (other.best.token_start, other.best.token_end)
+        ours, theirs = ([s.null_score, s.null_log_prob, s.margin, s.best.score] for s in (one, other) if s.best)
+        np.testing.assert_allclose(ours, theirs, atol=2e-4)
+
+
+@pytest.mark.usefixtures("torch_threads")
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_scores_do_not_depend_on_the_number_of_threads(
+    windows: list[Window], exact: list[WindowScore], reference: Scorer, n_threads: int
+) -> None:
+    import torch
+
+    torch.set_num_threads(n_threads)
+    check_same(score_windows(windows[:30], reference, SpanConfig()), exact[:30])
+
+
+def test_scores_do_not_depend_on_the_size_of_shards(
+    windows: list[Window], exact: list[WindowScore], reference: Scorer
+) -> None:
+    assert max(map(len, windows)) == 384
+    few = windows[-30:]
+    shards = [few[first : first + 7] for first in range(0, len(few), 7)]
+    found = [score for shard in shards for score in score_windows(shard, reference, SpanConfig())]
+    check_same(found, exact[-30:])
+
+
+def check_drift(found: Drift) -> None:
+    assert found.changed_decisions <= 0.002 * found.windows, found
+    assert found.changed_spans <= max(2, 0.02 * found.windows), found
+    assert found.widest_tie <= 0.05, found
+    assert found.score_diff < 0.25 and found.margin < 0.25, found
+
+
+def reduced(checkpoint: Checkpoint, windows: list[Window], device: str, precision: Precision) -> list[WindowScore]:
+    return score_windows(windows, load_scorer(checkpoint, device=device, precision=precision), SpanConfig())
+
+
+def test_bf16_decides_as_fp32_does(
+    checkpoint: Checkpoint, windows: list[Window], exact: list[WindowScore], reference: Scorer
+) -> None:
+    rough = reduced(checkpoint, windows[:50], "cpu", "bf16")
+    check_drift(drift(reference, windows[:50], exact[:50], rough, threshold=checkpoint.settings.score_diff_threshold))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [
+        pytest.param("cpu", "bf16", marks=pytest.mark.slow),
+        pytest.param("cuda", "bf16", marks=pytest.mark.gpu),
+        pytest.param("cuda", "fp16", marks=pytest.mark.gpu),
+    ],
+)
+@pytest.mark.timeout(3600)
+def test_a_reduced_precision_decides_as_fp32_does_on_real_abstracts(
+    checkpoint: Checkpoint, reference: Scorer, test_data: Path, device: str, precision: Precision
+) -> None:
+    texts = abstracts(*sorted((test_data / "pubmed" / "records").glob("*.xml.gz")))
+    windows = windows_of(checkpoint, texts, 2000)
+    exact = score_windows(windows, reference, SpanConfig())
+    rough = reduced(checkpoint, windows, device, precision)
+    found = drift(reference, windows, exact, rough, threshold=checkpoint.settings.score_diff_threshold)
+    check_drift(found)
+
+
+@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 8), (InProcess(), 5)])
+def test_rows_do_not_depend_on_workers_or_shards(
+    executor: Executor, shard_pairs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+    questions = tmp_path / "q.txt"
+    questions.write_text("Which gene is mutated in cystic fibrosis?\nWho discovered vitamin D?\n")
+    source = SourceConfig(max_abstracts=12)
+    one = RunConfig(questions=questions, out=tmp_path / "one", model=ModelConfig(device="cpu"), source=source)
+    other = one.model_copy(update={"out": tmp_path / "other", "shard_pairs": shard_pairs})
+    run_job(one)
+    result = run_job(other, executor=executor)
+    assert result.manifest.n_scored > shard_pairs
+    check_same_rows(other.out, one.out)

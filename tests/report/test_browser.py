@@ -1,0 +1,277 @@
+"""The pages in a real browser: filters, order, keyboard, colours, narrow screens, and that nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from bioqa_pipeline.dataset.manifest import SkippedRecord
+from bioqa_pipeline.evaluation.evaluate import evaluate_predictions
+from bioqa_pipeline.evaluation.job import save_evaluation
+from bioqa_pipeline.evaluation.squad import read_squad
+from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
+from support.browser import Opened, chromium, opened
+from support.report_sets import add_run, hundred_abstracts, retrieval, said
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+GENE, VITAMIN, NOBODY, ARABIC = "Which gene is it?", "A lack of which vitamin is it?", "Who was it?", "ما السبب؟"
+FAILED = f"Is <b>it</b> α-synuclein or {'averylongwordwithoutanyspace' * 12}?"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A partial run after a whole one, with something of everything."""
+    root = tmp_path_factory.mktemp("run") / "set"
+    old = [
+        said(GENE, 1, "BRCA1", p=0.6, pub_year=1990),
+        said(VITAMIN, 2, "vitamin C", p=0.9, pub_year=2001),
+        said(VITAMIN, 3, "vitamin C", p=0.8, pub_year=2011, is_retracted=True, title="<script>alert(1)</script>"),
+    ]
+    add_run(root, "20260101", old, [ARABIC])
+    new = [
+        *old,
+        *(said(GENE, k, "TP53", p=0.7 + k / 1000, before="Σ " * 90, title="A long title " * 8) for k in range(10, 18)),
+        said(ARABIC, 30, "نقص فيتامين", before="هو ", p=0.55, title="مراجعة"),
+        said(NOBODY, 31, "Lind", p=0.3),
+    ]
+    asked = [GENE, VITAMIN, NOBODY, ARABIC, FAILED]
+    searches = [retrieval(text, sum(row.question == text for row in new)) for text in asked[:4]]
+    searches.append(retrieval(FAILED, 0, outcome=RetrievalOutcome.FAILED, error="PubMed answered 502"))
+    add_run(
+        root,
+        "20260102",
+        new,
+        asked,
+        status="partial",
+        n_failures=12,
+        failures=tuple(f"shard {i}: {'x' * 90}" for i in range(12)),
+        retrievals=tuple(searches),
+        statuses={FetchStatus.SCORED: 12, FetchStatus.NO_ABSTRACT: 1},
+        skipped=(SkippedRecord(pmid=77, status=FetchStatus.NO_ABSTRACT, reason="the record has no abstract"),),
+        config={"questions": "/a/long/path/" + "folder/" * 30},
+    )
+    return root / "runs" / "20260102.html"
+
+
+@pytest.fixture(scope="module")
+def evaluation_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluation")
+    (folder / "squad.json").write_text(
+        '{"version": "2", "data": [{"title": "t", "paragraphs": [{"context": "It is here.", "qas": ['
+        '{"id": "a", "question": "Where?", "answers": [{"text": "here", "answer_start": 6}], "is_impossible": false},'
+        '{"id": "b", "question": "Who?", "answers": [], "is_impossible": true}]}]}]}'
+    )
+    (folder / "predictions.json").write_text('{"a": "here", "b": "It"}')
+    (folder / "odds.json").write_text('{"a": -2.0, "b": 1.0}')
+    found = evaluate_predictions(
+        read_squad(folder / "squad.json"), folder / "predictions.json", folder / "odds.json", dataset="d", threshold=0.0
+    )
+    save_evaluation(found, folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(params=["run", "evaluation"])
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(f"{request.param}_page")
+    return path
+
+
+def shown(tab: Opened) -> list[str]:
+    """The questions that are to be seen, in order; the long one by its beginning."""
+    return [t[:9] for t in tab.page.locator("#answers tbody:not([hidden]) th").all_inner_texts()]
+
+
+ALL = [text[:9] for text in (GENE, VITAMIN, NOBODY, ARABIC, FAILED)]
+G, V, N, A, F = ALL
+
+
+@pytest.mark.parametrize(
+    ("colours", "width"),
+    [
+        ("light", 1280),
+        pytest.param("light", 375, marks=pytest.mark.slow),
+        pytest.param("dark", 1280, marks=pytest.mark.slow),
+        ("dark", 375),
+    ],
+)
+def test_everything_can_be_read_and_nothing_is_loaded(
+    browser: Browser, page: Path, colours: Literal["light", "dark"], width: int
+) -> None:
+    with opened(browser, page, colours=colours, width=width) as tab:
+        tab.page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
+        assert not tab.is_wider_than_the_window()
+        assert tab.poor_contrasts() == []
+        background = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (background == "rgb(246, 247, 249)") == (colours == "light")
+        assert tab.complaints == []
+        assert tab.requests == [page.as_uri()]
+
+
+def test_the_policy_stops_what_gets_in_all_the_same(browser: Browser, run_page: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.html"
+    injected = (
+        '<script>document.title = "owned"</script><img src="http://127.0.0.1:9/x.png" onerror="document.title=1">'
+    )
+    broken.write_text(run_page.read_text("utf-8").replace("<main>", f"<main>{injected}", 1), "utf-8")
+    with opened(browser, broken) as tab:
+        assert tab.page.title() == "Answers from PubMed, 02 January 2026"
+        assert len(tab.complaints) >= 2 and all("Content Security Policy" in c for c in tab.complaints)
+
+
+def test_filter_by_words(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page) as tab:
+        count = tab.page.locator("#count")
+        assert shown(tab) == ALL and count.inner_text() == "5 of 5 questions"
+        for words, found in {
+            "GENE": [G],
+            "tp53  title": [G],
+            "vitamin": [V],
+            "Α-SYNUCLEIN": [F],
+            "فيتامين": [A],
+            "pubmed answered": [F],
+            "nothing like it": [],
+        }.items():
+            tab.page.fill("#filter", words)
+            assert shown(tab) == found
+            assert count.inner_text() == f"{len(found)} of 5 questions"
+            assert tab.page.locator("#nothing").is_visible() == (not found)
+        tab.page.fill("#filter", "")
+        assert shown(tab) == ALL
+
+
+def test_filter_by_kind(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page) as tab:
+        for name, found in {
+            "Answered 3": [G, V, A],
+            "Unanswered 2": [N, F],
+            "New 2": [G, A],
+            "Retracted evidence 1": [V],
+            "All 5": ALL,
+        }.items():
+            tab.page.get_by_label(name, exact=True).check()
+            assert shown(tab) == found
+        tab.page.get_by_label("New 2").check()
+        tab.page.fill("#filter", "tp53")
+        assert shown(tab) == [G]
+
+
+def test_sort(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page) as tab:
+        for column, orders in {
+            "Probability": [[V, G, A, N, F], [A, G, V, N, F]],
+            "Support": [[G, V, A, N, F], [A, V, G, N, F]],
+            "Years": [[V, G, A, N, F], [G, A, V, N, F]],
+            "Best answer": [[G, V, A, N, F], [A, V, G, N, F]],
+            "Question": [[V, F, G, N, A], [A, N, G, F, V]],
+            "#": [ALL, ALL[::-1]],
+        }.items():
+            head = tab.page.get_by_role("columnheader", name=column)
+            directions = ["ascending", "descending"]
+            if column in {"Probability", "Support", "Years"}:
+                directions.reverse()
+            for direction, order in zip(directions, orders, strict=True):
+                head.get_by_role("button").click()
+                assert head.get_attribute("aria-sort") == direction
+                assert (column, shown(tab)) == (column, order)
+        assert tab.page.locator("[aria-sort=none]").count() == 5
+
+
+def test_a_question_opens_and_shows_the_marked_evidence(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page) as tab:
+        quote = tab.page.locator("blockquote", has_text="vitamin C").first
+        assert not quote.is_visible()
+        tab.page.get_by_text("1 answer, 2 sentences of evidence").click()
+        assert quote.is_visible() and quote.locator("mark").inner_text() == "vitamin C"
+        assert tab.page.get_by_text("<script>alert(1)</script>").is_visible()
+        assert tab.page.locator("a", has_text="2").first.get_attribute("href") == "https://pubmed.ncbi.nlm.nih.gov/2/"
+        tab.page.get_by_role("button", name="Open all").click()
+        assert tab.page.locator("#answers .more > td > details[open]").count() == 5
+        tab.page.get_by_role("button", name="Close all").click()
+        assert tab.page.locator("#answers details[open]").count() == 0
+
+
+@pytest.mark.slow
+def test_the_keyboard_reaches_everything(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page) as tab:
+        keys = tab.page.keyboard
+        reached: list[str] = []
+        for _ in range(18):
+            keys.press("Tab")
+            reached.append(tab.page.evaluate("(document.activeElement.innerText || document.activeElement.id).trim()"))
+        heads = ["#", "Question", "Best answer", "Probability", "Support", "Years"]
+        controls = ["filter", "", "Open all", "Close all", *heads]
+        start = reached.index("filter")
+        assert reached[start : start + len(controls)] == controls
+        assert "answers" in reached[start + len(controls)]
+
+        tab.page.focus("#filter")
+        keys.type("vitamin")
+        assert shown(tab) == [V]
+        keys.press("Control+A")
+        keys.press("Delete")
+        keys.press("Tab")
+        keys.press("ArrowRight")
+        assert shown(tab) == [G, V, A]
+        outline = tab.page.evaluate("getComputedStyle(document.querySelector('input:checked + span')).outlineStyle")
+        assert outline == "solid"
+        tab.page.locator("#answers summary").first.focus()
+        keys.press("Enter")
+        assert tab.page.locator("blockquote", has_text="TP53").first.is_visible()
+
+
+@pytest.mark.slow
+def test_without_scripts_all_is_there(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page, scripts=False) as tab:
+        assert not tab.page.locator("#tools").is_visible()
+        assert tab.page.locator("#answers tbody").count() == 5
+        tab.page.get_by_text("1 answer, 2 sentences of evidence").click()
+        assert tab.page.locator("mark", has_text="vitamin C").first.is_visible()
+
+
+@pytest.mark.slow
+def test_screen_readers_find_a_table(browser: Browser, run_page: Path) -> None:
+    # Cells that are laid out as blocks keep their roles.
+    for width in (1280, 375):
+        with opened(browser, run_page, width=width) as tab:
+            table = tab.page.get_by_role("table", name="Questions with their best answers")
+            assert table.get_by_role("columnheader").count() == 6
+            assert table.get_by_role("rowheader").all_inner_texts()[:2] == [GENE, VITAMIN]
+            assert table.get_by_role("row").count() == 11
+            assert tab.page.get_by_role("searchbox").get_attribute("id") == "filter"
+
+
+@pytest.mark.slow
+def test_print_shows_what_is_open(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page, colours="dark") as tab:
+        tab.page.get_by_text("1 answer, 2 sentences of evidence").click()
+        tab.page.emulate_media(media="print", color_scheme="dark")
+        assert not tab.page.locator("#tools").is_visible()
+        assert tab.page.locator("mark", has_text="vitamin C").first.is_visible()
+        assert not tab.page.locator("mark", has_text="TP53").first.is_visible()
+        assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert tab.poor_contrasts() == []
+
+
+@pytest.mark.slow
+def test_five_hundred_questions_stay_quick_to_use(browser: Browser, tmp_path: Path) -> None:
+    pairs, searches = hundred_abstracts(500, 20)
+    add_run(tmp_path / "set", "20260101", pairs, retrievals=tuple(searches))
+    with opened(browser, tmp_path / "set" / "runs" / "20260101.html") as tab:
+        tab.page.fill("#filter", "00123-x")
+        assert shown(tab) == ["Which of "] and tab.page.locator("#count").inner_text() == "1 of 500 questions"
+        tab.page.fill("#filter", "")
+        tab.page.get_by_role("columnheader", name="Probability").get_by_role("button").click()
+        tab.page.get_by_label("Unanswered 100", exact=True).check()
+        assert len(shown(tab)) == 100
+        assert tab.complaints == []

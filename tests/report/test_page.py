@@ -1,0 +1,411 @@
+"""The page of a run: what it says of the data set, that nothing in a text gets out of its place, and its size."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from lxml import html
+from lxml.html import HtmlElement
+
+from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
+from bioqa_pipeline.dataset.manifest import SkippedRecord
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.report.data import Limits
+from bioqa_pipeline.report.page import write_report
+from bioqa_pipeline.run.job import InProcess, run_job
+from flows.report import main
+from support.checkpoints import make_checkpoint
+from support.dataset_rows import manifest
+from support.report_sets import add_run, hundred_abstracts, id_of, retrieval, said
+
+GENE, VITAMIN, NOBODY = "Which gene is it?", "Which vitamin is it?", "Who is it?"
+HOSTILE = (
+    "<script>alert(1)</script>\"'&amp;<img src=x onerror=alert(1)></td></table><!-- \u202eevil\u202c α \x00\x1b ]]>"
+)
+
+
+def text(element: HtmlElement) -> str:
+    return " ".join(element.text_content().split())
+
+
+def questions(page: str) -> dict[str, HtmlElement]:
+    """The part of the page that belongs to each question."""
+    bodies = html.fromstring(page).xpath("//table[@id='answers']/tbody")
+    return {text(body.xpath(".//th")[0]): body for body in bodies}
+
+
+def cells(body: HtmlElement) -> list[str]:
+    return [text(cell) for cell in body.xpath("./tr[@class='main']/*")]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "q.txt"
+    file.write_text("What causes scurvy?\nWho discovered insulin?\nWhat is zzyzx?\n")
+    return RunConfig(
+        questions=file,
+        out=tmp_path / "out",
+        model=ModelConfig(name=str(make_checkpoint(tmp_path / "model")), device="cpu", precision="fp32"),
+        source=SourceConfig(max_abstracts=6),
+        threshold=1e9,
+    )
+
+
+def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tmp_path: Path) -> None:
+    result = run_job(config)
+    run_id = result.manifest.run_id
+    page = (config.out / "runs" / f"{run_id}.html").read_text("utf-8")
+    asked = questions(page)
+    assert list(asked) == ["What causes scurvy?", "Who discovered insulin?", "What is zzyzx?"]
+    best = {a.question: a for a in result.answers if a.rank == 1}
+    for question in list(asked)[:2]:
+        answer, body = best[question], asked[question]
+        assert answer.answer is not None
+        shown = cells(body)
+        assert shown[2].startswith(" ".join(answer.answer.split()))
+        assert shown[3:5] == [f"{answer.answerability:.2f}", f"{len(answer.support_pmids)} of {answer.n_abstracts}"]
+        marked = body.xpath(".//mark")
+        assert {m.getparent().text_content() for m in marked if m.text == answer.answer} >= {answer.evidence}
+        links = body.xpath(".//a/@href")
+        assert f"https://pubmed.ncbi.nlm.nih.gov/{answer.best_pmid}/" in links
+        assert any(link.startswith("https://doi.org/10.5555/bioqa.sample.") for link in links)
+    assert cells(asked["What is zzyzx?"])[2:] == ["The search found nothing", "", "0 of 0", ""]
+    whole = text(html.fromstring(page))
+    scored, windows = result.manifest.n_scored, result.manifest.n_windows
+    for said_so in (f"{scored} new, 0 reused, 0 failed", f"Windows scored {windows}", str(config.questions), run_id):
+        assert said_so in whole
+    assert "No earlier run in this data set asked these questions" in whole
+
+    assert main(["--data-set", str(config.out), "--out", str(tmp_path / "again.html")]) == 0
+    assert (tmp_path / "again.html").read_text("utf-8") == page
+    assert [m.run_id for m in Dataset(config.out).runs()] == [run_id]
+
+
+def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("bioqa_pipeline.run.job.write_report", broken)
+    with caplog.at_level(logging.CRITICAL):
+        result = run_job(config)
+    assert result.manifest.status == "completed" and result.manifest.n_failures == 0
+    assert len(result.failures) == 1
+    assert "no ink" in result.failures[0] and "python -m flows.report" in result.failures[0]
+    assert sorted(p.suffix for p in (config.out / "runs").iterdir()) == [".json"]
+    assert Dataset(config.out).summary().collect().height == len(result.answers)
+
+
+def test_a_run_that_broke_off_has_a_page_that_says_so(config: RunConfig) -> None:
+    class Stopped(InProcess):
+        def score(self, *args: object) -> object:  # type: ignore[override]
+            raise RuntimeError("the power went <off>")
+
+    with pytest.raises(RuntimeError):
+        run_job(config, executor=Stopped())
+    run_id = Dataset(config.out).runs()[0].run_id
+    page = (config.out / "runs" / f"{run_id}.html").read_text("utf-8")
+    whole = text(html.fromstring(page))
+    assert "The run broke off. RuntimeError: the power went <off>" in whole
+    assert "3 questions asked; the run broke off before it had answers" in whole
+    assert [cells(body)[2] for body in questions(page).values()] == ["Not asked: the run broke off"] * 3
+    assert page == write_report(Dataset(config.out), run_id)
+
+
+def test_questions_without_an_answer_say_why(root: Path) -> None:
+    asked = ["Near?", "Found nothing?", "Search broke?", "No abstracts?", "Nothing valid?"]
+    page = add_run(
+        root,
+        "20260101",
+        [
+            said("Near?", 1, "far", p=0.1, before="Not "),
+            said("Near?", 2, "nearly", p=0.4, before="This is "),
+            said("Nothing valid?", 3, "", p=0.2, n_best=(), margin=None, span_score=None, score_diff=None),
+        ],
+        asked,
+        retrievals=(
+            retrieval("Near?", 2),
+            retrieval("Found nothing?", 0),
+            retrieval("Search broke?", 0, outcome=RetrievalOutcome.FAILED, error="HTTP 500 <oops>"),
+            retrieval("No abstracts?", 4),
+            retrieval("Nothing valid?", 1),
+        ),
+        status="partial",
+    )
+    shown = questions(page)
+    assert [cells(shown[q])[2] for q in asked] == [
+        "No answer in 2 abstracts nearest, rejected: nearly (0.40)",
+        "The search found nothing",
+        "The search failed",
+        "4 records found, no abstract to read",
+        "No answer in 1 abstract",
+    ]
+    assert shown["Near?"].xpath("string(.//blockquote)") == "This is nearly."
+    assert "HTTP 500 <oops>" in text(shown["Search broke?"])
+    assert all("unanswered" in body.classes and "answered" not in body.classes for body in shown.values())
+    assert "0 of 5 questions answered" in text(html.fromstring(page))
+
+
+def test_what_is_new_since_the_last_run(root: Path) -> None:
+    first = add_run(root, "20260101", [said(GENE, 1, "BRCA1", p=0.6), said(VITAMIN, 2, "C", p=0.9)], [NOBODY])
+    assert "No earlier run" in first and not re.search('class="[^"]*\\bnew\\b', first.partition("<body>")[2])
+
+    # A better answer, one more abstract for an old answer, an answer where there was none.
+    later = [
+        *(said(GENE, 1, "BRCA1", p=0.6), said(GENE, 3, "TP53", p=0.8)),
+        *(said(VITAMIN, 2, "C", p=0.9), said(VITAMIN, 4, "c", p=0.7)),
+        said(NOBODY, 5, "Banting", p=0.7),
+    ]
+    page = add_run(root, "20260102", later)
+    shown = questions(page)
+    assert cells(shown[GENE])[2] == "TP53 new changed before: BRCA1"
+    assert cells(shown[VITAMIN])[2] == "C +1 new"
+    assert cells(shown[NOBODY])[2] == "Banting new changed not answered before"
+    assert ["new" in shown[q].classes for q in (GENE, VITAMIN, NOBODY)] == [True, False, True]
+    said_so = "Since the run of 01 January 2026, 06:00 UTC: 2 questions with new answers, 2 whose best answer changed."
+    assert said_so in text(html.fromstring(page))
+    marks = {e.xpath("string(.//a)"): bool(e.xpath(".//span[contains(@class, 'new')]")) for e in evidence(page)}
+    assert marks == {"1": False, "2": False, "3": True, "4": True, "5": True}
+
+    # A run that broke off before is no run to compare with: what it committed is still new to a reader.
+    add_run(root, "20260103", [*later, said(GENE, 6, "KRAS", p=0.9)], status="failed")
+    page = add_run(root, "20260104", [*later, said(GENE, 6, "KRAS", p=0.9)])
+    assert cells(questions(page)[GENE])[2] == "KRAS new changed before: TP53"
+    assert "Since the run of 02 January" in page
+
+    # The page of an earlier run does not change with what came later, but for the time before it.
+    assert write_report(Dataset(root), "20260102") == (root / "runs" / "20260102.html").read_text("utf-8")
+
+
+def evidence(page: str) -> list[HtmlElement]:
+    return list(html.fromstring(page).xpath("//div[contains(@class, 'said')]"))
+
+
+def test_another_model_makes_no_news(root: Path) -> None:
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1"), said(VITAMIN, 2, "C")])
+    pairs = [said(GENE, 1, "TP53", scoring_key="other"), said(VITAMIN, 2, "C", scoring_key="other")]
+    page = add_run(root, "20260102", pairs, scoring_key="other")
+    shown = questions(page)
+    assert cells(shown[GENE])[2] == "TP53 changed before: BRCA1" and cells(shown[VITAMIN])[2] == "C"
+    assert "are not those of the run before" in page
+
+
+def test_a_run_over_the_newest_records_is_not_compared_with_whole_ones(root: Path) -> None:
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
+    page = add_run(
+        root, "20260102", [said(GENE, 2, "TP53")], config={"source": {"since_last_run": True}}, source={"since": "X"}
+    )
+    assert cells(questions(page)[GENE])[2] == "TP53 new"
+    assert "came or were revised since X were asked" in page
+    page = add_run(root, "20260103", [said(GENE, 1, "BRCA1"), said(GENE, 2, "TP53")])
+    assert "changed" not in cells(questions(page)[GENE])[2]
+
+
+def test_the_run_before_is_found_where_the_clock_was_put_back(root: Path) -> None:
+    add_run(root, "20260301", [said(GENE, 1, "BRCA1")])
+    started = datetime(2026, 3, 1, 7, tzinfo=UTC)
+    times = {"started_at": started, "finished_at": started + timedelta(seconds=90)}
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1"), said(GENE, 2, "TP53", p=0.9)], **times)
+    assert "Since the run of 01 March 2026, 06:00 UTC" in page
+    assert cells(questions(page)[GENE])[2] == "TP53 new changed before: BRCA1"
+    assert "No earlier run" in write_report(Dataset(root), "20260301")
+
+
+def test_retracted_support_is_marked(root: Path) -> None:
+    page = add_run(
+        root,
+        "20260101",
+        [
+            said(GENE, 1, "BRCA1", p=0.9, is_retracted=True),
+            said(GENE, 2, "BRCA1", p=0.6),
+            said(VITAMIN, 3, "C", is_retracted=True),
+            said(NOBODY, 4, "Banting"),
+        ],
+    )
+    shown = questions(page)
+    assert [cells(shown[q])[2] for q in (GENE, VITAMIN, NOBODY)] == ["BRCA1 1 of 2 retracted", "C retracted", "Banting"]
+    assert ["retracted" in shown[q].classes for q in (GENE, VITAMIN, NOBODY)] == [True, True, False]
+    assert "2 questions: retracted articles are among the support" in page
+
+
+def test_a_revised_abstract_is_quoted_as_it_is_now(root: Path) -> None:
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1", before="Perhaps ", content_hash="old")])
+    page = add_run(root, "20260102", [said(GENE, 1, "BRCA2", before="Now ", content_hash="new", pub_year=2020)])
+    assert [e.xpath("string(./blockquote)") for e in evidence(page)] == ["Now BRCA2."]
+    assert cells(questions(page)[GENE])[5] == "2020"
+    old = write_report(Dataset(root), "20260101")
+    assert [e.xpath("string(./blockquote)") for e in evidence(old)] == ["Perhaps BRCA1."]
+
+
+def test_failures_and_skipped_records_are_named(root: Path) -> None:
+    page = add_run(
+        root,
+        "20260101",
+        [said(GENE, 1, "BRCA1")],
+        status="partial",
+        n_failures=3000,
+        failures=tuple(f"shard {i} <b>fell</b>" for i in range(1000)),
+        statuses={FetchStatus.SCORED: 1, FetchStatus.NO_ABSTRACT: 2, FetchStatus.FETCH_ERROR: 1},
+        skipped=(
+            SkippedRecord(pmid=8, status=FetchStatus.NO_ABSTRACT, reason="the record has no abstract"),
+            SkippedRecord(pmid=7, status=FetchStatus.NO_ABSTRACT, reason="the record has no abstract"),
+            SkippedRecord(pmid=9, status=FetchStatus.FETCH_ERROR, reason="HTTP 502"),
+        ),
+    )
+    whole = text(html.fromstring(page))
+    assert "3,000 failures; the next run tries again shard 0 <b>fell</b> shard 1" in whole
+    assert "and 2,900 more; the run's manifest has the first 1,000" in whole
+    assert "3 records without answers: 2 no abstract, 1 could not be fetched" in whole
+    assert "the record has no abstract: 7, 8 could not be fetched: 1 HTTP 502: 9" in whole
+    assert '<span class="badge warn">partial</span>' in page
+
+
+def test_no_text_gets_out_of_its_place(root: Path) -> None:
+    question = f"Is {HOSTILE} it?"
+    page = add_run(
+        root,
+        "20260101",
+        [
+            said(
+                question,
+                1,
+                f"α<β & {HOSTILE}",
+                before=f"{HOSTILE} < ",
+                after=f" > {HOSTILE}",
+                title=f"שלום {HOSTILE}",
+                journal=HOSTILE,
+                doi=f'10.1/"><script>{HOSTILE}',
+            ),
+            said(question, 2, f"αβ {HOSTILE}", title=HOSTILE),
+        ],
+        retrievals=(retrieval(question, 2, error=HOSTILE),),
+        failures=(HOSTILE,),
+        n_failures=1,
+        error=HOSTILE,
+        source={"kind": HOSTILE},
+        config={"questions": HOSTILE, "model": {"device": HOSTILE}},
+        skipped=(SkippedRecord(pmid=8, status=FetchStatus.NO_ABSTRACT, reason=HOSTILE),),
+        statuses={FetchStatus.NO_ABSTRACT: 1},
+    )
+    tree = html.fromstring(page)
+    assert len(tree.xpath("//script")) == 1 and not tree.xpath("//img") and len(tree.xpath("//table")) == 1
+    assert not tree.xpath("//@*[starts-with(name(), 'on')]") and not tree.xpath("//comment()")
+    assert not re.search("[\x00-\x08\x0b-\x1f]", page)
+    as_shown = HOSTILE.replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
+    shown = tree.xpath("//tbody")[0]
+    assert shown.xpath("string(.//th)") == f"Is {as_shown} it?"
+    assert shown.xpath("string(.//mark)") == f"α<β & {as_shown}"
+    assert shown.xpath("string(.//div/p/bdi)") == f"שלום {as_shown}"
+    doi = shown.xpath(".//a[contains(., 'DOI')]/@href")[0]
+    assert doi.startswith("https://doi.org/10.1/%22%3E%3Cscript%3E") and re.fullmatch(r"[\w:/.%()~-]+", doi)
+    # Right-to-left and other texts stand in elements that isolate their direction.
+    for element in shown.xpath(".//th | .//blockquote | .//td//strong"):
+        assert element.get("dir") == "auto"
+
+
+def test_lone_surrogates_do_not_keep_a_page_from_being_written(root: Path) -> None:
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1")], failures=("broken \ud800 name",), n_failures=1)
+    assert "broken \ud800 name" in page
+    stored = (root / "runs" / "20260101.html").read_text("utf-8")
+    assert "broken \ufffd name" in stored and write_report(Dataset(root), "20260101") == stored
+
+
+def test_what_is_left_out_is_said(root: Path) -> None:
+    pairs = [said(GENE, i, f"gene{i % 3} x", p=0.9 - i / 1000) for i in range(1, 40)]
+    pairs += [said(VITAMIN, i, "C", p=0.9 - i / 1000) for i in range(1, 10)]
+    add_run(root, "20260101", pairs)
+    page = write_report(Dataset(root), "20260101", limits=Limits(answers=2, evidence=4, evidence_each=2))
+    shown = questions(page)
+    assert "Less likely answers that only the data set holds: 2." in text(shown[GENE])
+    assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
+    assert "This page shows 2 of 4 answers with 4 sentences of evidence from 48 supporting abstracts" in page
+    link = shown[VITAMIN].xpath(".//a[contains(., 'All 9 in PubMed')]/@href")[0]
+    assert link == "https://pubmed.ncbi.nlm.nih.gov/?term=1,2,3,4,5,6,7,8,9"
+
+
+def test_long_sentences_are_cut_around_the_answer(root: Path) -> None:
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1", before="word " * 500, after=" more" * 500)])
+    quote = evidence(page)[0].xpath("string(./blockquote)")
+    assert quote.startswith("… word") and quote.endswith("more …") and "word BRCA1 more" in quote
+    assert len(quote) < 450
+
+
+def test_searches_are_shown_as_pubmed_understood_them(root: Path) -> None:
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
+    searched = text(questions(page)[GENE].xpath(".//details[@class='search']")[0])
+    assert searched == (f'Search: 1 abstract taken {GENE}[tiab] understood as "{GENE}"[Title/Abstract]: 1 record')
+
+
+def test_a_page_needs_a_manifest_and_a_finished_run_keeps_its_page(root: Path) -> None:
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
+    with pytest.raises(DatasetError, match="run nope has no manifest"):
+        write_report(Dataset(root), "nope")
+    dataset = Dataset(root)
+    with dataset.writer("20260102") as writer:
+        writer.write_page("a page")
+        writer.write_page("a better page \ud800")
+        writer.finish(manifest("20260102"))
+        with pytest.raises(DatasetError, match="is finished"):
+            writer.write_page("too late")
+    assert (root / "runs" / "20260102.html").read_text("utf-8") == "a better page \ufffd"
+
+
+def test_pages_of_runs_that_did_not_end_are_swept(root: Path) -> None:
+    dataset = Dataset(root)
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
+    with dataset.writer("20260102") as writer:
+        writer.write_page("never finished")
+    assert sorted(p.name for p in (root / "runs").glob("*.html")) == ["20260101.html", "20260102.html"]
+    with dataset.writer("20260103"):
+        pass
+    assert sorted(p.name for p in (root / "runs").glob("*.html")) == ["20260101.html"]
+
+
+def test_the_command_line_names_what_is_wrong(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert main(["--data-set", str(root)]) == 1
+    assert "there is no data set here" in capsys.readouterr().err
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
+    add_run(root, "20260102", [said(GENE, 1, "BRCA1")])
+    assert main(["--data-set", str(root), "--run", "20260101", "--out", "-"]) == 0
+    assert capsys.readouterr().out == page
+    monkeypatch.chdir(tmp_path)
+    assert main(["--data-set", str(root)]) == 0
+    assert capsys.readouterr().out == "20260102.html\n"
+    assert json.loads((root / "runs" / "20260102.json").read_text())["run_id"] in Path("20260102.html").read_text()
+
+
+@pytest.mark.slow
+def test_five_hundred_questions_of_a_hundred_abstracts_stay_a_usable_page(root: Path) -> None:
+    pairs, searches = hundred_abstracts(500, 100)
+    started = time.perf_counter()
+    page = add_run(root, "20260101", pairs, retrievals=tuple(searches))
+    made = time.perf_counter()
+    assert write_report(Dataset(root), "20260101") == page
+    logging.getLogger(__name__).warning(
+        "%.1f MB; run with page %.1f s, page alone %.1f s",
+        len(page.encode()) / 1e6,
+        made - started,
+        time.perf_counter() - made,
+    )
+    assert len(page.encode()) < 5_000_000
+    shown = questions(page)
+    assert len(shown) == 500
+    assert all(body.xpath(".//blockquote") for body in shown.values())
+    assert id_of(next(iter(shown))) in page

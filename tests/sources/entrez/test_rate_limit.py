@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import heapq
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.sources.entrez import rate_limit
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
+from support.eutils_server import most_in_a_second
+
+
+class SimulatedClock:
+    """In place of the module `time`: sleeping moves it, and ends the requests that end meanwhile."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.now = 1000.0
+        self.limiter = limiter
+        self.in_flight: list[tuple[float, str]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.in_flight and self.in_flight[0][0] <= until:
+            self.now, token = heapq.heappop(self.in_flight)
+            self.limiter.release(token)
+        self.now = until
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    limit=st.integers(1, 10),
+    requests=st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1), st.floats(0, 0.5)), min_size=1, max_size=40),
+)
+def test_no_second_sees_more_than_the_limit_whatever_the_network_does(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, requests: list[tuple[float, float, float]]
+) -> None:
+    """Each request takes `duration`, reaches the service somewhere in it, and the next starts after `gap`."""
+    limiter = RateLimiter(tmp_path_factory.mktemp("rate") / "file", limit)
+    clock = SimulatedClock(limiter)
+    arrivals = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limit, "time", clock)
+        for duration, place, gap in requests:
+            token = limiter.acquire()
+            arrivals.append(clock.now + place * duration)
+            heapq.heappush(clock.in_flight, (clock.now + duration, token))
+            clock.sleep(gap)
+    assert most_in_a_second(arrivals) <= limit
+
+
+def test_the_limit_is_used_up(tmp_path: Path) -> None:
+    limiter = RateLimiter(tmp_path / "file", 5)
+    clock = SimulatedClock(limiter)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limit, "time", clock)
+        for _ in range(50):
+            limiter.release(limiter.acquire())
+    assert 9 <= clock.now - 1000 <= 9.5
+
+
+def test_threads_share_the_limit(tmp_path: Path) -> None:
+    limiters = [RateLimiter(tmp_path / "file", 10) for _ in range(8)]
+    arrivals: list[float] = []
+
+    def send(limiter: RateLimiter, seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(3):
+            token = limiter.acquire()
+            time.sleep(rng.uniform(0, 0.05))
+            arrivals.append(time.monotonic())
+            limiter.release(token)
+
+    threads = [threading.Thread(target=send, args=(limiter, i)) for i, limiter in enumerate(limiters)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(arrivals) == 24
+    assert most_in_a_second(arrivals) <= 10
+
+
+def test_a_killed_holder_gives_its_slot_back(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    script = f"""
+import os, pathlib, signal
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
+RateLimiter(pathlib.Path({str(path)!r}), 1).acquire()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    limiter = RateLimiter(path, 1)
+    limiter.release(limiter.acquire())
+
+
+def test_times_of_another_boot_hold_nobody_up(tmp_path: Path) -> None:
+    """The monotonic clock starts anew with the machine, so the file can be of a future that never comes."""
+    path = tmp_path / "file"
+    later = 1e6
+    path.write_text(f'[[["a", {os.getpid()}, {later}, null], ["b", 1, {later}, {later}]], 2, {later + 1e6}]')
+    limiter = RateLimiter(path, 3)
+    clock = SimulatedClock(limiter)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limit, "time", clock)
+        for _ in range(3):
+            limiter.release(limiter.acquire())
+    assert clock.now - 1000 < 3
+
+
+@pytest.mark.parametrize("content", ["[[[", "null", '{"a": 1}', '[[["a"]], 1, 2]', "\0\0\0"])
+def test_a_broken_file_counts_as_a_full_second(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(content)
+    limiter = RateLimiter(path, 2)
+    clock = SimulatedClock(limiter)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limit, "time", clock)
+        limiter.acquire()
+    assert 1 <= clock.now - 1000 < 1.1
+
+
+def test_a_pause_holds_everybody(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    limiter, other = RateLimiter(path, 3), RateLimiter(path, 3)
+    clock = SimulatedClock(limiter)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limit, "time", clock)
+        limiter.pause(7)
+        limiter.pause(2)
+        other.acquire()
+    assert clock.now == pytest.approx(1007)
+
+
+def test_what_the_service_says_lowers_the_limit_and_counts_other_programs(tmp_path: Path) -> None:
+    limiter = RateLimiter(tmp_path / "file", 10)
+    clock = SimulatedClock(limiter)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limit, "time", clock)
+        limiter.release(limiter.acquire(), told_limit=3, told_remaining=2)
+        clock.sleep(2)
+        tokens = [limiter.acquire() for _ in range(3)]
+        for token in tokens:
+            limiter.release(token, told_limit=3, told_remaining=0)
+        clock.sleep(2)
+        # One of ours, and the service counts three: two are someone else's, so the next second has none left.
+        limiter.release(limiter.acquire(), told_limit=3, told_remaining=0)
+        started = clock.now
+        limiter.acquire()
+    assert clock.now - started >= 1
+
+
+def test_an_unusable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="lock_dir") as caught:
+        RateLimiter(tmp_path / "absent" / "file", 3).acquire()
+    assert caught.value.kind == "rate_limit_file"
+    (tmp_path / "target").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(SourceError, match="lock_dir"):
+        RateLimiter(tmp_path / "link", 3).acquire()
+
+
+def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing through"):
+        RateLimiter(tmp_path / "file", 0)

@@ -1,0 +1,138 @@
+"""A Prefect server of a test's own, with its database and home, and the command line that talks to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from support.paths import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, what
+        time.sleep(0.3)
+    return found
+
+
+class PrefectBox:
+    """Everything that is started in it is ended by `close`."""
+
+    def __init__(self, folder: Path, *, database_url: str | None = None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.env = {
+            **os.environ,
+            "PREFECT_HOME": str(folder / "home"),
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_CLI_PROMPT": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
+            "BIOQA_CACHE": str(folder / "cache"),
+        }
+        if database_url:
+            self.env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database_url
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start_server(self) -> None:
+        self.start("server", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        wait_for(lambda: self.healthy(), "the server does not answer")
+
+    def healthy(self) -> bool:
+        with suppress(OSError):
+            return urllib.request.urlopen(f"{self.env['PREFECT_API_URL']}/health", timeout=2).read() == b"true"
+        return False
+
+    def start(self, name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        return process
+
+    def prefect(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.call("POST", path, body)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.env['PREFECT_API_URL']}/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+            method=method,
+        )
+        # A busy server on SQLite answers 503 now and then; Prefect's own client asks again, too.
+        for seconds in (1, 2, 4, None):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as exc:
+                if exc.code != 503 or seconds is None:
+                    raise
+                time.sleep(seconds)
+        raise AssertionError
+
+    def flow_runs(self) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="EXPECTED_START_TIME_ASC")
+        return runs
+
+    def flow_run(self, run_id: str) -> dict[str, Any]:
+        [run] = self.post("flow_runs/filter", flow_runs={"id": {"any_": [run_id]}})
+        found: dict[str, Any] = run
+        return found
+
+    def wait_until(self, run_id: str, *states: str, seconds: float = 180) -> dict[str, Any]:
+        def ended() -> dict[str, Any] | None:
+            run = self.flow_run(run_id)
+            return run if run["state_name"] in states else None
+
+        found: dict[str, Any] = wait_for(ended, f"{run_id} is {self.flow_run(run_id)['state']}, not {states}", seconds)
+        return found
+
+    def close(self) -> None:
+        for process in reversed(self._processes):
+            for sent in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, sent)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=10)
+                    break

@@ -1,0 +1,203 @@
+"""Fine-tuning of tiny random models on the CPU, a few steps each."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bioqa_pipeline.errors import CheckpointError, TrainingError
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
+from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
+from bioqa_pipeline.training.base_models import resolve_base
+from bioqa_pipeline.training.recipe import TrainingConfig
+from bioqa_pipeline.training.trainer import Progress, last_checkpoint, span_loss, train
+from support.checkpoints import WORDS, make_checkpoint
+from support.paths import ROOT
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing in the training catches it."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny tensors only lose by being shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("base"), layers=1, tokenizer_config={"do_lower_case": True})
+
+
+@pytest.fixture(scope="module")
+def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 questions; the answer is the word after "gene", and there is none without it."""
+    rng = random.Random(0)
+    paragraphs = []
+    for number in range(48):
+        words = rng.sample([w for w in WORDS if w != "gene"], 8)
+        answers: tuple[GoldAnswer, ...] = ()
+        if number % 3:
+            context = " ".join([*words[:4], "gene", *words[4:]])
+            answers = (GoldAnswer(words[4], context.index("gene") + 5),)
+        else:
+            context = " ".join(words)
+        paragraphs.append(SquadParagraph("T", context, (SquadQuestion(str(number), "which gene", answers),)))
+    path = tmp_path_factory.mktemp("squad") / "train.json"
+    write_squad(paragraphs, path)
+    return path
+
+
+def settings(base: Path, squad: Path, **changes: object) -> TrainingConfig:
+    plain = {
+        "base_model": str(base),
+        "data": [{"path": squad}],
+        "epochs": 2,
+        "train_batch_size": 8,
+        "warmup_steps": 2,
+        "learning_rate": 1e-3,
+        "logging_steps": 1,
+        "save_steps": 4,
+        "precision": "fp32",
+    }
+    return TrainingConfig.model_validate(plain | changes)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def killer(at_step: int) -> Callable[[Progress], None]:
+    def on_progress(progress: Progress) -> None:
+        if progress.step == at_step:
+            raise Killed
+
+    return on_progress
+
+
+def test_learns_and_writes_a_checkpoint_that_loads(base: Path, squad: Path, tmp_path: Path) -> None:
+    config = settings(base, squad, epochs=12, learning_rate=5e-3, batch_tokens=160, dropout=0.0)
+    points: list[Progress] = []
+    result = train(config, tmp_path / "out", device="cpu", on_progress=points.append)
+    losses = [p.loss for p in result.history]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+    assert tuple(points) == result.history
+    assert points[-1].step == points[-1].n_steps == result.steps
+    assert points[-1].epoch == pytest.approx(12)
+    assert result.counts["answerable"] == 12 * 32
+    checkpoint = open_checkpoint(str(tmp_path / "out"))
+    assert checkpoint.casing == "uncased"
+    assert load_model(checkpoint).config.hidden_dropout_prob == 0.0
+    assert {v.dtype for v in weights(tmp_path / "out").values()} == {torch.float16}
+    assert not (tmp_path / "out" / "checkpoints").exists()
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["do_lower_case"] is True
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(base: Path, squad: Path, tmp_path: Path) -> None:
+    config = settings(base, squad, batch_tokens=120, average_checkpoints=2)
+    whole = train(config, tmp_path / "whole", device="cpu")
+    with pytest.raises(Killed):
+        train(config, tmp_path / "killed", device="cpu", on_progress=killer(7))
+    # The second kill strikes while a state is being written.
+    half = tmp_path / "killed" / "checkpoints" / "checkpoint-6"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    resumed = train(config, tmp_path / "killed", device="cpu")
+    assert (whole.resumed_from, resumed.resumed_from) == (0, 4)
+    assert resumed.history == whole.history
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_another_training_in_the_same_folder_is_refused(base: Path, squad: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(settings(base, squad), tmp_path, device="cpu", on_progress=killer(5))
+    with pytest.raises(TrainingError, match=r"other settings \(learning_rate\)"):
+        train(settings(base, squad, learning_rate=1e-4), tmp_path, device="cpu")
+    found = last_checkpoint(tmp_path / "checkpoints")
+    assert found is not None
+    assert found.name == "checkpoint-4"
+
+
+def test_a_constant_phase_can_be_ended_later(base: Path, squad: Path, tmp_path: Path) -> None:
+    short = settings(base, squad, decay_steps=2, max_steps=6)
+    whole = train(short, tmp_path / "whole", device="cpu")
+    with pytest.raises(Killed):
+        train(settings(base, squad, decay_steps=2), tmp_path / "cut", device="cpu", on_progress=killer(4))
+    train(short, tmp_path / "cut", device="cpu")
+    assert whole.steps == 6
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(base: Path, squad: Path, tmp_path: Path) -> None:
+    one = train(settings(base, squad, dropout=0.0), tmp_path / "one", device="cpu")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "flows.train", "--no-prefect", "--train-file", squad, "--base-model", base]
+    command += ["--out", tmp_path / "two", "--device", "cpu", "--epochs", "2", "--per_gpu_train_batch_size", "4"]
+    command += ["--warmup_steps", "2", "--learning_rate", "1e-3", "--logging_steps", "1", "--dropout", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    history = json.loads((tmp_path / "two" / "training_log.json").read_text())["history"]
+    curve = [entry["loss"] for entry in history if "loss" in entry]
+    assert curve == pytest.approx([p.loss for p in one.history], rel=2e-3)
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(first[k].float(), second[k].float(), atol=5e-3) for k in first)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(base: Path, squad: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"loss became (nan|inf) at step \d+; lower the learning rate"):
+        train(settings(base, squad, learning_rate=1e30, warmup_steps=0), tmp_path, device="cpu")
+
+
+def test_a_full_disk_is_said_and_the_training_goes_on_later(base: Path, squad: Path, tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    config = settings(base, squad, save_steps=2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limit[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"out could not be written .* free some space"):
+            train(config, tmp_path / "out", device="cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert train(config, tmp_path / "out", device="cpu").steps == 12
+
+
+def test_padding_has_no_part_in_the_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start, end = torch.randn(2, 6, generator=generator), torch.randn(2, 6, generator=generator)
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    starts, ends = torch.tensor([2, 0]), torch.tensor([3, 0])
+    by_hand = 0.0
+    for row, length in ((0, 6), (1, 4)):
+        for logits, target in ((start, starts), (end, ends)):
+            real = logits[row, :length]
+            by_hand += float(torch.logsumexp(real, 0) - real[target[row]]) / 4
+    assert float(span_loss(start, end, mask, starts, ends)) == pytest.approx(by_hand, rel=1e-6)
+    wider = [torch.nn.functional.pad(x, (0, 3), value=9.0) for x in (start, end)]
+    padded = span_loss(*wider, torch.nn.functional.pad(mask, (0, 3)), starts, ends)
+    assert math.isclose(float(padded), by_hand, rel_tol=1e-6)
+
+
+def test_base_models_in_packages() -> None:
+    assert resolve_base("some/folder") == "some/folder"
+    assert Path(resolve_base("package:bioqa_pipeline/sources")).name == "sources"
+    with pytest.raises(CheckpointError, match="no Python package no_such_package"):
+        resolve_base("package:no_such_package/model")
