@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.cli import EXIT_DONE, EXIT_FAILED
+from flows.commands.run import EXIT_DONE, EXIT_FAILED
 
 DESCRIPTION = """\
 Make the HTML page of a run from its data set. Every run leaves its page in the data set, as runs/RUN_ID.html; this

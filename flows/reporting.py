@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from bioqa_pipeline.run.job import Reporter
 from bioqa_pipeline.run.pipeline import Progress
 from flows.artifacts import progress_artifact
-from flows.console import progress_text
+from flows.commands.console import progress_text
 
 
 class FlowReporter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 if __name__ == "__main__":
     # Before Prefect is imported: --help has to be quick, and tasks must not live in __main__, which other processes
     # cannot import.
-    from flows.cli import leave, main
+    from flows.commands.run import leave, main
 
     leave(main())
 
@@ -102,7 +102,7 @@ def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
     if config.runner == "local":
         yield PrefectExecutor(worker_count(config), data_set_asset(config))
         return
-    from flows.ray_executor import ray_executor
+    from flows.on_ray.executor import ray_executor
 
     with ray_executor(config) as executor:
         yield executor

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from flows.cli import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, job_parser, parse_config
+from flows.commands.run import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, job_parser, parse_config
 from flows.environment import apply_defaults
 
 DESCRIPTION = """\

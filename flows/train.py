@@ -6,7 +6,7 @@ if __name__ == "__main__":
     # Before Prefect is imported: --help has to be quick, and the flow must not live in __main__.
     import sys
 
-    from flows.train_cli import main
+    from flows.commands.train import main
 
     sys.exit(main())
 

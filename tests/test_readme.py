@@ -8,7 +8,10 @@ import pytest
 
 from bioqa_pipeline.dataset.schemas import TABLES, Table
 from bioqa_pipeline.questions.files import FIELDS
-from flows import cli, evaluate_cli, report, serve, train_cli
+from flows import report, serve
+from flows.commands import evaluate as evaluate_cli
+from flows.commands import run as cli
+from flows.commands import train as train_cli
 from support.paths import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")

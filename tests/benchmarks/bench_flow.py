@@ -50,7 +50,7 @@ def timed_run(report: Path, arguments: list[str]) -> int:
 
     apply_defaults()
     from bioqa_pipeline.qa.inference import TorchScorer
-    from flows.cli import main as run
+    from flows.commands.run import main as run
 
     classes: list[Any] = [TorchScorer]
     try:

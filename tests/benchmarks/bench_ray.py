@@ -79,7 +79,7 @@ def on_prefect(config: RunConfig, job: NothingToDo, shards: list[ShardPlan]) -> 
 def on_ray(config: RunConfig, job: NothingToDo, shards: list[ShardPlan]) -> tuple[float, float]:
     from prefect import flow
 
-    from flows.ray_executor import ray_executor
+    from flows.on_ray.executor import ray_executor
 
     def run() -> tuple[float, float]:
         begun = time.perf_counter()

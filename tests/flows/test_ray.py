@@ -23,8 +23,8 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError, ShardError
 from bioqa_pipeline.run.job import RunResult, ScoringJob, load_pair_scorer, run_job
 from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
-from flows.cli import main
-from flows.ray_cluster import NodeReport, Share, raise_problems, share_of
+from flows.commands.run import main
+from flows.on_ray.cluster import NodeReport, Share, raise_problems, share_of
 from support.checkpoints import make_checkpoint
 from support.dataset_rows import check_same_rows
 from support.paths import ROOT
@@ -188,7 +188,7 @@ def run_watched(config: RunConfig, notes: Path, *, executor_type: Any = None, **
     """A run as a flow whose shards are scored on the cluster."""
     from prefect import flow
 
-    from flows.ray_executor import RayExecutor, ray_executor
+    from flows.on_ray.executor import RayExecutor, ray_executor
 
     notes.mkdir(exist_ok=True)
 
@@ -300,7 +300,7 @@ def test_workers_keep_their_process_and_one_gpu_each(
     config: RunConfig, tmp_path: Path, new_cluster: Callable[..., Any]
 ) -> None:
     """Logical GPUs: Ray hands them out and sets CUDA_VISIBLE_DEVICES, the model runs on the CPU."""
-    from flows.ray_executor import RayExecutor
+    from flows.on_ray.executor import RayExecutor
 
     class OnGpus(RayExecutor):
         def share(self, device: str) -> Share:
@@ -339,19 +339,19 @@ def test_shards_that_fail_or_kill_their_worker_cost_only_themselves(
 def test_nodes_that_cannot_score_are_named_before_anything_is_scored(
     config: RunConfig, tmp_path: Path, new_cluster: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.ray_executor
+    import flows.on_ray.executor
 
     cluster = new_cluster({"num_cpus": 1})
     config = settings(config, runner="ray", ray_address=cluster.address)
     with pytest.raises(ConfigError, match="the Ray cluster has no GPU; use --device cpu"):
         run_watched(settings(config, model=config.model.model_copy(update={"device": "cuda"})), tmp_path / "notes")
     with monkeypatch.context() as patch:
-        patch.setattr(flows.ray_executor, "__version__", "0.0.1")
+        patch.setattr(flows.on_ray.executor, "__version__", "0.0.1")
         with pytest.raises(ConfigError, match=r"node \S+: bioqa is \S+ there and 0\.0\.1 here"):
             run_watched(config, tmp_path / "notes")
-    paths_of = flows.ray_executor.paths_of
+    paths_of = flows.on_ray.executor.paths_of
     with monkeypatch.context() as patch:
-        patch.setattr(flows.ray_executor, "paths_of", lambda job: [*paths_of(job), tmp_path / "elsewhere"])
+        patch.setattr(flows.on_ray.executor, "paths_of", lambda job: [*paths_of(job), tmp_path / "elsewhere"])
         with pytest.raises(ConfigError, match=r"node \S+: \S+/elsewhere is not there; all nodes have to find"):
             run_watched(config, tmp_path / "notes")
     assert not list((tmp_path / "notes").iterdir())
@@ -361,7 +361,7 @@ def test_nodes_that_cannot_score_are_named_before_anything_is_scored(
 def test_a_ray_of_our_own_listens_on_loopback_and_leaves_no_token_behind(ray: Any, tmp_path: Path) -> None:
     program = """
 import psutil
-from flows.ray_cluster import connected
+from flows.on_ray.cluster import connected
 with connected(None, 3) as runner:
     import ray
     assert ray.get(ray.remote(lambda: 7).remote()) == 7

@@ -13,7 +13,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.run.job import InProcess, RunResult, ScoringJob, run_job
 from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
-from flows.cli import main
+from flows.commands.run import main
 from support.checkpoints import make_checkpoint
 
 QUESTIONS = "What causes scurvy?\n# a comment\n\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import build_parser, main, parse_config
+from flows.commands.run import build_parser, main, parse_config
 from support.checkpoints import make_checkpoint
 
 
@@ -103,7 +103,7 @@ def test_a_dry_run_shows_the_questions_and_writes_nothing(
 def test_progress_lines_can_be_written_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows import console
+    from flows.commands import console
 
     monkeypatch.setattr(console, "LINE_EVERY_SECONDS", 0.0)
     with console.Reporter().stage("scoring", 4, "pairs") as progress:

@@ -12,7 +12,8 @@ import pytest
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.training.recipe import TrainingConfig, read_recipe
-from flows import evaluate_cli, train_cli
+from flows.commands import evaluate as evaluate_cli
+from flows.commands import train as train_cli
 from support.checkpoints import make_checkpoint
 from support.paths import ROOT
 

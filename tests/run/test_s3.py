@@ -15,7 +15,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.workers import Pooled
 from bioqa_pipeline.storage.uri import ObjectUri
-from flows.cli import build_parser, main, parse_config
+from flows.commands.run import build_parser, main, parse_config
 from flows.report import main as report
 from support.checkpoints import make_checkpoint
 from support.paths import ROOT

@@ -300,8 +300,8 @@ def preload(prefect: bool) -> Callable[[Sequence[str]], NoReturn]:
     import bioqa_pipeline.run.job
     import bioqa_pipeline.run.workers
     import bioqa_pipeline.sources.sample
-    import flows.console
-    from flows.cli import leave, main
+    import flows.commands.console
+    from flows.commands.run import leave, main
 
     if prefect:
         import flows.run

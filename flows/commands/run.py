@@ -256,16 +256,16 @@ def _in_words(error: object) -> str:
 def _run(args: argparse.Namespace) -> int:
     config = parse_config(args)
     if config.runner == "ray":
-        from flows.ray_cluster import require_ray
+        from flows.on_ray.cluster import require_ray
 
         require_ray(without_prefect=args.no_prefect)
     from bioqa_pipeline.run.job import preflight, run_job
     from bioqa_pipeline.sources import check_source
-    from flows.console import Reporter, print_answers, print_outcome
+    from flows.commands.console import Reporter, print_answers, print_outcome
 
     ready = preflight(config)
     if args.dry_run:
-        from flows.dry_run import print_dry_run
+        from flows.commands.dry_run import print_dry_run
 
         print_dry_run(config, ready)
         return EXIT_DONE

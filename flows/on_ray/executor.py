@@ -29,7 +29,7 @@ from bioqa_pipeline.qa.threads import limit_threads
 from bioqa_pipeline.run.job import ScoringJob
 from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
 from flows.artifacts import data_set_asset
-from flows.ray_cluster import (
+from flows.on_ray.cluster import (
     Share,
     ask_nodes,
     connected,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.cli import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from flows.commands.run import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from flows.environment import apply_defaults
 
 DESCRIPTION = """\
@@ -124,7 +124,7 @@ def _score_model(args: argparse.Namespace) -> int:
     )
     from bioqa_pipeline.evaluation.evaluate import format_table
     from bioqa_pipeline.evaluation.squad import read_squad
-    from flows.console import Reporter
+    from flows.commands.console import Reporter
 
     if args.no_prefect:
         from bioqa_pipeline.evaluation.job import evaluate_checkpoint as run

@@ -1,0 +1,1 @@
+"""Shards scored on the nodes of a Ray cluster."""
