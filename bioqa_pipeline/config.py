@@ -10,7 +10,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
@@ -37,6 +37,10 @@ class Settings(BaseModel):
     """Base of all settings: immutable, strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, **values: Any) -> Self:
+        """The same settings with these in place of its own, checked like any others."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
 class WindowConfig(Settings):

@@ -9,8 +9,7 @@ from contextlib import contextmanager, nullcontext
 
 from prefect.logging import get_run_logger
 
-from bioqa_pipeline.run.job import Reporter
-from bioqa_pipeline.run.pipeline import Progress
+from bioqa_pipeline.run.progress import Progress, Reporter
 from flows.artifacts import progress_artifact
 from flows.commands.console import progress_text
 

@@ -22,8 +22,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.errors import BioqaError
-from bioqa_pipeline.run.job import Reporter as ConsoleReporter
 from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.progress import Reporter as ConsoleReporter
 from bioqa_pipeline.run.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
 from flows.credentials import ncbi_api_key

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         config = parse_config(args)
-        from bioqa_pipeline.run.job import preflight
+        from bioqa_pipeline.run.preflight import preflight
 
         preflight(config)
     except BioqaError as exc:

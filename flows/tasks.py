@@ -17,8 +17,11 @@ from prefect.futures import PrefectFuture
 
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.run.job import FINISH, ScoringJob, resolve_model
-from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.executor import FINISH
+from bioqa_pipeline.run.preflight import resolve_model
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.workers import WorkerPool, in_flight
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ Written last; a run without a manifest did not come to its end. Knows no paths.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -20,6 +20,10 @@ MOST_NAMED = 1000
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, **values: Any) -> Self:
+        """The same record with these values in place of its own, checked like any others."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
 class FileRecord(_Record):

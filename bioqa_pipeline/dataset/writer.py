@@ -180,7 +180,7 @@ class DatasetWriter:
             self._lock.check()
             if manifest.run_id != self.run_id:
                 raise DatasetError(f"run {self.run_id} cannot write the manifest of run {manifest.run_id}")
-            full = manifest.model_copy(update={"files": tuple(self._files)})
+            full = manifest.changed(files=tuple(self._files))
             data = json.dumps(replace_surrogates(full.model_dump(mode="json")), indent=1, ensure_ascii=False).encode()
             if not self._publish_bytes(data, f"{RUNS}/{self.run_id}.json"):
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} has its manifest already")

@@ -24,8 +24,10 @@ from typing import Self, TypeVar
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.qa.threads import limit_threads, thread_count
-from bioqa_pipeline.run.job import InProcess, ScoringJob
-from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.executor import InProcess
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.worker_logs import LogChannel, forward_logs
 
 logger = logging.getLogger(__name__)

@@ -115,8 +115,8 @@ def _with_made(config: TrainingConfig, made: Path) -> TrainingConfig:
     distillation = config.distillation
     if distillation and distillation.teacher_recipe:
         folder = _folder(distillation.teacher, distillation.teacher_recipe, made)
-        update["distillation"] = distillation.model_copy(update={"teacher": str(folder), "teacher_recipe": None})
-    return config.model_copy(update=update)
+        update["distillation"] = distillation.changed(teacher=str(folder), teacher_recipe=None)
+    return config.changed(**update)
 
 
 def held_out_paragraphs(config: TrainingConfig) -> list[SquadParagraph]:

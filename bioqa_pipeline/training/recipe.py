@@ -143,11 +143,11 @@ def _check(content: dict[str, Any], path: Path, data_root: Path, within: tuple[P
     if config.base_recipe or (distillation and distillation.teacher_recipe):
         raise InputError("base_recipe and teacher_recipe are read from the files that are named; leave them out", path)
     update: dict[str, Any] = {
-        "data": tuple(d.model_copy(update={"path": data_root / d.path}) for d in config.data),
+        "data": tuple(d.changed(path=data_root / d.path) for d in config.data),
     }
     if config.base_model.endswith(".toml"):
         update["base_recipe"] = _read(path.parent / config.base_model, data_root, within)
     if distillation and distillation.teacher.endswith(".toml"):
         teacher = _read(path.parent / distillation.teacher, data_root, within)
-        update["distillation"] = distillation.model_copy(update={"teacher_recipe": teacher})
-    return config.model_copy(update=update)
+        update["distillation"] = distillation.changed(teacher_recipe=teacher)
+    return config.changed(**update)

@@ -21,7 +21,7 @@ from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
 from bioqa_pipeline.run.job import RunResult
-from bioqa_pipeline.run.pipeline import Progress
+from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.storage.uri import ObjectUri
 
 LINE_EVERY_SECONDS = 5.0
@@ -150,7 +150,10 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         lines += [f"  {failure}" for failure in result.failures[:SHOWN]]
         if len(result.failures) > SHOWN:
             lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
-    lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {out}/{RUNS}/{manifest.run_id}.html"]
+    page = f"{out}/{RUNS}/{manifest.run_id}.html"
+    if not result.has_page:
+        page = f"none; make it with python -m flows.report --data-set {out}"
+    lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -7,7 +7,7 @@ import sys
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.questions.query import QueryFilters, build_queries, render_ladder
-from bioqa_pipeline.run.job import Preflight
+from bioqa_pipeline.run.preflight import Preflight
 
 
 def print_dry_run(config: RunConfig, ready: Preflight) -> None:

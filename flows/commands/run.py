@@ -259,7 +259,8 @@ def _run(args: argparse.Namespace) -> int:
         from flows.on_ray.cluster import require_ray
 
         require_ray(without_prefect=args.no_prefect)
-    from bioqa_pipeline.run.job import preflight, run_job
+    from bioqa_pipeline.run.job import run_job
+    from bioqa_pipeline.run.preflight import preflight
     from bioqa_pipeline.sources import check_source
     from flows.commands.console import Reporter, print_answers, print_outcome
 

@@ -24,7 +24,7 @@ from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.qa.threads import core_count
-from bioqa_pipeline.run.job import resolve_model
+from bioqa_pipeline.run.preflight import resolve_model
 
 if TYPE_CHECKING:
     from prefect_ray import RayTaskRunner

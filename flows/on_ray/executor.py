@@ -26,8 +26,9 @@ from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import ConfigError, ShardError
 from bioqa_pipeline.qa.threads import limit_threads
-from bioqa_pipeline.run.job import ScoringJob
-from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.score import ScoringJob
 from flows.artifacts import data_set_asset
 from flows.on_ray.cluster import (
     Share,
@@ -109,7 +110,7 @@ class RayExecutor(PrefectExecutor):
         if model.device == "cuda" and not has_gpus:
             raise ConfigError("--device cuda: the Ray cluster has no GPU; use --device cpu")
         if model.device == "auto":
-            model = model.model_copy(update={"device": "cuda" if has_gpus else "cpu"})
+            model = model.changed(device="cuda" if has_gpus else "cpu")
         share = self.share(model.device)
         reports = ask_nodes(describe_node, share, model, __version__, platform.python_version(), _api_url())
         raise_problems(reports, "the run has not begun")
@@ -120,7 +121,7 @@ class RayExecutor(PrefectExecutor):
             raise ConfigError(
                 f"--precision auto would be {' on some nodes and '.join(found)} on others; name one, such as fp32"
             )
-        return model.model_copy(update={"precision": found[0]})
+        return model.changed(precision=found[0])
 
     def share(self, device: str) -> Share:
         """What a shard is scored with, by the nodes that the cluster has now."""
@@ -199,7 +200,7 @@ def _with_absolute_paths(job: ScoringJob) -> ScoringJob:
     """Workers have working directories of their own."""
     model = Path(job.model.name)
     if model.is_dir():
-        job = replace(job, model=job.model.model_copy(update={"name": str(model.absolute())}))
+        job = replace(job, model=job.model.changed(name=str(model.absolute())))
     return replace(job, store_path=job.store_path.absolute())
 
 

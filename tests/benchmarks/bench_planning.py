@@ -31,7 +31,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import ANSWERS, AnswerRow, make_pair_id, make_shard_id
 from bioqa_pipeline.dataset.tables import encode, to_table
 from bioqa_pipeline.records import Abstract, Hit, Question, Retrieval, SpanAnswer, content_digest
-from bioqa_pipeline.run.pipeline import plan_run
+from bioqa_pipeline.run.plan import plan_run
 from bioqa_pipeline.storage.local import LocalStorage
 
 NEW_PAIRS = 1_000

@@ -32,7 +32,8 @@ if __name__ == "__main__":
     sys.exit()
 
 from bioqa_pipeline.config import ModelConfig, RunConfig
-from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
 
 FIRST = 20
 

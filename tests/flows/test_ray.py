@@ -21,8 +21,10 @@ import pytest
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError, ShardError
-from bioqa_pipeline.run.job import RunResult, ScoringJob, load_pair_scorer, run_job
-from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.score import ScoringJob, load_pair_scorer
 from flows.commands.run import main
 from flows.on_ray.cluster import NodeReport, Share, raise_problems, share_of
 from support.checkpoints import make_checkpoint

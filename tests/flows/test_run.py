@@ -11,8 +11,11 @@ import pytest
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.run.job import InProcess, RunResult, ScoringJob, run_job
-from bioqa_pipeline.run.pipeline import Progress, ShardPlan, ShardReport
+from bioqa_pipeline.run.executor import InProcess
+from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.score import ScoringJob
 from flows.commands.run import main
 from support.checkpoints import make_checkpoint
 

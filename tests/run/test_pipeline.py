@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
-from bioqa_pipeline.run.pipeline import SEARCHES_AT_ONCE, automatic_shard_pairs, retrieve
+from bioqa_pipeline.run.plan import automatic_shard_pairs
+from bioqa_pipeline.run.retrieve import SEARCHES_AT_ONCE, retrieve
 
 QUESTIONS = [Question(id=f"q{i}", text=f"Question {i}?") for i in range(3 * SEARCHES_AT_ONCE)]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError
-from bioqa_pipeline.run.pipeline import ShardReport
+from bioqa_pipeline.run.records import ShardReport
 from bioqa_pipeline.run.workers import Pooled, WorkerPool, in_flight
 from support.fake_job import FakeJob, shards
 from support.paths import ROOT, TESTS

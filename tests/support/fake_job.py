@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.run.pipeline import ShardPlan, ShardReport
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
 
 
 class FakeJob:

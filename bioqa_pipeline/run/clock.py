@@ -1,0 +1,32 @@
+"""When a run begins, and since when it asks, by the data set's own time."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.errors import DatasetError
+
+logger = logging.getLogger(__name__)
+
+
+def start_time(dataset: Dataset) -> datetime:
+    """Now, or right after all that the data set holds, where the clock has been put back since."""
+    now = datetime.now(UTC)
+    try:
+        last = dataset.last_time()
+    except DatasetError as exc:
+        logger.warning("when the last run ended is not known: %s", exc)
+        return now
+    if last is None or last < now:
+        return now
+    logger.warning("the clock was put back: this run's times go on from %s, the last in the data set", last)
+    return last + timedelta(microseconds=1)
+
+
+def last_start(dataset: Dataset) -> datetime | None:
+    """When the last completed run began; one that began in the future had a wrong clock and says nothing."""
+    now = datetime.now(UTC)
+    completed = [m.started_at for m in dataset.runs() if m.status == "completed" and m.started_at < now]
+    return max(completed, default=None)

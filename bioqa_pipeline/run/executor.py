@@ -1,0 +1,73 @@
+"""How the stages of a run are executed: in this process, or wherever an `Executor` of another kind puts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from bioqa_pipeline.config import ModelConfig
+from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.run.preflight import resolve_model
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.score import ScoringJob
+
+T = TypeVar("T")
+# The stage that makes the run a part of the data set.
+FINISH = "finish"
+
+
+class Executor(Protocol):
+    """How stages are executed.
+
+    Attributes:
+        n_workers: how many shards are scored at once, as far as that is known.
+    """
+
+    n_workers: int
+
+    def resolve(self, model: ModelConfig) -> ModelConfig:
+        """Device and precision as they are where shards are scored; raises ConfigError."""
+        ...
+
+    def stage(self, name: str, function: Callable[[], T]) -> T:
+        """Calls a function of the flow's own process."""
+        ...
+
+    def score(
+        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
+    ) -> Iterator[ShardReport | ShardError]:
+        """Scores all shards, in any order; one that fails gives its error in place of a report."""
+        ...
+
+
+class InProcess:
+    """One stage after the other, here."""
+
+    n_workers = 1
+
+    def resolve(self, model: ModelConfig) -> ModelConfig:
+        return resolve_model(model)
+
+    def stage(self, name: str, function: Callable[[], T]) -> T:
+        return function()
+
+    def score(
+        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
+    ) -> Iterator[ShardReport | ShardError]:
+        for shard in shards:
+            try:
+                yield job.score(shard, progress)
+            except ShardError as exc:
+                yield exc
+
+
+@contextmanager
+def ended_with(outcomes: Iterator[T]) -> Iterator[Iterator[T]]:
+    """Ends the work behind the iterator, where it is a generator, as soon as nobody asks for more of it."""
+    try:
+        yield outcomes
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()

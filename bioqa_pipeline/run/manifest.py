@@ -1,0 +1,74 @@
+"""What is known of a run while it goes on, into its manifest."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from bioqa_pipeline import __version__
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest
+from bioqa_pipeline.records import Retrieval
+from bioqa_pipeline.run.preflight import Preflight
+
+REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
+
+
+def unfinished_manifest(
+    run_id: str,
+    config: RunConfig,
+    ready: Preflight,
+    *,
+    started_at: datetime,
+    finished_at: datetime,
+    retrievals: Sequence[Retrieval],
+    failures: Sequence[str],
+    timings_seconds: Mapping[str, float],
+    scoring_key: str,
+    source: Mapping[str, str],
+) -> RunManifest:
+    """The manifest of a run that breaks off here: status "failed", no pair scored.
+
+    Args:
+        config: resolved.
+        source: what the source says of itself.
+    """
+    checkpoint = ready.checkpoint
+    return RunManifest(
+        run_id=run_id,
+        started_at=started_at,
+        finished_at=finished_at,
+        status="failed",
+        n_questions=len(ready.questions.questions),
+        n_pairs=0,
+        n_windows=0,
+        n_scored=0,
+        n_reused=0,
+        retrievals=tuple(RetrievalRecord.of(r) for r in retrievals),
+        n_failures=len(failures),
+        failures=tuple(failures[:MOST_NAMED]),
+        config=json.loads(config.model_dump_json()),
+        versions={"bioqa": __version__, "python": platform.python_version(), **_package_versions()},
+        timings_seconds=dict(timings_seconds),
+        scoring_key=scoring_key,
+        source=dict(source),
+        model={
+            "name": checkpoint.name,
+            "revision": checkpoint.revision,
+            "digest": checkpoint.digest,
+            "casing": checkpoint.casing,
+        },
+    )
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # what scores on other machines needs no orchestrator
+            continue
+    return versions

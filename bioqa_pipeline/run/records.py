@@ -1,0 +1,78 @@
+"""What the stages of a run hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bioqa_pipeline.records import Missing
+
+# Pairs that a message names in full.
+NAMED_PAIRS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What every row of a run says of its origin; no row says that it was scored before `started_at`."""
+
+    run_id: str
+    started_at: datetime
+    scoring_key: str
+    model: str
+    model_revision: str
+    config_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """Pairs that are scored and committed together: row group `row_group` of the plan file."""
+
+    shard_id: str
+    row_group: int
+    n_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run asks and what of it is new.
+
+    Attributes:
+        name: of a Parquet file in the data set's place, one row a pair: question_index, question_id, question, pmid,
+            rank, content_hash, is_retracted, pair_id; the new pairs first, one row group a shard, then those that are
+            already in the data set.
+        missing: the PMIDs that were asked for and have no pair, with the reason.
+    """
+
+    name: str
+    shards: tuple[ShardPlan, ...]
+    n_pairs: int
+    n_reused: int
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPair:
+    """A pair that could not be scored; the next run tries it again."""
+
+    question_id: str
+    pmid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What scoring one shard came to."""
+
+    shard_id: str
+    n_pairs: int
+    n_windows: int
+    seconds: float
+    failed: tuple[FailedPair, ...]
+
+
+def named_pairs(pairs: Sequence[FailedPair]) -> str:
+    """The first few in full, the number of the others."""
+    names = [f"{pair.question_id}, PMID {pair.pmid}" for pair in pairs[:NAMED_PAIRS]]
+    more = f" and {len(pairs) - NAMED_PAIRS:,} more pairs" if len(pairs) > NAMED_PAIRS else ""
+    return "; ".join(names) + more

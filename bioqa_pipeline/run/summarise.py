@@ -1,0 +1,80 @@
+"""The pairs of a run into merged, ranked answers, question by question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.qa.merging import Candidate, merge_answers
+from bioqa_pipeline.records import MergedAnswer, Question
+from bioqa_pipeline.run.plan import scan_plan
+
+SUMMARY_PAIRS = 10_000
+
+
+def summarise(
+    questions: Sequence[Question], plan: str, dataset: Dataset, *, threshold: float, max_answers: int
+) -> list[MergedAnswer]:
+    """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
+
+    Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
+    """
+    asked = scan_plan(dataset.storage, plan).select("question_index", "pair_id")
+    sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
+    merged: list[MergedAnswer] = []
+    best_pairs: list[str | None] = []
+    for some in _question_batches(len(questions), sizes):
+        wanted = asked.filter(pl.col("question_index").is_in(some)).collect().lazy()
+        found = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+        by_question = found.partition_by("question_index", as_dict=True)
+        for index in some:
+            rows = by_question.get((index,), found.clear())
+            answers = merge_answers(questions[index], _candidates(rows, threshold), limit=max_answers)
+            pairs = dict(
+                rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
+            )
+            merged += answers
+            best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
+    evidence = _evidence_of(dataset, [pair for pair in best_pairs if pair is not None])
+    return [
+        answer if pair is None else replace(answer, evidence=evidence[pair])
+        for answer, pair in zip(merged, best_pairs, strict=True)
+    ]
+
+
+def _best_answers(dataset: Dataset) -> pl.LazyFrame:
+    columns = ["pair_id", "pmid", "margin", "answerability", "score_diff", "is_retracted"]
+    return dataset.answers().select(*columns, answer=pl.col("n_best").list.first().struct.field("text"))
+
+
+def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | None]:
+    """Read for the few best pairs only: it is most of what an answer weighs."""
+    rows = dataset.answers().select("pair_id", "evidence").filter(pl.col("pair_id").is_in(pair_ids))
+    return dict(rows.collect(engine="streaming").rows())
+
+
+def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
+    """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory."""
+    some: list[int] = []
+    for index in range(n_questions):
+        some.append(index)
+        if sum(sizes.get(i, 0) for i in some) >= SUMMARY_PAIRS:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:
+    columns = ("pmid", "answer", "margin", "answerability", "score_diff", "is_retracted")
+    for pmid, answer, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
+        yield Candidate(
+            pmid=pmid,
+            answer=answer if score_diff is not None and score_diff <= threshold else None,
+            margin=float("-inf") if margin is None else margin,
+            answerability=answerability,
+            is_retracted=is_retracted,
+        )
