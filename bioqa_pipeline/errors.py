@@ -4,6 +4,7 @@ BioqaError
 ├── ConfigError            a setting or a command-line argument cannot be used
 ├── InputError             a file that the user gave cannot be read; names file and line
 ├── CheckpointError        a model folder or hub name cannot be loaded as an extractive QA model
+├── NonFiniteLogitError    a model gave a logit that is not a number; no score can be had of it
 ├── SourceError            a source of abstracts failed for good
 │   └── RetryableSourceError   the same, but the next try may succeed
 ├── DatasetError           the data set on disk cannot be read or written
@@ -52,6 +53,10 @@ class InputError(BioqaError):
 
 class CheckpointError(BioqaError):
     """A model folder or hub name cannot be loaded as an extractive QA model."""
+
+
+class NonFiniteLogitError(BioqaError):
+    """A model gave a logit that is infinite or not a number."""
 
 
 class SourceError(BioqaError):

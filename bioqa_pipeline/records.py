@@ -197,6 +197,15 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecialIds:
+    """Vocabulary ids of the tokens that frame a window."""
+
+    cls: int
+    sep: int
+    pad: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizedText:
     """A text tokenised once, without special tokens.
 

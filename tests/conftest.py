@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bioqa_pipeline.qa.windows import TextTokenizer
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from support.paths import ROOT
 from support.word_pieces import file_pieces, text_tokenizer, toy_pieces
 

@@ -11,7 +11,7 @@ from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate, write_evalu
 from bioqa_pipeline.evaluation.page import write_report
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.qa.inference import load_scorer
+from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 
 

@@ -5,13 +5,14 @@ Pure; knows nothing about models and files. See `spans` for what a margin is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bioqa_pipeline.qa.spans import Calibration
+from bioqa_pipeline.config import Settings
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,6 +20,21 @@ Floats = npt.NDArray[np.float64]
 RIDGE = 1e-3
 ITERATIONS = 100
 TOLERANCE = 1e-10
+
+
+class Calibration(Settings):
+    """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
+
+    slope: float = 1.0
+    log_windows: float = 0.0
+    intercept: float = 0.0
+
+    def probability(self, margin: float, n_windows: int) -> float:
+        """0.0 for a margin of minus infinity (no valid span)."""
+        if margin == -math.inf:
+            return 0.0
+        logit = self.slope * margin + self.log_windows * math.log(n_windows) + self.intercept
+        return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
 
 
 @dataclass(frozen=True, slots=True)

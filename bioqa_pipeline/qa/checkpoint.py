@@ -9,34 +9,26 @@ nothing about windows, devices or scores.
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import tokenizers
 from pydantic import ValidationError
 
 from bioqa_pipeline.config import EMBEDDED, Casing, Settings, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.paths import EMBEDDED_MODEL
-from bioqa_pipeline.qa.spans import Calibration
-from bioqa_pipeline.qa.windows import SpecialIds, TextTokenizer
+from bioqa_pipeline.qa.calibration import Calibration
+from bioqa_pipeline.qa.tokenizer import TOKENIZER_FILES, TextTokenizer, read_json_object, read_tokenizer, special_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-logger = logging.getLogger(__name__)
-
 SETTINGS_FILE = "bioqa.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 # A vocabulary may be padded to a multiple of 128 rows for speed; more rows than that belong to another vocabulary.
 VOCABULARY_PADDING = 128
-# bert-base-cased has 9,000 entries with a capital; an uncased vocabulary has only its special tokens.
-CASED_VOCABULARY_ENTRIES = 100
 # Weights of the pre-training heads, which question answering does not use.
 IGNORED_WEIGHTS = (
     "bert.pooler.",
@@ -80,8 +72,8 @@ class Checkpoint:
 
     def tokenizer(self) -> TextTokenizer:
         """A new tokenizer; cheap enough to be made once a worker."""
-        backend, _ = _read_tokenizer(self.folder, self.casing)
-        return TextTokenizer(backend, _special_ids(backend, self.folder))
+        backend, _ = read_tokenizer(self.folder, self.casing)
+        return TextTokenizer(backend, special_ids(backend, self.folder))
 
     @property
     def description(self) -> str:
@@ -104,11 +96,11 @@ def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
         CheckpointError: a file is missing or does not fit the others; says which and what to do.
     """
     folder, name, commit = _resolve(spec)
-    config = _read_json(folder / "config.json")
+    config = read_json_object(folder / "config.json")
     _check_architecture(config, folder)
     weights = _find_weights(folder)
-    backend, found_casing = _read_tokenizer(folder, casing)
-    _special_ids(backend, folder)
+    backend, found_casing = read_tokenizer(folder, casing)
+    special_ids(backend, folder)
     size = backend.get_vocab_size(with_added_tokens=True)
     rows = int(config.get("vocab_size", 0))
     if not size <= rows < size + VOCABULARY_PADDING:
@@ -219,18 +211,6 @@ def _download(name: str, revision: str | None) -> Path:
     return folder
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as exc:
-        raise CheckpointError(f"{path} is missing: {path.parent} is not a model folder") from exc
-    except ValueError as exc:
-        raise CheckpointError(f"{path} is not valid JSON: {exc}") from exc
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object")
-    return content
-
-
 def _check_architecture(config: Mapping[str, Any], folder: Path) -> None:
     kind = config.get("model_type")
     if kind not in {"bert", "electra", "mpnet"}:
@@ -257,99 +237,9 @@ def _read_settings(folder: Path) -> CheckpointSettings:
     if not path.exists():
         return CheckpointSettings()
     try:
-        return CheckpointSettings.model_validate(_read_json(path))
+        return CheckpointSettings.model_validate(read_json_object(path))
     except ValidationError as exc:
         raise CheckpointError(f"{path}: {exc}") from exc
-
-
-def _read_tokenizer(folder: Path, casing: Casing | None) -> tuple[tokenizers.Tokenizer, Casing]:
-    """The WordPiece tokenizer and its casing, which must suit the vocabulary.
-
-    transformers lowercases where a checkpoint has no tokenizer config; that ruins a cased model silently, so here the
-    vocabulary decides then, and a tokenizer that contradicts it is reported.
-    """
-    config = _read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-    declared = config.get("do_lower_case")
-    if (folder / "vocab.txt").exists():
-        vocabulary = _read_vocabulary(folder / "vocab.txt")
-        saved_lowercase = None
-        if (folder / "tokenizer.json").exists():
-            saved_lowercase = _lowercases(_load_tokenizer_json(folder / "tokenizer.json"))
-    elif (folder / "tokenizer.json").exists():
-        saved = _load_tokenizer_json(folder / "tokenizer.json")
-        vocabulary = saved.get_vocab(with_added_tokens=True)
-        saved_lowercase = _lowercases(saved)
-    else:
-        raise CheckpointError(f"{folder} holds neither tokenizer.json nor vocab.txt")
-
-    capitals = sum(1 for token in vocabulary if token != token.lower() and not token.startswith("["))
-    by_vocabulary: Casing = "cased" if capitals >= CASED_VOCABULARY_ENTRIES else "uncased"
-    if casing is None:
-        said = declared if declared is not None else saved_lowercase
-        casing = by_vocabulary if said is None else ("uncased" if said else "cased")
-    if casing == "cased" and by_vocabulary == "uncased":
-        raise CheckpointError(
-            f"{folder}: the tokenizer keeps capitals but the vocabulary has none, so every capitalised word would be "
-            "[UNK]; set do_lower_case to true in tokenizer_config.json, or pass --casing uncased"
-        )
-    if casing == "uncased" and by_vocabulary == "cased":
-        logger.warning(
-            "%s: the vocabulary is cased (%d entries with a capital) but the tokenizer lowercases, as the checkpoint "
-            "says; if it was trained on cased text, pass --casing cased",
-            folder,
-            capitals,
-        )
-    return _wordpiece(vocabulary, casing, config), casing
-
-
-def _load_tokenizer_json(path: Path) -> tokenizers.Tokenizer:
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as exc:  # the binding raises bare Exception
-        raise CheckpointError(f"{path} is not a tokenizer file: {exc}") from exc
-    if not isinstance(tokenizer.model, tokenizers.models.WordPiece):
-        raise CheckpointError(f"{path}: a {type(tokenizer.model).__name__} tokenizer; BERT models use WordPiece")
-    return tokenizer
-
-
-def _lowercases(tokenizer: tokenizers.Tokenizer) -> bool:
-    return tokenizer.normalizer is not None and tokenizer.normalizer.normalize_str("Ä") != "Ä"
-
-
-def _read_vocabulary(path: Path) -> dict[str, int]:
-    try:
-        lines = path.read_text("utf-8").split("\n")
-    except UnicodeDecodeError as exc:
-        raise CheckpointError(f"{path} is not UTF-8: {exc}") from exc
-    if lines and lines[-1] == "":
-        lines.pop()
-    vocabulary = {line.rstrip("\r"): index for index, line in enumerate(lines)}
-    if len(vocabulary) != len(lines):
-        raise CheckpointError(f"{path}: {len(lines) - len(vocabulary)} entries stand there twice")
-    return vocabulary
-
-
-def _wordpiece(vocabulary: dict[str, int], casing: Casing, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    """BERT's own tokenizer over the vocabulary, the same for every checkpoint layout."""
-    tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100)
-    )
-    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
-        strip_accents=config.get("strip_accents"),
-        lowercase=casing == "uncased",
-    )
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    return tokenizer
-
-
-def _special_ids(tokenizer: tokenizers.Tokenizer, folder: Path) -> SpecialIds:
-    vocabulary = tokenizer.get_vocab()
-    absent = [token for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if token not in vocabulary]
-    if absent:
-        raise CheckpointError(f"{folder}: the vocabulary lacks {', '.join(absent)}: not a BERT vocabulary")
-    return SpecialIds(cls=vocabulary["[CLS]"], sep=vocabulary["[SEP]"], pad=vocabulary["[PAD]"])
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

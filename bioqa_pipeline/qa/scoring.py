@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.config import ScoringConfig
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.inference import Scorer, score_windows
-from bioqa_pipeline.qa.spans import Calibration, answer_passage
-from bioqa_pipeline.qa.windows import TextTokenizer, make_windows
+from bioqa_pipeline.qa.spans import answer_passage
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
+from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import Passage, PassageAnswer, TokenizedText, Window, WindowScore
 
 # An abstract of 300 tokens takes 4 KB: at most some 16 MB are kept.
@@ -67,7 +69,7 @@ class PairScorer:
             progress: called batch by batch with what was done, in pairs; the calls add up to the number of pairs.
 
         Raises:
-            FloatingPointError: the model gave a logit that is not finite.
+            NonFiniteLogitError: the model gave a logit that is not finite.
         """
         tokens = self._tokenize({text for question, passage in pairs for text in (question, passage.text)})
         windows: list[Window] = []

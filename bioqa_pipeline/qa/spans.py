@@ -25,7 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bioqa_pipeline.config import Settings, SpanConfig
+from bioqa_pipeline.config import SpanConfig
+from bioqa_pipeline.errors import NonFiniteLogitError
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.windows import char_range
 from bioqa_pipeline.records import (
     FloatArray,
@@ -39,21 +41,6 @@ from bioqa_pipeline.records import (
 )
 
 BoolArray = npt.NDArray[np.bool_]
-
-
-class Calibration(Settings):
-    """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
-
-    slope: float = 1.0
-    log_windows: float = 0.0
-    intercept: float = 0.0
-
-    def probability(self, margin: float, n_windows: int) -> float:
-        """0.0 for a margin of minus infinity (no valid span)."""
-        if margin == -math.inf:
-            return 0.0
-        logit = self.slope * margin + self.log_windows * math.log(n_windows) + self.intercept
-        return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,31 +64,25 @@ class Decoded:
     log_probs: FloatArray
 
 
-def decode(
-    start_logits: FloatArray,
-    end_logits: FloatArray,
-    windows: Sequence[Window],
-    config: SpanConfig,
-    *,
-    disjoint: bool = True,
-) -> Decoded:
+def decode(start_logits: FloatArray, end_logits: FloatArray, windows: Sequence[Window], config: SpanConfig) -> Decoded:
     """Decodes one batch exactly: all valid spans are looked at, there is no beam.
+
+    Kept are the best span, then the best of those that share no token with a kept one, and so on, so that n-best holds
+    no near-duplicates.
 
     Args:
         start_logits, end_logits: (n_windows, length) float32; columns at and past a window's length are ignored.
         windows: the batch's windows, in row order.
-        disjoint: True keeps the best span, then the best of those that share no token with a kept one, and so on, so
-            that n-best holds no near-duplicates; False keeps the k highest scores as they are.
 
     Raises:
-        FloatingPointError: a logit of a real token is not finite.
+        NonFiniteLogitError: a logit of a real token is not finite.
     """
     length = start_logits.shape[1]
     positions = np.arange(length)
     columns = window_columns(windows)
     real = positions < columns[:, 0, None]
     if not (np.isfinite(start_logits[real]).all() and np.isfinite(end_logits[real]).all()):
-        raise FloatingPointError("the model gave a logit that is not finite")
+        raise NonFiniteLogitError("the model gave a logit that is not finite")
 
     log_normaliser = _logsumexp(start_logits, real) + _logsumexp(end_logits, real)
     null_score = start_logits[:, 0] + end_logits[:, 0]
@@ -109,7 +90,7 @@ def decode(
     band = _span_band(start_logits, end_logits, columns, config.max_answer_length)
     flat = band.reshape(len(windows), -1)
     span_logsumexp = _logsumexp(flat, np.isfinite(flat))
-    starts, ends, scores = _top_spans(band, config.n_best, disjoint=disjoint)
+    starts, ends, scores = _top_spans(band, config.n_best)
     return Decoded(
         null_score=null_score,
         null_log_prob=null_score - log_normaliser,
@@ -150,9 +131,7 @@ def _span_band(start: FloatArray, end: FloatArray, columns: npt.NDArray[np.int64
     return band
 
 
-def _top_spans(
-    band: FloatArray, count: int, *, disjoint: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+def _top_spans(band: FloatArray, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
     """The `count` best spans of each window, best first. Overwrites `band`."""
     rows, length, width = band.shape
     starts = np.zeros((rows, count), dtype=np.int64)
@@ -169,11 +148,8 @@ def _top_spans(
             break
         starts[:, k], offset = np.divmod(best, width)
         ends[:, k] = starts[:, k] + offset
-        if disjoint:
-            taken = (span_start <= ends[:, k, None, None]) & (span_end >= starts[:, k, None, None])
-            band[taken] = -np.inf
-        else:
-            flat[row, best] = -np.inf
+        taken = (span_start <= ends[:, k, None, None]) & (span_end >= starts[:, k, None, None])
+        band[taken] = -np.inf
     return starts, ends, scores
 
 

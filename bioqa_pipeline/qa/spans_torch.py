@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from bioqa_pipeline.config import SpanConfig
+from bioqa_pipeline.errors import NonFiniteLogitError
 from bioqa_pipeline.qa.spans import Decoded, window_columns
 from bioqa_pipeline.records import Window
 
@@ -26,7 +27,7 @@ def begin_decoding(
         windows: the batch's windows, in row order.
 
     Raises:
-        FloatingPointError: a logit of a real token is not finite; raised by what is returned.
+        NonFiniteLogitError: a logit of a real token is not finite; raised by what is returned.
     """
     device = start_logits.device
     columns = torch.from_numpy(window_columns(windows))
@@ -40,7 +41,7 @@ def begin_decoding(
     def finish() -> Decoded:
         found = fetch_numbers().numpy()
         if not found[:, -1].all():
-            raise FloatingPointError("the model gave a logit that is not finite")
+            raise NonFiniteLogitError("the model gave a logit that is not finite")
         null_score, log_normaliser, span_logsumexp = (np.ascontiguousarray(found[:, i]) for i in range(3))
         scores = np.ascontiguousarray(found[:, 3 : 3 + count])
         spans = fetch_places().numpy()

@@ -7,59 +7,13 @@ The layout is that of google-research/bert `run_squad.py`: `[CLS] question [SEP]
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from bioqa_pipeline.config import SPECIAL_TOKENS, WindowConfig
-from bioqa_pipeline.records import TokenizedText, Window
-
-
-@dataclass(frozen=True, slots=True)
-class SpecialIds:
-    """Vocabulary ids of the tokens that frame a window."""
-
-    cls: int
-    sep: int
-    pad: int
-
-
-class TextTokenizer:
-    """Texts into ids and code-point offsets, without special tokens, truncation or padding.
-
-    Args:
-        backend: a WordPiece tokenizer; its truncation and padding are switched off, and a text that says "[SEP]"
-            says three letters in brackets, not where a window ends.
-        special: ids of `[CLS]`, `[SEP]`, `[PAD]`.
-    """
-
-    def __init__(self, backend: Tokenizer, special: SpecialIds) -> None:
-        backend.no_truncation()
-        backend.no_padding()
-        backend.encode_special_tokens = True
-        self._backend = backend
-        self.special = special
-
-    @property
-    def vocabulary(self) -> dict[str, int]:
-        """Ids of all tokens."""
-        return self._backend.get_vocab(with_added_tokens=True)
-
-    def __call__(self, texts: Sequence[str]) -> list[TokenizedText]:
-        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        tokenized = []
-        for encoding in encodings:
-            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
-            tokenized.append(
-                TokenizedText(
-                    ids=np.array(encoding.ids, dtype=np.int32), starts=offsets[:, 0].copy(), ends=offsets[:, 1].copy()
-                )
-            )
-        return tokenized
+from bioqa_pipeline.records import SpecialIds, TokenizedText, Window
 
 
 def window_ranges(n_tokens: int, capacity: int, doc_stride: int) -> tuple[tuple[int, int], ...]:

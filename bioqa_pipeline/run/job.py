@@ -21,7 +21,7 @@ from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedReco
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, ShardError
-from bioqa_pipeline.qa.inference import resolve_engine
+from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import write_report
 from bioqa_pipeline.run.clock import last_start, start_time

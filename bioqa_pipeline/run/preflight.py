@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
-from bioqa_pipeline.qa.inference import resolve_device, resolve_engine, resolve_precision
+from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
+from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.questions.files import QuestionFile, read_questions
 from bioqa_pipeline.questions.query_lint import query_problems
 

@@ -16,9 +16,9 @@ import polars as pl
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.dataset.writer import write_staged
-from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.errors import NonFiniteLogitError, ShardError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.qa.inference import load_scorer
+from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
 from bioqa_pipeline.records import Pair, Passage, Question
 from bioqa_pipeline.run.plan import planned_pairs
@@ -139,12 +139,12 @@ def _score_pairs(
     asked = [(p.question.text, Passage(id=str(p.abstract.pmid), text=p.abstract.text)) for p in pairs]
     try:
         return list(zip(pairs, scorer.score(asked, progress=progress), strict=True)), []
-    except FloatingPointError:
+    except NonFiniteLogitError:
         logger.warning("a logit is not finite: scoring the %d pairs of the shard one by one", len(pairs))
     scored, failed = [], []
     for pair, question in zip(pairs, asked, strict=True):
         try:
             scored.append((pair, scorer.score([question], progress=progress)[0]))
-        except FloatingPointError as exc:
+        except NonFiniteLogitError as exc:
             failed.append(FailedPair(pair.question.id, pair.abstract.pmid, str(exc)))
     return scored, failed

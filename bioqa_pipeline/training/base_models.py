@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.qa.checkpoint import TOKENIZER_FILES, open_checkpoint
+from bioqa_pipeline.qa.checkpoint import open_checkpoint
+from bioqa_pipeline.qa.tokenizer import TOKENIZER_FILES
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"

@@ -18,7 +18,8 @@ import numpy as np
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
-from bioqa_pipeline.qa.windows import TextTokenizer, make_windows
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
+from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import TokenizedText, Window
 from bioqa_pipeline.training.negatives import content_words, make_negatives, sentence_bounds
 from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig

@@ -17,10 +17,12 @@ from bioqa_pipeline.config import ScoringConfig, SpanConfig
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings, format_table
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import SETTINGS_FILE, CheckpointSettings, open_checkpoint
-from bioqa_pipeline.qa.inference import Scorer, ScorerInfo, load_scorer
+from bioqa_pipeline.qa.engines import load_scorer
+from bioqa_pipeline.qa.inference import Scorer, ScorerInfo
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.qa.spans import Calibration, Decoded
+from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.records import Batch, FloatArray, Window
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import Progress, TrainingResult, is_finished, train

@@ -35,7 +35,7 @@ from transformers import (
 from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.qa.checkpoint import Checkpoint, attention_kernel, load_model, open_checkpoint
-from bioqa_pipeline.qa.inference import resolve_device, resolve_precision
+from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.training.base_models import prepare_base
 from bioqa_pipeline.training.data import LabelledWindow, TrainingSet, build_training_set, plan_batches
 from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig

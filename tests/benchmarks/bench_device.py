@@ -32,7 +32,9 @@ from bench_scoring import bert_base, flop_per_token, padded_batches, pairs_of  #
 from bioqa_pipeline.config import SpanConfig  # noqa: E402
 from bioqa_pipeline.qa.batching import make_batches  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer, TorchScorer, resolve_device, resolve_precision, score_windows  # noqa: E402
+from bioqa_pipeline.qa.devices import resolve_device, resolve_precision  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer, score_windows  # noqa: E402
+from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.records import Batch, Window  # noqa: E402
 
 SHARD_WINDOWS = 4096

@@ -30,8 +30,9 @@ from bioqa_pipeline.config import ModelConfig  # noqa: E402
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint  # noqa: E402
 from bioqa_pipeline.evaluation.squad import read_squad  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint  # noqa: E402
-from bioqa_pipeline.qa.inference import TorchScorer, load_scorer  # noqa: E402
+from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
 from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
+from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.records import Window  # noqa: E402
 

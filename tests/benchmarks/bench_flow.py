@@ -49,7 +49,7 @@ def timed_run(report: Path, arguments: list[str]) -> int:
     from flows.environment import apply_defaults
 
     apply_defaults()
-    from bioqa_pipeline.qa.inference import TorchScorer
+    from bioqa_pipeline.qa.torch_engine import TorchScorer
     from flows.commands.run import main as run
 
     classes: list[Any] = [TorchScorer]
@@ -124,7 +124,7 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
 
     from bioqa_pipeline.qa.batching import make_batches
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
-    from bioqa_pipeline.qa.inference import load_scorer
+    from bioqa_pipeline.qa.engines import load_scorer
     from bioqa_pipeline.qa.threads import thread_count
     from bioqa_pipeline.records import Window
 

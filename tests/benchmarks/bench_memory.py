@@ -39,10 +39,10 @@ def measure(size: int) -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from bioqa_pipeline.abstracts.store import AbstractStore
     from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
+    from bioqa_pipeline.qa.calibration import Calibration
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
     from bioqa_pipeline.qa.inference import ScorerInfo
     from bioqa_pipeline.qa.scoring import PairScorer
-    from bioqa_pipeline.qa.spans import Calibration
     from bioqa_pipeline.records import Abstract, Batch, FloatArray, Hit, Missing, Question, Retrieval
     from bioqa_pipeline.run import job
     from support.checkpoints import WORDS, make_checkpoint

@@ -40,10 +40,13 @@ from bioqa_pipeline.config import ScoringConfig, SpanConfig  # noqa: E402
 from bioqa_pipeline.pubmed.xml import parse_records  # noqa: E402
 from bioqa_pipeline.qa.batching import make_batches, pad_batch  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer, TorchScorer, load_scorer, resolve_precision  # noqa: E402
+from bioqa_pipeline.qa.devices import resolve_precision  # noqa: E402
+from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer  # noqa: E402
 from bioqa_pipeline.qa.scoring import PairScorer  # noqa: E402
 from bioqa_pipeline.qa.spans import decode, window_scores  # noqa: E402
 from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
+from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.questions.files import read_questions  # noqa: E402
 from bioqa_pipeline.records import Abstract, Batch, Passage, Window, WindowScore  # noqa: E402

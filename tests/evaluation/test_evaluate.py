@@ -15,10 +15,10 @@ from bioqa_pipeline.evaluation.job import evaluate_checkpoint, save_evaluation
 from bioqa_pipeline.evaluation.metrics import official_metrics
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad, write_squad
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.qa.inference import load_scorer
+from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.qa.spans import Calibration
 from bioqa_pipeline.training.job import calibrate_checkpoint
 from support.checkpoints import make_checkpoint
 

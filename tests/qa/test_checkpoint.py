@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
-from bioqa_pipeline.qa.spans import Calibration
 from support.checkpoints import make_checkpoint, vocabulary
 
 

@@ -13,20 +13,15 @@ from safetensors.torch import save_file
 from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfig, MPNetConfig
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
-from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.errors import ConfigError, NonFiniteLogitError
 from bioqa_pipeline.qa.batching import make_batches
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
-from bioqa_pipeline.qa.inference import (
-    Scorer,
-    TorchScorer,
-    load_scorer,
-    resolve_device,
-    resolve_engine,
-    resolve_precision,
-    score_windows,
-)
+from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
+from bioqa_pipeline.qa.engines import load_scorer, resolve_engine
+from bioqa_pipeline.qa.inference import Scorer, score_windows
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.qa.spans import Calibration
+from bioqa_pipeline.qa.torch_engine import TorchScorer
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import Batch, FloatArray, Passage, Window
 from support.checkpoints import WORDS, make_checkpoint
@@ -128,7 +123,7 @@ def test_a_logit_that_is_not_finite_is_an_error(checkpoint: Checkpoint, scorer: 
     [malaria] = checkpoint.tokenizer()(["malaria"])
     poisoned = pair_scorer(checkpoint, PoisonedScorer(scorer, int(malaria.ids[0])))
     assert len(poisoned.score([("what", Passage("1", "cancer"))])) == 1
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(NonFiniteLogitError):
         poisoned.score([("what", Passage("1", "cancer")), ("what", Passage("2", "malaria"))])
 
 
@@ -245,7 +240,7 @@ def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
     assert resolve_engine("auto", "cpu", n_pairs=1) == "torch"
     assert resolve_engine("auto", "cuda", n_pairs=10**6) == "torch"
     assert resolve_engine("openvino", "cpu", n_pairs=1) == "openvino"
-    with pytest.raises(ConfigError, match="--engine torch"):
+    with pytest.raises(ConfigError, match="`engine torch`"):
         resolve_engine("openvino", "cuda", n_pairs=1)
 
 
@@ -264,7 +259,7 @@ def test_a_precision_that_openvino_cannot_have_is_never_claimed(checkpoint: Chec
         assert auto.info.engine == "openvino"
     else:
         assert auto.info.engine == "torch"
-        with pytest.raises(ConfigError, match="--engine torch"):
+        with pytest.raises(ConfigError, match="`engine torch`"):
             load_scorer(checkpoint, device="cpu", precision="bf16", engine="openvino")
 
 

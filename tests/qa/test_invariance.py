@@ -13,7 +13,8 @@ from bioqa_pipeline.config import ModelConfig, Precision, RunConfig, SourceConfi
 from bioqa_pipeline.paths import DATA
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
-from bioqa_pipeline.qa.inference import Scorer, load_scorer, score_windows
+from bioqa_pipeline.qa.engines import load_scorer
+from bioqa_pipeline.qa.inference import Scorer, score_windows
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.records import Abstract, Window, WindowScore

@@ -16,10 +16,12 @@ import pytest
 
 from bioqa_pipeline.config import SpanConfig, WindowConfig
 from bioqa_pipeline.qa.batching import make_batches
-from bioqa_pipeline.qa.spans import Calibration, answer_passage, decode, window_scores
+from bioqa_pipeline.qa.calibration import Calibration
+from bioqa_pipeline.qa.spans import answer_passage, decode, window_scores
 from bioqa_pipeline.qa.windows import char_range, make_windows
 from bioqa_pipeline.records import Passage, TokenizedText, Window, WindowScore
 from parity.material import MAX_ANSWER_LENGTH, N_BEST, N_PAIRS, Material, materials, pieces, window_logits
+from support.brute_force import valid_spans
 from support.paths import TESTS
 from support.word_pieces import text_tokenizer
 
@@ -34,23 +36,30 @@ class Ours:
     tokens: TokenizedText
     windows: list[Window]
     scores: list[WindowScore]
-    overlapping: list[WindowScore]
 
 
-def score(windows: list[Window], material: Material) -> tuple[list[WindowScore], list[WindowScore]]:
-    """As the pipeline does it, and with overlapping spans; in batches of mixed lengths, put back into order."""
-    disjoint: dict[int, WindowScore] = {}
-    overlapping: dict[int, WindowScore] = {}
+def score(windows: list[Window], material: Material) -> list[WindowScore]:
+    """As the pipeline does it: in batches of mixed lengths, put back into order."""
+    scores: dict[int, WindowScore] = {}
     for batch in make_batches(windows, token_budget=1500, pad_id=0):
         rows = [windows[i] for i in batch.order]
         length = batch.input_ids.shape[1]
         logits = [window_logits(material, w.index, len(w)) for w in rows]
         start, end = (np.stack([pair[which][:length] for pair in logits]) for which in (0, 1))
-        many = SPANS.model_copy(update={"n_best": 2 * N_BEST})
-        order = batch.order.tolist()
-        disjoint |= zip(order, window_scores(decode(start, end, rows, SPANS), rows), strict=True)
-        overlapping |= zip(order, window_scores(decode(start, end, rows, many, disjoint=False), rows), strict=True)
-    return [disjoint[i] for i in range(len(windows))], [overlapping[i] for i in range(len(windows))]
+        scores |= zip(batch.order.tolist(), window_scores(decode(start, end, rows, SPANS), rows), strict=True)
+    return [scores[i] for i in range(len(windows))]
+
+
+def best_of_all_spans(windows: list[Window], material: Material) -> list[tuple[float, int, int]]:
+    """(score, first token, last token), best first, also of spans that overlap, which the reference keeps."""
+    spans = [
+        span
+        for window in windows
+        for span in valid_spans(window, *window_logits(material, window.index, len(window)), MAX_ANSWER_LENGTH)[
+            : 2 * N_BEST
+        ]
+    ]
+    return sorted(spans, key=lambda s: -s[0])
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def ours() -> list[Ours]:
         tokenizer = tokenizers[material.cased]
         question, tokens = tokenizer([material.question, material.passage])
         windows = make_windows(question, tokens, tokenizer.special, WindowConfig())
-        made.append(Ours(material, tokens, windows, *score(windows, material)))
+        made.append(Ours(material, tokens, windows, score(windows, material)))
     return made
 
 
@@ -105,11 +114,9 @@ def reference_text(pair: Ours, first: int, last: int, vocabulary: list[str]) -> 
 def test_n_best(ours: list[Ours], reference: list[dict[str, Any]]) -> None:
     vocabularies = {cased: pieces(cased=cased) for cased in (True, False)}
     for mine, theirs in zip(ours, reference, strict=True):
-        spans = sorted((s for w in mine.overlapping for s in w.n_best), key=lambda s: -s.score)
         found: dict[str, float] = {}
-        for span in spans:
-            text = reference_text(mine, span.token_start, span.token_end, vocabularies[mine.material.cased])
-            found.setdefault(text, span.score)
+        for span_score, first, last in best_of_all_spans(mine.windows, mine.material):
+            found.setdefault(reference_text(mine, first, last, vocabularies[mine.material.cased]), span_score)
         assert list(found.items())[:N_BEST] == list(zip(theirs["texts"], theirs["scores"], strict=True))
 
 

@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.config import SpanConfig
-from bioqa_pipeline.qa.spans import Calibration, Decoded, answer_passage, decode, window_scores
+from bioqa_pipeline.errors import NonFiniteLogitError
+from bioqa_pipeline.qa.calibration import Calibration
+from bioqa_pipeline.qa.spans import Decoded, answer_passage, decode, window_scores
 from bioqa_pipeline.qa.spans_torch import begin_decoding
-from bioqa_pipeline.qa.windows import TextTokenizer, make_windows
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
+from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import FloatArray, Passage, PassageAnswer, Window, WindowScore
+from support.brute_force import valid_spans
 from support.builders import (
     SMALL_WINDOWS,
     SPECIAL,
@@ -48,21 +52,6 @@ def score(
     return window_scores(decoder(*logits, windows, config), windows)
 
 
-def overlapping(start: FloatArray, end: FloatArray, windows: list[Window], config: SpanConfig) -> Decoded:
-    return decode(start, end, windows, config, disjoint=False)
-
-
-def valid_spans(window: Window, start: FloatArray, end: FloatArray, longest: int) -> list[tuple[float, int, int]]:
-    """(score, first token, last token) of every span that counts, best first, then the earlier, then the shorter."""
-    shift = window.passage_offset - window.token_start
-    spans = [
-        (float(start[i + shift] + end[j + shift]), i, j)
-        for i in range(window.context_start, window.context_end)
-        for j in range(i, min(i + longest, window.token_end))
-    ]
-    return sorted(spans, key=lambda s: (-s[0], s[1], s[2]))
-
-
 def log_sum_exp(values: list[float]) -> float:
     return math.log(math.fsum(math.exp(v) for v in values)) if values else -math.inf
 
@@ -71,7 +60,7 @@ def close(value: float) -> object:
     return pytest.approx(value, rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("decoder", [*DECODERS, overlapping])
+@pytest.mark.parametrize("decoder", DECODERS)
 @given(windows=window_lists(), config=configs, seed=seeds, padding=st.integers(0, 3))
 def test_decoding_looks_at_every_span(
     decoder: Decoder, windows: list[Window], config: SpanConfig, seed: int, padding: int
@@ -87,7 +76,7 @@ def test_decoding_looks_at_every_span(
         assert got.margin == close(got.span_logsumexp - null)
         kept: list[tuple[float, int, int]] = []
         for candidate in spans:
-            if decoder is overlapping or all(candidate[1] > j or candidate[2] < i for _, i, j in kept):
+            if all(candidate[1] > j or candidate[2] < i for _, i, j in kept):
                 kept.append(candidate)
         assert [(s.score, s.token_start, s.token_end) for s in got.n_best] == kept[: config.n_best]
         assert [s.log_prob for s in got.n_best] == [close(s.score - normaliser) for s in got.n_best]
@@ -124,7 +113,7 @@ def test_a_logit_that_is_not_finite_is_an_error(decoder: Decoder, bad: float, po
     start, end = logits_for(windows, seed=0)
     score(windows, (start, end), SpanConfig(), decoder)
     (start if which == "start" else end)[0, position] = bad
-    with pytest.raises(FloatingPointError, match="not finite"):
+    with pytest.raises(NonFiniteLogitError, match="not finite"):
         score(windows, (start, end), SpanConfig(), decoder)
 
 

@@ -17,7 +17,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.qa.batching import pad_batch
-from bioqa_pipeline.qa.windows import TextTokenizer, char_range, make_windows, max_context_ranges, window_ranges
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
+from bioqa_pipeline.qa.windows import char_range, make_windows, max_context_ranges, window_ranges
 from bioqa_pipeline.records import TokenizedText, Window
 from support.builders import SPECIAL, word_tokens
 from support.word_pieces import bert_backend, file_pieces, text_tokenizer, toy_pieces

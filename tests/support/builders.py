@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bioqa_pipeline.config import WindowConfig
-from bioqa_pipeline.qa.windows import SpecialIds, make_windows
-from bioqa_pipeline.records import FloatArray, Passage, Span, TokenizedText, Window, WindowScore
+from bioqa_pipeline.qa.windows import make_windows
+from bioqa_pipeline.records import FloatArray, Passage, Span, SpecialIds, TokenizedText, Window, WindowScore
 
 SPECIAL = SpecialIds(cls=101, sep=102, pad=0)
 # Many windows from few tokens.

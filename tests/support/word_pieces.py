@@ -11,7 +11,8 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from bioqa_pipeline.qa.windows import SpecialIds, TextTokenizer
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
+from bioqa_pipeline.records import SpecialIds
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = (

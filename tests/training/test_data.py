@@ -13,7 +13,7 @@ from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.qa.windows import TextTokenizer
+from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.records import Window
 from bioqa_pipeline.training.data import (
     Example,

@@ -1,0 +1,52 @@
+"""Which device and which precision: "auto" into what this machine has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bioqa_pipeline.config import Precision
+from bioqa_pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" into "cuda" or "cpu"; a device that is not there is an error.
+
+    Raises:
+        ConfigError: no such device on this machine.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as exc:
+        raise ConfigError(f"--device {device}: not a device name (auto, cpu, cuda, cuda:1, mps)") from exc
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise ConfigError(f"--device {device}: this machine has no such device; use --device cpu")
+    return device
+
+
+def resolve_precision(precision: Precision, device: str) -> str:
+    """ "auto" into the fastest precision that is sound on the device: bf16 where its matrix units have it, else fp32.
+
+    Raises:
+        ConfigError: fp16 on a CPU, which has no kernels for it.
+    """
+    import torch
+
+    on_cpu = device == "cpu"
+    if precision == "fp16" and on_cpu:
+        raise ConfigError("--precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
+    if precision != "auto":
+        return precision
+    if on_cpu:
+        abilities = torch.cpu.get_capabilities()
+        return "bf16" if abilities.get("avx512_bf16") or abilities.get("amx_bf16") or abilities.get("bf16") else "fp32"
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "fp32"

@@ -1,0 +1,73 @@
+"""Which engine runs the network, and the checkpoint loaded into it."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from bioqa_pipeline.config import Engine, Precision
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.qa.checkpoint import Checkpoint
+from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
+from bioqa_pipeline.qa.inference import Scorer
+
+# Pairs from which the seconds that OpenVINO takes to compile are won back.
+OPENVINO_PAYS = 1000
+
+
+def resolve_engine(engine: Engine, device: str, *, n_pairs: int) -> Engine:
+    """ "auto" into the engine that ends a job of `n_pairs` first: on a CPU OpenVINO, where it is installed and the job
+    is long enough for its compilation to pay, else torch.
+
+    Args:
+        device: resolved, see `resolve_device`.
+
+    Raises:
+        ConfigError: OpenVINO is asked for on a GPU, or is not installed.
+    """
+    installed = importlib.util.find_spec("openvino") is not None
+    if engine == "auto":
+        return "openvino" if device == "cpu" and installed and n_pairs >= OPENVINO_PAYS else "torch"
+    if engine == "openvino":
+        if device != "cpu":
+            raise ConfigError(f"--engine openvino runs on the CPU, not on {device}; use --engine torch or --device cpu")
+        if not installed:
+            raise ConfigError("--engine openvino: the package is not installed; run pip install 'bioqa[openvino]'")
+    return engine
+
+
+def load_scorer(
+    checkpoint: Checkpoint,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    engine: Engine = "auto",
+    n_pairs: int = 0,
+) -> Scorer:
+    """The checkpoint on its device, ready to score.
+
+    Args:
+        n_pairs: size of the job, by which engine "auto" is decided.
+
+    Raises:
+        ConfigError: device, precision or engine cannot be had here.
+    """
+    where = resolve_device(device)
+    how = resolve_precision(precision, where)
+    if resolve_engine(engine, where, n_pairs=n_pairs) == "torch":
+        return _torch_scorer(checkpoint, device=where, precision=how)
+    # An extra; and it starts slowly.
+    from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer
+
+    try:
+        return OpenVinoScorer(checkpoint, precision=how)
+    except ConfigError:
+        if engine == "openvino":
+            raise
+        return _torch_scorer(checkpoint, device=where, precision=how)
+
+
+def _torch_scorer(checkpoint: Checkpoint, *, device: str, precision: str) -> Scorer:
+    # Not before it is needed: torch takes seconds.
+    from bioqa_pipeline.qa.torch_engine import TorchScorer
+
+    return TorchScorer(checkpoint, device=device, precision=precision)
