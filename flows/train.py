@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from bioqa_pipeline.training.job import FineTuned, fine_tune
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import Progress
+from bioqa_pipeline.training.trainer import LoggedPoint
 
 
 @flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False)
@@ -28,7 +28,7 @@ def train(
     *,
     calibrate_on: Path | None = None,
     device: str = "auto",
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[LoggedPoint], None] | None = None,
 ) -> FineTuned:
     """Fine-tunes by a recipe and fits threshold and calibration; goes on where a killed run of it stopped.
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from bioqa_pipeline.pubmed.authors import author_names
 from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, split_title, whole_number
 from bioqa_pipeline.pubmed.markup import Element, plain_text, structured_text
 from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
 from bioqa_pipeline.text import normalize_text
 
 MAX_TEXT_CHARS = 1_000_000
-_AUTHOR_TAGS = ("Author", "LastName", "ForeName", "Initials", "Suffix", "CollectiveName")
-_INVALID: dict[str, Element] = {}
 _RETRACTED_UI = "D016441"
 _RETRACTED_NAME = "retracted publication"
 
@@ -105,7 +104,7 @@ def _article(pmid: int, version: int, citation: Element, fields: Children, data:
         doi=_doi(_identifiers(data), parts.get("ELocationID", [])),
         languages=_languages(parts),
         vernacular_title=vernacular,
-        authors=_authors(_first(parts, "AuthorList")),
+        authors=author_names(_first(parts, "AuthorList")),
         mesh_terms=_mesh_terms(_first(fields, "MeshHeadingList")),
         publication_types=types,
         corrections=corrections,
@@ -141,7 +140,7 @@ def _book(pmid: int, version: int, fields: Children, data: Element | None) -> Ab
         doi=_doi(identifiers, [] if chapter else book.get("ELocationID", [])),
         languages=_languages(fields),
         vernacular_title=vernacular,
-        authors=_authors(_first(fields, "AuthorList")) or _authors(_first(book, "AuthorList")),
+        authors=author_names(_first(fields, "AuthorList")) or author_names(_first(book, "AuthorList")),
         publication_types=types,
         copyright=_text(_first(abstract, "CopyrightInformation")) or None,
         is_retracted=is_marked,
@@ -241,32 +240,6 @@ def _doi(identifiers: Iterable[Element], locations: Iterable[Element]) -> str | 
         if location.get("EIdType") == "doi" and is_valid and (doi := clean_doi(location.text)):
             return doi
     return None
-
-
-def _authors(authors: Element | None) -> tuple[str, ...]:
-    """As PubMed cites them: "Makar AB", "King ML Jr", or the name of a group; not those marked invalid, no editors."""
-    if authors is None or authors.get("Type", "authors") != "authors":
-        return ()
-    names: list[str] = []
-    parts: dict[str, Element] = {}
-    for element in authors.iter(*_AUTHOR_TAGS):
-        if element.tag == "Author":
-            names.append(_author(parts))
-            parts = {} if element.get("ValidYN") != "N" else _INVALID
-        elif parts is not _INVALID:
-            parts[element.tag] = element
-    return tuple([name for name in (*names, _author(parts)) if name])
-
-
-def _author(parts: dict[str, Element]) -> str:
-    if "CollectiveName" in parts:
-        return plain_text(parts["CollectiveName"])
-    words = [
-        parts[tag].text or ""
-        for tag in ("LastName", "Initials" if "Initials" in parts else "ForeName", "Suffix")
-        if tag in parts
-    ]
-    return normalize_text(" ".join(words))
 
 
 def _mesh_terms(headings: Element | None) -> tuple[str, ...]:

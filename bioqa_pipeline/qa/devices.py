@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bioqa_pipeline.config import Precision
 from bioqa_pipeline.errors import ConfigError
 
-if TYPE_CHECKING:
-    pass
+
+def visible_gpus() -> int:
+    """How many GPUs this process may use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def resolve_device(device: str) -> str:

@@ -23,6 +23,7 @@ from typing import Self, TypeVar
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.qa.devices import visible_gpus
 from bioqa_pipeline.qa.threads import limit_threads, thread_count
 from bioqa_pipeline.run.executor import InProcess
 from bioqa_pipeline.run.progress import Progress
@@ -40,10 +41,7 @@ def worker_count(config: RunConfig) -> int:
     """How many workers `workers` means here: "auto" is one for each visible GPU, or one on a CPU."""
     if config.workers != "auto":
         return config.workers
-    import torch
-
-    on_gpus = config.model.device in {"auto", "cuda"} and torch.cuda.is_available()
-    return torch.cuda.device_count() if on_gpus else 1
+    return max(1, visible_gpus()) if config.model.device in {"auto", "cuda"} else 1
 
 
 class Pooled(InProcess):

@@ -21,7 +21,8 @@ from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQue
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import TokenizedText, Window
-from bioqa_pipeline.training.negatives import content_words, make_negatives, sentence_bounds
+from bioqa_pipeline.training.negatives import make_negatives
+from bioqa_pipeline.training.phrases import content_words, sentence_bounds
 from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,8 @@ from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.records import Batch, FloatArray, Window
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import Progress, TrainingResult, is_finished, train
+from bioqa_pipeline.training.trainer import LoggedPoint, TrainingResult, train
+from bioqa_pipeline.training.weights import is_finished
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def fine_tune(
     *,
     calibrate_on: Path | None = None,
     device: str = "auto",
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[LoggedPoint], None] | None = None,
 ) -> FineTuned:
     """Trains, then fits threshold and calibration on the held-out articles and on `calibrate_on`.
 
@@ -78,7 +79,7 @@ def _fine_tune_one(
     extra: list[SquadParagraph],
     *,
     device: str,
-    on_progress: Callable[[Progress], None] | None,
+    on_progress: Callable[[LoggedPoint], None] | None,
 ) -> FineTuned:
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra

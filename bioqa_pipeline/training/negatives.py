@@ -7,7 +7,6 @@ The labels are right mostly, not always: an exchange can leave a question answer
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 import re
@@ -16,70 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.evaluation.squad import SquadParagraph, SquadQuestion
+from bioqa_pipeline.training.phrases import (
+    NEGATABLE,
+    OPPOSITES,
+    STOP_WORDS,
+    WORD,
+    content_words,
+    ending_of,
+    phrases_of,
+    sentence_bounds,
+    words_of,
+)
 from bioqa_pipeline.training.recipe import NegativesConfig
-
-MONTHS = frozenset("January February March April May June July August September October November December".split())
-WEEKDAYS = frozenset("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
-NUMBER_WORDS = frozenset(
-    "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty hundred thousand "
-    "million billion".split()
-)
-ORDINALS = frozenset("first second third fourth fifth sixth seventh eighth ninth tenth".split())
-DECADE = re.compile(r"(?:1\d|20)\d0s")
-YEAR = re.compile(r"(?:1\d|20)\d\d")
-NUMBER = re.compile(r"\d[\d,.]*\d|\d")
-WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
-# A run of capitalised words, small words allowed inside: "Bank of England", "Charles de Gaulle".
-NAME = re.compile(r"[A-Z][\w'’.-]*\w(?: (?:(?:of|the|de|von|and|for) )?[A-Z][\w'’.-]*\w)*")
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)\]]*\s+(?=[\"“(\[]?[A-Z0-9])")
-DEMONYM = re.compile(r"[A-Z]\w+(?:ish|ese|ian|ean|can|man|nch)")
-QUESTION_WORDS = frozenset(
-    "what which who whom whose when where why how in on at to for of by from with the a an is are was were did does do "
-    "has have had can could will would during after before along about into as since according name besides "
-    "aside".split()
-)
-STOP_WORDS = QUESTION_WORDS | frozenset(
-    "and or but not no than then that this these those it its he she his her him they their them be been being many "
-    "much some any all most more other others such also there between over under through against only same very so if "
-    "one two first last used called known name named kind type year years there's doing done make made".split()
-)
-ENDINGS = ("tion", "ment", "ness", "ity", "ing", "ers", "ies", "ed", "er", "ly", "al", "ic", "or", "s")
-
-OPPOSITES_TEXT = """
-first/last largest/smallest biggest/smallest highest/lowest oldest/youngest longest/shortest earliest/latest best/worst
-most/least more/less more/fewer before/after began/ended begin/end started/stopped start/stop increase/decrease
-increased/decreased increasing/decreasing rise/fall rose/fell high/low large/small big/small major/minor long/short
-old/new early/late earlier/later north/south northern/southern east/west eastern/western northwest/southeast
-northeast/southwest male/female men/women man/woman boys/girls father/mother brother/sister son/daughter king/queen
-husband/wife won/lost win/lose winner/loser allowed/forbidden allow/prevent accepted/rejected accept/reject
-supported/opposed support/oppose include/exclude included/excluded public/private internal/external inside/outside
-always/never rich/poor strong/weak stronger/weaker strongest/weakest good/bad positive/negative common/rare
-commonly/rarely important/unimportant popular/unpopular successful/unsuccessful able/unable similar/different
-born/killed died/lived opened/closed open/close arrived/left enter/leave entered/left joined/left created/destroyed
-built/demolished gained/lost gain/lose majority/minority maximum/minimum above/below upper/lower ancient/modern
-domestic/foreign legal/illegal formal/informal direct/indirect directly/indirectly active/inactive natural/artificial
-hot/cold warm/cool winter/summer day/night same/different former/current primary/secondary previous/next
-true/false credited/blamed praised/criticized love/hate liked/disliked loved/hated likes/dislikes agree/disagree
-agreed/disagreed buy/sell bought/sold borrowed/lent attack/defend attacked/defended victory/defeat defeated/supported
-easy/difficult easier/harder hard/soft heavy/light wide/narrow deep/shallow fast/slow faster/slower quickly/slowly
-appeared/disappeared approved/rejected won't/will success/failure strength/weakness advantage/disadvantage
-benefit/harm safe/dangerous rural/urban local/national national/international east/north richest/poorest
-tallest/shortest greater/smaller greatest/smallest higher/lower larger/smaller older/younger newest/oldest
-resistant/vulnerable aerobic/anaerobic acute/chronic inhibit/promote inhibited/promoted activate/block
-""".split()
-NEGATABLE = re.compile(r"\b(is|are|was|were|did|does|do|can|could|will|would|has|have|had|should)\b")
-
-
-def _opposites() -> dict[str, list[str]]:
-    pairs: dict[str, list[str]] = defaultdict(list)
-    for entry in OPPOSITES_TEXT:
-        left, right = entry.split("/")
-        pairs[left].append(right)
-        pairs[right].append(left)
-    return dict(pairs)
-
-
-OPPOSITES = _opposites()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,68 +93,18 @@ def make_negatives(paragraphs: Sequence[SquadParagraph], config: NegativesConfig
 
 
 def _read_article(paragraphs: Sequence[SquadParagraph]) -> _Article:
-    words = tuple(frozenset(_words(p.context)) for p in paragraphs)
+    words = tuple(frozenset(words_of(p.context)) for p in paragraphs)
     frequency = Counter(w for ws in words for w in ws)
     rarity = {w: math.log(1 + len(words) / n) for w, n in frequency.items()}
     phrases: dict[str, list[str]] = defaultdict(list)
     by_ending: dict[str, list[str]] = defaultdict(list)
-    phrases_of = tuple(tuple(_phrases(p.context)) for p in paragraphs)
+    phrases_of = tuple(tuple(phrases_of(p.context)) for p in paragraphs)
     for kind, phrase in (entry for entries in phrases_of for entry in entries):
         phrases[kind].append(phrase)
     for word in sorted(frequency):
         if len(word) > 3 and word not in STOP_WORDS and word.isalpha():
-            by_ending[_ending(word)].append(word)
+            by_ending[ending_of(word)].append(word)
     return _Article(tuple(paragraphs), words, rarity, phrases_of, dict(phrases), dict(by_ending))
-
-
-def _words(text: str) -> list[str]:
-    return [w.lower() for w in WORD.findall(text)]
-
-
-def _ending(word: str) -> str:
-    return next((e for e in ENDINGS if word.endswith(e) and len(word) > len(e) + 2), "")
-
-
-def _phrases(text: str) -> list[tuple[str, str]]:
-    """(kind, phrase) of everything in a text that can be exchanged for another of its kind."""
-    found = []
-    for match in NUMBER.finditer(text):
-        number = match.group()
-        found.append(("year" if YEAR.fullmatch(number) else "number", number))
-    found += [("decade", m.group()) for m in DECADE.finditer(text)]
-    for word in WORD.findall(text):
-        if word in NUMBER_WORDS:
-            found.append(("number_word", word))
-        elif word in ORDINALS:
-            found.append(("ordinal", word))
-    for match in NAME.finditer(text):
-        name = match.group()
-        opens_sentence = match.start() == 0 or text[: match.start()].rstrip()[-1:] in ".!?"
-        if name.lower() in STOP_WORDS or (opens_sentence and " " not in name):
-            continue
-        found.append((_name_kind(name), name))
-    return found
-
-
-def _name_kind(name: str) -> str:
-    if name in MONTHS:
-        return "month"
-    if name in WEEKDAYS:
-        return "weekday"
-    if DEMONYM.fullmatch(name):
-        return "demonym"
-    return "names" if " " in name else "name"
-
-
-def sentence_bounds(text: str) -> list[tuple[int, int]]:
-    """Code points [start, end) of the sentences, together covering the text; found by punctuation alone."""
-    cuts = [0, *(m.end() for m in SENTENCE_END.finditer(text)), len(text)]
-    return list(itertools.pairwise(cuts))
-
-
-def content_words(text: str) -> frozenset[str]:
-    """Words in lower case that are neither question words nor other function words."""
-    return frozenset(_words(text)) - STOP_WORDS
 
 
 def _mentions(text: str, answers: Sequence[str]) -> bool:
@@ -252,7 +149,7 @@ def _other_paragraph(
 def _swapped(question: SquadQuestion, index: int, article: _Article, rng: random.Random) -> tuple[str, str] | None:
     """The question with one name, number or content word exchanged; the paragraph as it was."""
     context = article.paragraphs[index].context
-    choices = [(k, p) for k, p in _phrases(question.text) if p.lower() in context.lower()]
+    choices = [(k, p) for k, p in phrases_of(question.text) if p.lower() in context.lower()]
     rng.shuffle(choices)
     if rng.random() < 0.25 or not choices:
         choices = [("word", w) for w in _content_words(question.text, article.words[index])] + choices
@@ -260,7 +157,7 @@ def _swapped(question: SquadQuestion, index: int, article: _Article, rng: random
     here = article.phrases_of[index]
     for kind, phrase in choices:
         if kind == "word":
-            pool = article.by_ending.get(_ending(phrase), [])
+            pool = article.by_ending.get(ending_of(phrase), [])
             if rng.random() < 0.5:
                 pool = [w for w in pool if w in article.words[index]] or pool
         else:
@@ -283,7 +180,7 @@ def _content_words(question: str, paragraph_words: frozenset[str]) -> list[str]:
 
 
 def _differs(candidate: str, phrase: str) -> bool:
-    return not set(_words(candidate)) & set(_words(phrase))
+    return not set(words_of(candidate)) & set(words_of(phrase))
 
 
 def _other_number(phrase: str, kind: str, rng: random.Random) -> str:

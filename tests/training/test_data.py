@@ -26,7 +26,8 @@ from bioqa_pipeline.training.data import (
     merge_paragraphs,
     plan_batches,
 )
-from bioqa_pipeline.training.negatives import make_negatives, sentence_bounds
+from bioqa_pipeline.training.negatives import make_negatives
+from bioqa_pipeline.training.phrases import sentence_bounds
 from bioqa_pipeline.training.recipe import DataConfig, NegativesConfig, TrainingConfig
 from support.checkpoints import make_checkpoint
 

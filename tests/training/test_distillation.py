@@ -21,10 +21,12 @@ from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
+from bioqa_pipeline.training.batches import collate
 from bioqa_pipeline.training.data import build_training_set
 from bioqa_pipeline.training.job import fine_tune
+from bioqa_pipeline.training.losses import MODEL_INPUTS, Teacher, distillation_loss
 from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
-from bioqa_pipeline.training.trainer import MODEL_INPUTS, Teacher, TrainingResult, collate, distillation_loss, train
+from bioqa_pipeline.training.trainer import TrainingResult, train
 from support.checkpoints import WORDS, make_checkpoint, vocabulary
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]

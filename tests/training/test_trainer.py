@@ -21,8 +21,10 @@ from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.training.base_models import resolve_base
+from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import Progress, last_checkpoint, span_loss, train
+from bioqa_pipeline.training.trainer import LoggedPoint, train
+from bioqa_pipeline.training.weights import last_checkpoint
 from support.checkpoints import WORDS, make_checkpoint
 from support.paths import ROOT
 
@@ -83,8 +85,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def killer(at_step: int) -> Callable[[Progress], None]:
-    def on_progress(progress: Progress) -> None:
+def killer(at_step: int) -> Callable[[LoggedPoint], None]:
+    def on_progress(progress: LoggedPoint) -> None:
         if progress.step == at_step:
             raise Killed
 
@@ -93,7 +95,7 @@ def killer(at_step: int) -> Callable[[Progress], None]:
 
 def test_learns_and_writes_a_checkpoint_that_loads(base: Path, squad: Path, tmp_path: Path) -> None:
     config = settings(base, squad, epochs=12, learning_rate=5e-3, batch_tokens=160, dropout=0.0)
-    points: list[Progress] = []
+    points: list[LoggedPoint] = []
     result = train(config, tmp_path / "out", device="cpu", on_progress=points.append)
     losses = [p.loss for p in result.history]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])

@@ -1,0 +1,149 @@
+"""The weights of a training: those it starts from, the states it can go on from, the checkpoint it ends in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForQuestionAnswering,
+    PreTrainedModel,
+)
+
+from bioqa_pipeline.errors import CheckpointError, TrainingError
+from bioqa_pipeline.qa.checkpoint import Checkpoint, attention_kernel
+from bioqa_pipeline.training.recipe import TrainingConfig
+
+StateDict = dict[str, torch.Tensor]
+
+SETTINGS_FILE = "training.json"
+CHECKPOINTS = "checkpoints"
+LOG_FILE = "training_log.json"
+# May change between a killed training and its continuation; anything else would make it another training.
+CHANGEABLE = frozenset({"max_steps", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
+
+LAYER = re.compile(r"\.layer\.(\d+)\.")
+
+
+def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) -> PreTrainedModel:
+    """The base model with a QA head, which is new and drawn from the global seed where the base has none.
+
+    Raises:
+        CheckpointError: weights other than those of the head are missing.
+    """
+    changes: dict[str, Any] = {}
+    if config.dropout is not None:
+        changes = {"attention_probs_dropout_prob": config.dropout, "hidden_dropout_prob": config.dropout}
+    dropout = changes.get("attention_probs_dropout_prob", base.config.get("attention_probs_dropout_prob", 0.1))
+    # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
+    attention = "eager" if device == "cpu" and dropout > 0 else attention_kernel(base.config)
+    loaded: Any = AutoModelForQuestionAnswering.from_pretrained(
+        base.folder,
+        attn_implementation=attention,
+        dtype=torch.float32,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **changes,
+    )
+    model, info = loaded
+    missing = sorted(k for k in info["missing_keys"] if not k.startswith("qa_outputs."))
+    if missing or info["mismatched_keys"]:
+        raise CheckpointError(f"{base.folder}: incomplete weights: {', '.join((missing or ['wrong shapes'])[:5])}")
+    freeze(model, config.frozen_layers)
+    return model.train()  # type: ignore[no-any-return]
+
+
+def freeze(model: PreTrainedModel, n_layers: int) -> None:
+    """Keeps the embeddings and the lowest layers from being trained; 0 trains everything.
+
+    Raises:
+        TrainingError: the model has fewer layers.
+    """
+    if n_layers > model.config.num_hidden_layers:
+        raise TrainingError(f"frozen_layers {n_layers}: the model has {model.config.num_hidden_layers} layers")
+    for name, parameter in model.named_parameters():
+        found = LAYER.search(name)
+        if n_layers and not name.startswith("qa_outputs.") and (found is None or int(found[1]) < n_layers):
+            parameter.requires_grad = False
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole state; one that was being written when the training was killed does not count."""
+    states = [
+        (int(p.name.removeprefix("checkpoint-")), p)
+        for p in folder.glob("checkpoint-*")
+        if p.name.removeprefix("checkpoint-").isdigit() and _is_whole(p)
+    ]
+    return max(states)[1] if states else None
+
+
+def _is_whole(state: Path) -> bool:
+    """The Trainer writes trainer_state.json last."""
+    try:
+        json.loads((state / "trainer_state.json").read_text("utf-8"))
+        return all((state / name).exists() for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"))
+    except (OSError, ValueError):
+        return False
+
+
+def keep_settings(config: TrainingConfig, out: Path) -> None:
+    """Writes the settings of a fresh training, or checks that the one in `out` had the same."""
+    path = out / SETTINGS_FILE
+    settings = config.model_dump(mode="json")
+    if (out / CHECKPOINTS).is_dir() and path.exists():
+        found = json.loads(path.read_text("utf-8"))
+        different = sorted(k for k in settings if found.get(k) != settings[k] and k not in CHANGEABLE)
+        if different:
+            raise TrainingError(
+                f"{out} holds an unfinished training with other settings ({', '.join(different)}); give another --out, "
+                f"or remove {out / CHECKPOINTS} to begin anew"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", "0")) == 0:
+        path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+
+
+def is_finished(folder: Path, config: TrainingConfig) -> bool:
+    """Whether a training with these settings has ended in `folder`."""
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (folder / LOG_FILE).exists() and settings == config.model_dump(mode="json")
+
+
+def averaged_state(state: StateDict, checkpoints: Path, count: int) -> StateDict:
+    """Mean of the last `count` saved states; the Trainer saves the final one too."""
+    folders = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))[-count:]
+    saved = [load_file(p / "model.safetensors") for p in folders]
+    return {k: torch.stack([s[k].float() for s in saved]).mean(dim=0) if saved else v for k, v in state.items()}
+
+
+def write_checkpoint(state: StateDict, config: Mapping[str, Any], base: Checkpoint, out: Path) -> None:
+    """A checkpoint folder: configuration, weights in fp16, the base model's vocabulary with its casing said."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {k: v for k, v in config.items() if not k.startswith("_")}
+    architecture = {"electra": "Electra", "mpnet": "MPNet"}.get(str(settings.get("model_type")), "Bert")
+    settings |= {"architectures": [f"{architecture}ForQuestionAnswering"], "dtype": "float16"}
+    (out / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
+    save_file(
+        {k: v.half().contiguous() for k, v in state.items()}, out / "model.safetensors", metadata={"format": "pt"}
+    )
+    vocabulary = "tokenizer.json" if (base.folder / "tokenizer.json").exists() else "vocab.txt"
+    shutil.copyfile(base.folder / vocabulary, out / vocabulary)
+    tokenizer = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": base.casing == "uncased",
+        "tokenize_chinese_chars": True,
+        "strip_accents": None,
+        "model_max_length": 384,
+        **{f"{t}_token": f"[{t.upper()}]" for t in ("unk", "sep", "pad", "cls", "mask")},
+    }
+    (out / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n", "utf-8")
