@@ -8,7 +8,6 @@ import tomllib
 from typing import Any
 
 import pytest
-from setuptools import find_packages
 
 import bioqa_pipeline
 from support.paths import ROOT
@@ -53,7 +52,7 @@ def test_every_package_is_installed_and_has_the_projects_version(project: dict[s
         for top in ("bioqa_pipeline", "flows")
         for path in (ROOT / top).rglob("__init__.py")
     }
-    assert set(find_packages(ROOT, **project["tool"]["setuptools"]["packages"]["find"])) == packages
+    assert set(project["tool"]["setuptools"]["packages"]) == packages | {"bioqa_pipeline.data"}
     assert project["project"]["version"] == bioqa_pipeline.__version__
 
 

@@ -37,8 +37,7 @@ class SampleSource(MedlineSource):
         files = sorted(folder.glob("*.xml"))
         if not files:
             raise SourceError(
-                f"{folder}: the sample records are not there: they come with the source tree; install it with "
-                "`pip install --editable`, or name another source with --source",
+                f"{folder}: the sample records are not there: install the project again, or name another source",
                 kind="no_sample",
             )
         digest = hashlib.sha256()
