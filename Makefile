@@ -34,6 +34,7 @@ check: $(VENV)/.test ## formatting, lint, strict types, import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python docs/make_columns.py --check
 
 clean: ## delete the environment, caches and the sample's data set
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(OUT)

@@ -7,6 +7,7 @@ BioqaError
 ├── NonFiniteLogitError    a model gave a logit that is not a number; no score can be had of it
 ├── SourceError            a source of abstracts failed for good
 │   └── RetryableSourceError   the same, but the next try may succeed
+├── StoreError             the store of abstracts cannot be read or written
 ├── DatasetError           the data set on disk cannot be read or written
 │   └── DatasetLockedError     another writer holds it
 ├── ShardError             one shard could not be scored; the others go on
@@ -75,6 +76,10 @@ class SourceError(BioqaError):
 
 class RetryableSourceError(SourceError):
     """A source failed in a way that the next try may not."""
+
+
+class StoreError(BioqaError):
+    """The store of abstracts cannot be read or written."""
 
 
 class DatasetError(BioqaError):

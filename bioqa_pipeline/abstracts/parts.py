@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_DELETED, IS_RETRACTED, Entry, batched
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
 
 SCHEMA_VERSION = "1"
@@ -126,13 +126,13 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path) as file:
             version = (file.metadata.metadata or {}).get(_VERSION_KEY, b"").decode()
             if version != SCHEMA_VERSION:
-                raise DatasetError(
+                raise StoreError(
                     f"{path}: written in format {version or 'unknown'} of the abstract store; this version of the "
                     f"program reads {SCHEMA_VERSION}: delete the folder of the store to have it made anew"
                 )
             yield file
     except (OSError, pa.ArrowException) as exc:
-        raise DatasetError(
+        raise StoreError(
             f"{path}: a part of the abstract store cannot be read: {exc}. Delete the file to have what it held fetched "
             "or imported again"
         ) from exc

@@ -28,7 +28,7 @@ import polars as pl
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
 from bioqa_pipeline.abstracts.parts import read_rows, scan
 from bioqa_pipeline.abstracts.writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.storage.local import LocalStorage
@@ -77,7 +77,7 @@ class AbstractStore:
             origin: where the records come from, kept with each of them.
 
         Raises:
-            DatasetError: the store cannot be written; what it held before is unharmed.
+            StoreError: the store cannot be written; what it held before is unharmed.
         """
         with self.writer() as writer:
             return writer.add(records, origin=origin, deleted=deleted)
@@ -85,7 +85,8 @@ class AbstractStore:
     @contextmanager
     def writer(self) -> Iterator[StoreWriter]:
         """Holds the store for several commits; waits while another process writes."""
-        LocalStorage(self.path).create()
+        with explained(self.path):
+            LocalStorage(self.path).create()
         with FileLock(self.path / ".lock", f"store-{os.getpid()}", location=str(self.path), wait=True) as lock:
             writer = StoreWriter(self.path, lock)
             writer.recover()
@@ -95,7 +96,7 @@ class AbstractStore:
         """The current record of each PMID that is there and not deleted, in the order asked.
 
         Raises:
-            DatasetError: the store cannot be read.
+            StoreError: the store cannot be read.
         """
         asked = list(pmids)
         found = {pmid: (entry.part, entry.row) for pmid, entry in self._find(asked).items() if not entry.is_deleted}
@@ -115,7 +116,7 @@ class AbstractStore:
             pmid Int64, content_hash String, has_abstract Boolean, is_retracted Boolean, fetched_at Datetime[us, UTC].
 
         Raises:
-            DatasetError: the store cannot be read.
+            StoreError: the store cannot be read.
         """
         rows = [
             (pmid, e.content_hash.hex(), bool(e.flags & HAS_ABSTRACT), bool(e.flags & IS_RETRACTED), e.fetched_at)
@@ -196,4 +197,4 @@ class AbstractStore:
             if not (self.path / PARTS).is_dir():
                 return nothing
             self.repair()
-        raise DatasetError(f"{self.path}: the locator of the abstract store is damaged again and again; check the disk")
+        raise StoreError(f"{self.path}: the locator of the abstract store is damaged again and again; check the disk")

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from bioqa_pipeline.abstracts.locator import Entry, Locator, batched, is_broken
 from bioqa_pipeline.abstracts.parts import entries, record_digest, write_part
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, StoreError
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import LocalStorage
@@ -111,7 +111,7 @@ class StoreWriter:
             changes.entries.setdefault(pmid, entry)
         if changes.needs_rows:
             if not self._storage.publish(f"{STAGING}/{staged.name}", f"{PARTS}/{number:08d}{PARQUET}"):
-                raise DatasetError(f"{self._path}: another process wrote part {number} in spite of the lock")
+                raise StoreError(f"{self._path}: another process wrote part {number} in spite of the lock")
             locator.write(number, changes)
         elif changes.entries:
             locator.write(None, changes)
@@ -124,7 +124,7 @@ class StoreWriter:
             self._recover()
             locator = Locator.newest(self._path)
         if locator is None:
-            raise DatasetError(f"{self._path}: the locator of the abstract store vanishes; is another program there?")
+            raise StoreError(f"{self._path}: the locator of the abstract store vanishes; is another program there?")
         return locator
 
 
@@ -162,11 +162,13 @@ def part_path(store: Path, number: int) -> Path:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """What can go wrong in a store, as DatasetError."""
+    """What can go wrong in a store, as StoreError."""
     try:
         yield
+    except DatasetError as exc:  # of the storage below
+        raise StoreError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc
     except OSError as exc:
         reason = f"{exc.filename or path}: {exc.strerror or exc}"
-        raise DatasetError(f"{path}: the abstract store cannot be used: {reason}; what it holds is unharmed") from exc
+        raise StoreError(f"{path}: the abstract store cannot be used: {reason}; what it holds is unharmed") from exc
     except (pa.ArrowException, sqlite3.Error) as exc:
-        raise DatasetError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc
+        raise StoreError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc

@@ -10,6 +10,7 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records import MergedAnswer, SpanAnswer
+from bioqa_pipeline.records import MergedAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +46,9 @@ def to_table(rows: Sequence[Row], table: Table) -> pa.Table:
 
 def summary_rows(merged: Iterable[MergedAnswer], run_id: str) -> list[SummaryRow]:
     """Merged answers as the rows of one run."""
+    same = [f.name for f in fields(SummaryRow) if f.name not in {"run_id", "n_support"}]
     return [
-        SummaryRow(
-            run_id=run_id,
-            question_id=answer.question_id,
-            question=answer.question,
-            rank=answer.rank,
-            answer=answer.answer,
-            answerability=answer.answerability,
-            margin=answer.margin,
-            n_support=len(answer.support_pmids),
-            support_pmids=answer.support_pmids,
-            retracted_pmids=answer.retracted_pmids,
-            variants=answer.variants,
-            best_pmid=answer.best_pmid,
-            evidence=answer.evidence,
-            n_abstracts=answer.n_abstracts,
-        )
+        SummaryRow(run_id=run_id, n_support=len(answer.support_pmids), **{name: getattr(answer, name) for name in same})
         for answer in merged
     ]
 
@@ -133,7 +120,8 @@ def _column(values: list[Any], field: pa.Field, table_name: str) -> pa.Array:
             if isinstance(value, datetime) and value.tzinfo is None:
                 raise DatasetError(f"{place}: {value.isoformat()} has no time zone")
     elif field.name == "n_best":
-        values = [[_n_best_item(span) for span in spans] for spans in values]
+        names = [item.name for item in field.type.value_type]
+        values = [[{name: getattr(span, name) for name in names} for span in spans] for spans in values]
     try:
         array = _array(values, field, place)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
@@ -159,13 +147,3 @@ def _finite(value: float | None, nullable: bool, place: str) -> float | None:
     if nullable and math.isinf(value):
         return None
     raise DatasetError(f"{place}: {value} is not a score")
-
-
-def _n_best_item(span: SpanAnswer) -> dict[str, object]:
-    return {
-        "text": span.text,
-        "start": span.start,
-        "end": span.end,
-        "score": span.score,
-        "log_prob": span.log_prob,
-    }

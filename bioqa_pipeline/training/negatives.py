@@ -22,7 +22,7 @@ from bioqa_pipeline.training.phrases import (
     WORD,
     content_words,
     ending_of,
-    phrases_of,
+    phrases_in,
     sentence_bounds,
     words_of,
 )
@@ -98,13 +98,13 @@ def _read_article(paragraphs: Sequence[SquadParagraph]) -> _Article:
     rarity = {w: math.log(1 + len(words) / n) for w, n in frequency.items()}
     phrases: dict[str, list[str]] = defaultdict(list)
     by_ending: dict[str, list[str]] = defaultdict(list)
-    phrases_of = tuple(tuple(phrases_of(p.context)) for p in paragraphs)
-    for kind, phrase in (entry for entries in phrases_of for entry in entries):
+    found = tuple(tuple(phrases_in(p.context)) for p in paragraphs)
+    for kind, phrase in (entry for entries in found for entry in entries):
         phrases[kind].append(phrase)
     for word in sorted(frequency):
         if len(word) > 3 and word not in STOP_WORDS and word.isalpha():
             by_ending[ending_of(word)].append(word)
-    return _Article(tuple(paragraphs), words, rarity, phrases_of, dict(phrases), dict(by_ending))
+    return _Article(tuple(paragraphs), words, rarity, found, dict(phrases), dict(by_ending))
 
 
 def _mentions(text: str, answers: Sequence[str]) -> bool:
@@ -149,7 +149,7 @@ def _other_paragraph(
 def _swapped(question: SquadQuestion, index: int, article: _Article, rng: random.Random) -> tuple[str, str] | None:
     """The question with one name, number or content word exchanged; the paragraph as it was."""
     context = article.paragraphs[index].context
-    choices = [(k, p) for k, p in phrases_of(question.text) if p.lower() in context.lower()]
+    choices = [(k, p) for k, p in phrases_in(question.text) if p.lower() in context.lower()]
     rng.shuffle(choices)
     if rng.random() < 0.25 or not choices:
         choices = [("word", w) for w in _content_words(question.text, article.words[index])] + choices

@@ -78,7 +78,7 @@ def ending_of(word: str) -> str:
     return next((e for e in ENDINGS if word.endswith(e) and len(word) > len(e) + 2), "")
 
 
-def phrases_of(text: str) -> list[tuple[str, str]]:
+def phrases_in(text: str) -> list[tuple[str, str]]:
     """(kind, phrase) of everything in a text that can be exchanged for another of its kind."""
     found = []
     for match in NUMBER.finditer(text):

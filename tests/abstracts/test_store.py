@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from bioqa_pipeline.abstracts.locator import Locator
 from bioqa_pipeline.abstracts.parts import ROW_GROUP_RECORDS, SCHEMA_VERSION, write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, AddCount
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.storage.local import LocalStorage
 from support.store_processes import FULL, add_for_ever
@@ -280,7 +280,7 @@ def test_a_deleted_part_is_forgotten_by_the_next_writer(tmp_path: Path) -> None:
     store.add([FULL], origin="x")
     store.add([Abstract(pmid=1)], origin="x")
     parts(tmp_path)[1].unlink()
-    with pytest.raises(DatasetError, match=r"00000002\.parquet"):
+    with pytest.raises(StoreError, match=r"00000002\.parquet"):
         list(store.get([1]))
     assert store.add([Abstract(pmid=1)], origin="x") == AddCount(added=1)
     assert held(tmp_path) == {1: Abstract(pmid=1), 7: FULL}
@@ -292,13 +292,13 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     part = parts(tmp_path)[0]
     table = pq.read_table(part)
     pq.write_table(table.replace_schema_metadata({"bioqa.schema_version": "0"}), part)
-    with pytest.raises(DatasetError, match=r"00000001\.parquet.*format 0"):
+    with pytest.raises(StoreError, match=r"00000001\.parquet.*format 0"):
         list(store.get([7]))
     part.write_bytes(b"PAR1")
-    with pytest.raises(DatasetError, match=r"00000001\.parquet.*Delete the file"):
+    with pytest.raises(StoreError, match=r"00000001\.parquet.*Delete the file"):
         list(store.get([7]))
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="file"):
+    with pytest.raises(StoreError, match="file"):
         AbstractStore(tmp_path / "file").add([FULL], origin="x")
 
 
@@ -349,7 +349,7 @@ def test_a_locator_damaged_inside_is_made_anew(tmp_path: Path) -> None:
         with locator.open("rb+") as file:
             file.seek((root - 1) * page_size)
             file.write(b"\xff" * page_size)
-        with suppress(DatasetError):
+        with suppress(StoreError):
             access()
         assert access() == 1
         assert len(store.pmids()) == 200

@@ -111,7 +111,7 @@ class EntrezSource:
         """Fetches what the store lacks or has had for too long; each batch is kept as soon as it has come.
 
         Raises:
-            DatasetError: the store cannot be written.
+            StoreError: the store cannot be written.
         """
         distinct = list(dict.fromkeys(pmids))
         asked = [pmid for pmid in distinct if 0 < pmid <= MAX_PMID]

@@ -25,7 +25,7 @@ from typing import Any
 
 from bioqa_pipeline.abstracts.parts import write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
-from bioqa_pipeline.errors import DatasetError, SourceError
+from bioqa_pipeline.errors import SourceError, StoreError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.sources.medline.files import Listing, MedlineFile, Stamp, check_numbers, expected_md5, file_md5
@@ -116,7 +116,7 @@ def import_files(
     Raises:
         SourceError: a number is missing ("gap"), an MD5 does not fit ("bad_md5"), a file is broken ("bad_xml"). The
             files before it are imported.
-        DatasetError: the store cannot be written.
+        StoreError: the store cannot be written.
     """
     check_numbers(folder, listing, state.numbers)
     state, changed = changed_files(listing, state)
@@ -155,7 +155,7 @@ def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
         if Stamp.of(file.path) != file.stamp:
             raise SourceError(f"{file.path}: it changed while it was read; run again", kind="changed")
     except OSError as exc:
-        raise DatasetError(f"{exc.filename or file.path}: {exc.strerror or exc}, while importing {file.path}") from exc
+        raise StoreError(f"{exc.filename or file.path}: {exc.strerror or exc}, while importing {file.path}") from exc
     return ImportedFile(
         stamp=file.stamp,
         md5=md5,

@@ -57,7 +57,7 @@ class MedlineSource:
     Raises:
         SourceError: the folder or a file in it cannot be used; what was imported before stays.
         ConfigError: the files cannot tell what is asked for.
-        DatasetError: the cache cannot be written.
+        StoreError: the cache cannot be written.
     """
 
     name = "medline"
