@@ -1,7 +1,7 @@
 """For every PMID the row of its current record: a small table beside the parts of a store, made from them alone.
 
-The rule of what is current stands here. Knows nothing of what a record holds nor of locks; one process may write at a
-time, others read meanwhile and see whole transactions.
+The rule of what is current stands here. One process may write at a time, which the caller sees to; others read
+meanwhile and see whole transactions.
 
 The files are `locator-NNNNNN.sqlite`, of which the highest counts. A new one is made under a name of its own and
 appears whole, so that a reader of an old one cannot take its successor's journal for its own.

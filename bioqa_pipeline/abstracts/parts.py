@@ -1,7 +1,7 @@
 """Records and deletions into the rows of one Parquet file, a part of a store, and back.
 
 Columns that one would ask for have their own; the rest of a record is one column of JSON: a file of thirty columns
-takes five times as long to open and to take a single record from. Knows nothing of other parts.
+takes five times as long to open and to take a single record from.
 """
 
 from __future__ import annotations

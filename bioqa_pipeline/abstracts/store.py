@@ -138,7 +138,7 @@ class AbstractStore:
         """What the parts above number `after` say of the present, some thousand rows at a time.
 
         Args:
-            columns: of `store_parts.SCHEMA`, besides pmid and is_deleted.
+            columns: of `parts.SCHEMA`, besides pmid and is_deleted.
         """
         nothing: set[int] = set()
         for part in sorted(self._ask(lambda locator: locator.parts(), nothing)):

@@ -55,7 +55,7 @@ class StoreWriter:
         self._path, self._lock, self._storage = path, lock, LocalStorage(path)
 
     def new_part(self) -> Path:
-        """Where any process may write a part with `store_parts.write_part`, to be given to `commit`."""
+        """Where any process may write a part with `parts.write_part`, to be given to `commit`."""
         return self._path / STAGING / f"{uuid.uuid4().hex}{PARQUET}"
 
     def add(self, records: Iterable[Abstract], *, origin: str, deleted: Sequence[int] = ()) -> AddCount:

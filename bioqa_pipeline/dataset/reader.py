@@ -1,4 +1,4 @@
-"""The data set of answers: what is in it, and how a run adds to it. Knows nothing about models or PubMed.
+"""The data set of answers: what is in it, and how a run adds to it.
 
     answers/*.parquet     one row per (question, abstract content, scoring key)
     chunks/*.parquet      one row per window of these pairs

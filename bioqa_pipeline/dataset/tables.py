@@ -1,4 +1,4 @@
-"""Rows into Parquet bytes and back: values are checked, metadata is added. Knows no paths.
+"""Rows into Parquet bytes and back: values are checked, metadata is added.
 
 A string that UTF-8 cannot hold (lone surrogates, as broken JSON escapes give them) is written with U+FFFD in the place
 of each of them, one code point for one, so that all character offsets stay true; a warning counts the strings.

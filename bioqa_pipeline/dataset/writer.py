@@ -1,6 +1,6 @@
 """How a run's rows become part of a data set: staged by any process, committed by the one that holds the lock.
 
-`dataset` states what is guaranteed. Each pair of files goes through these steps, and a kill between any two of them
+`reader` states what is guaranteed. Each pair of files goes through these steps, and a kill between any two of them
 leaves nothing that a reader takes for data: staged and synced; chunks published; answers published, which is the
 commit; staged files deleted.
 """

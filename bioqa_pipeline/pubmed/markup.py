@@ -3,7 +3,7 @@
 Markup is dropped and its words are kept, neither glued nor torn apart. Where leaving it out would change a number, a
 mark takes its place: "10<sup>6</sup>" becomes "10^6" and "5<sub>10</sub>" becomes "5_10", while "CD4<sup>+</sup>",
 "H<sub>2</sub>O" and "<sup>13</sup>C" become CD4+, H2O and 13C. "<u>&lt;</u>" and its like are the old way to typeset
-"≤". Knows nothing about records and files.
+"≤".
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """One parsed record of PubMed XML (PubmedArticle or PubmedBookArticle) into an `Abstract`.
 
 Fields come from their own place only: a PMID, DOI or title of a cited paper is never taken for the record's.
-Knows nothing about files and streams.
 """
 
 from __future__ import annotations

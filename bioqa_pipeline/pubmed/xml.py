@@ -1,7 +1,7 @@
 """A PubMed XML file (EFetch answer, baseline or update file, gzipped or plain) into its records, one at a time.
 
 Memory stays that of one record, however long the file. The files are not trusted: no DTD, entity definition or network
-access, bounded sizes. What PubMed's elements mean is the business of `pubmed_record`.
+access, bounded sizes. What PubMed's elements mean is the business of `record`.
 """
 
 from __future__ import annotations

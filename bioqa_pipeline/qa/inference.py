@@ -1,4 +1,4 @@
-"""Batches into start and end logits on one device, and windows into scores. Knows nothing about texts or files.
+"""Batches into start and end logits on one device, and windows into scores.
 
 Logits leave this module as float32 arrays, whatever the network runs in.
 """

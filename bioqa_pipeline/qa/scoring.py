@@ -1,6 +1,6 @@
 """(question, passage) pairs into answers: tokenise once, cut, score, decode. The one way to a score.
 
-The main job, evaluation and calibration all come through here. Knows nothing about files, PubMed or SQuAD.
+The main job, evaluation and calibration all come through here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How many threads this process may use: the one place that pools, engines and workers ask.
 
 The limit is OMP_NUM_THREADS, which OpenMP, torch and MKL read by themselves; everything else has to ask
-`thread_count`. Knows nothing about devices.
+`thread_count`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """(question, passage) pairs into windows of at most `max_seq_length` tokens, each text tokenised once.
 
 The layout is that of google-research/bert `run_squad.py`: `[CLS] question [SEP] window [SEP]`, windows starting every
-`doc_stride` passage tokens until one reaches the end. Knows nothing about models or batches.
+`doc_stride` passage tokens until one reaches the end. Knows nothing about models.
 """
 
 from __future__ import annotations

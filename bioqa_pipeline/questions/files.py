@@ -2,8 +2,7 @@
 
 A text file (.txt, or any suffix not named here) holds one question a line; lines that start with `#` are comments.
 A table (.tsv, .csv) has a header line, JSON Lines (.jsonl, .ndjson) one object a line; both know `question`, `id` and
-`query`.
-Knows nothing about how a question becomes a PubMed query; `query` is passed on as it stands.
+`query`, a PubMed query that is passed on as it stands.
 """
 
 from __future__ import annotations

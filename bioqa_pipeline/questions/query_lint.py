@@ -1,7 +1,7 @@
 """A PubMed query that a user wrote into what is wrong with it.
 
 PubMed ignores an unknown field tag or a typographic quotation mark without a word and searches for something else; such
-slips are found here before anything is sent. Knows nothing of questions and ladders.
+slips are found here before anything is sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """English text into the terms that a search can use: words without question words, names of genes and drugs intact.
 
 Everything that could be search syntax is gone after tokenising: a term consists of letters, digits and inner `-`, `.`
-and `'` only. Knows nothing of PubMed's query language and of no index.
+and `'` only.
 """
 
 from __future__ import annotations

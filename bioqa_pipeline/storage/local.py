@@ -1,7 +1,7 @@
 """Where a data set lies: whole files by name below one root, and the lock of its one writer.
 
-`Storage` is all that the data set asks of a place; `LocalStorage` is a folder, `storage_objects` holds the one for
-object stores. Names are relative, with "/". Knows nothing about tables.
+`Storage` is all that the data set asks of a place; `LocalStorage` is a folder, `s3` holds the one for object
+stores. Names are relative, with "/". Knows nothing about tables.
 
 What `LocalStorage` guarantees, on a local POSIX file system: a name is either absent or a whole file; `publish` makes
 a file appear at most once; what `publish` has returned for is on the disk (file and folder synced); the lock goes

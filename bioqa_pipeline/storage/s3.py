@@ -1,9 +1,9 @@
-"""A data set in an object store, `s3://bucket/prefix`: `storage`'s protocol where nothing can be renamed or linked.
+"""A data set in an object store, `s3://bucket/prefix`: `local`'s protocol where nothing can be renamed or linked.
 
 What `ObjectStorage` guarantees, on a store that keeps conditional requests atomic and lists what was written (S3 does
 both): a name is either absent or a whole object; `publish` makes an object appear at most once, by a conditional
 create (If-None-Match: *), and says truly whether it did, also where the answer to a try was lost: each publication
-carries a mark of its own; the lock is `storage_lease`'s. `create` tries the conditional requests out and refuses a
+carries a mark of its own; the lock is `s3_lease`'s. `create` tries the conditional requests out and refuses a
 store that ignores them.
 What it does not: that a writer which lost its lease, and whose last request a network held back for longer than the
 lease's margin, writes nothing more; then, too, a shard of the same pairs is committed once, for its name follows from
@@ -126,7 +126,7 @@ class ObjectStorage:
 
     @contextmanager
     def lock(self, run_id: str, *, wait: bool) -> Iterator[Held]:
-        """See `storage_lease`; what is published meanwhile is so only while the lease lasts."""
+        """See `LeaseLock`; what is published meanwhile is so only while the lease lasts."""
         with LeaseLock(self._client, run_id, wait=wait, lease_seconds=self._lease_seconds) as lease:
             self._leases.add(lease)
             try:

@@ -1,7 +1,7 @@
 """SQuAD files into labelled windows, and windows into the batches of a whole training, in order.
 
 Windows are those of the main job. As in run_squad, an answer that does not lie wholly in a window makes that window's
-target the null at `[CLS]`. Knows nothing about models.
+target the null at `[CLS]`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A recipe into a checkpoint that knows its threshold and calibration: training, then fitting on held-out articles.
-
-Knows nothing about Prefect, terminals or arguments.
-"""
+"""A recipe into a checkpoint that knows its threshold and calibration: training, then fitting on held-out articles."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Four styles: the sentence that answers is taken out of the paragraph; the question is asked of another paragraph of
 the article; a name, number or word of the question is exchanged for another of its kind; a word becomes its opposite.
-The labels are right mostly, not always: an exchange can leave a question answerable. Knows nothing about tokens.
+The labels are right mostly, not always: an exchange can leave a question answerable.
 """
 
 from __future__ import annotations

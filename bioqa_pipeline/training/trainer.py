@@ -2,7 +2,7 @@
 
 The loop is transformers' Trainer, with three changes: it follows a fixed plan of batches (so that a killed training
 goes on where it was, and several processes share one plan), padding has no part in the loss (as it has none in a
-score), and a loss that is not finite ends the training. Knows nothing about arguments, metrics or thresholds.
+score), and a loss that is not finite ends the training.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Faults, put into real runs at random moments: nothing is lost, nothing is doubled, the next run goes on.
 
 Every fault strikes a process that runs the command line, while another process reads the data set all the time. The
-default run has a few; `pytest -m slow tests/test_faults.py` has the whole matrix and prints what came of it.
+default run has a few; `pytest -m slow tests/run/test_faults.py` has the whole matrix and prints what came of it.
 """
 
 from __future__ import annotations

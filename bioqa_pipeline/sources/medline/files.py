@@ -1,7 +1,7 @@
 """A folder of PubMed files into the list of those to import, in order; checks that none is missing.
 
 Files named `pubmedYYnNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
-folder; every other *.xml and *.xml.gz counts as a set of records of its own. Knows nothing of what is in a file.
+folder; every other *.xml and *.xml.gz counts as a set of records of its own.
 """
 
 from __future__ import annotations

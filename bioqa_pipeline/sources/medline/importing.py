@@ -1,7 +1,7 @@
 """The files of a folder into a store: parsed in parallel, committed one by one in order, each once.
 
 What was imported is kept in `imports.json` in the store's folder, written after each file's commit: a kill between the
-two imports that file again, which changes nothing. Knows nothing of searches.
+two imports that file again, which changes nothing.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class MedlineSource:
     """PubMed baseline and update files, or any other PubMed XML, in a folder.
 
     Args:
-        folder: see `medline_files` for what counts.
+        folder: see `list_files` for what counts.
         home: where store and index go; None takes a place in the user's cache that belongs to the folder.
         mindate, maxdate: only records whose date lies in this range.
         datetype: publication ("pdat") or last revision ("mdat").
