@@ -13,7 +13,7 @@ QUIETLY := 2> >(grep -v "is ignored: it is neither a file nor a directory" >&2)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check clean
+.PHONY: help run test test-slow check fix clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -29,12 +29,17 @@ test-slow: $(VENV)/.test ## run the slow tests too
 	@$(PIP) --editable '.[test,ray]' $(QUIETLY)
 	@$(BIN)/python -m pytest -m "not gpu and not network"
 
-check: $(VENV)/.test ## formatting, lint, strict types, import directions
+check: $(VENV)/.test ## formatting, lint, strict types, import directions, generated documents
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/make_columns.py --check
+
+fix: $(VENV)/.test ## what tools can put right: formatting, lint, generated documents
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/python docs/make_columns.py
 
 clean: ## delete the environment, caches and the sample's data set
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(OUT)

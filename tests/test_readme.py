@@ -44,10 +44,3 @@ def test_every_make_target_exists() -> None:
 def test_every_key_of_a_question_file_is_named() -> None:
     section = README.split("## Your own questions")[1].split("\n## ")[0]
     assert {field for field in FIELDS if f"`{field}`" in section} == set(FIELDS)
-
-
-def test_every_link_leads_somewhere() -> None:
-    for name, text in (("README.md", README), ("docs/columns.md", COLUMNS)):
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
-            if "://" not in target:
-                assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
