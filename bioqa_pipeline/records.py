@@ -227,7 +227,6 @@ class Window:
     """`[CLS] question [SEP] passage tokens [token_start, token_end) [SEP]` of one (question, passage) pair.
 
     Attributes:
-        pair_index: which pair of the caller's list this window belongs to.
         index, n_windows: its place among the pair's windows.
         token_start, token_end: range of the passage's tokens.
         context_start, context_end: the tokens of that range for which this window has the most context; the ranges
@@ -236,7 +235,6 @@ class Window:
         passage_offset: position of the passage's first token in `input_ids`; positions before it are segment 0.
     """
 
-    pair_index: int
     index: int
     n_windows: int
     token_start: int

@@ -165,10 +165,6 @@ def explained(path: Path) -> Iterator[None]:
     """What can go wrong in a store, as StoreError."""
     try:
         yield
-    except DatasetError as exc:  # of the storage below
-        raise StoreError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc
-    except OSError as exc:
-        reason = f"{exc.filename or path}: {exc.strerror or exc}"
+    except (DatasetError, OSError, pa.ArrowException, sqlite3.Error) as exc:
+        reason = f"{exc.filename or path}: {exc.strerror or exc}" if isinstance(exc, OSError) else exc
         raise StoreError(f"{path}: the abstract store cannot be used: {reason}; what it holds is unharmed") from exc
-    except (pa.ArrowException, sqlite3.Error) as exc:
-        raise StoreError(f"{path}: the abstract store cannot be used: {exc}; what it holds is unharmed") from exc

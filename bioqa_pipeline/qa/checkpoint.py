@@ -66,7 +66,6 @@ class Checkpoint:
     weights: Path
     digest: str
     casing: Casing
-    vocabulary_size: int
     config: Mapping[str, Any]
     settings: CheckpointSettings
 
@@ -118,7 +117,6 @@ def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
         weights=weights,
         digest=digest,
         casing=found_casing,
-        vocabulary_size=size,
         config=config,
         settings=_read_settings(folder),
     )

@@ -59,7 +59,7 @@ def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit:
 
     `n_abstracts` counts all candidates, answered or not. `evidence` is left to whoever knows the abstracts.
     """
-    ranked = sorted(candidates, key=lambda c: (c.is_retracted, -c.answerability, -c.margin, c.pmid))
+    ranked = sorted(candidates, key=_candidate_order)
     groups = _group([c for c in ranked if c.answer is not None])
     if not groups:
         nearest = max(ranked, key=lambda c: c.margin, default=None)

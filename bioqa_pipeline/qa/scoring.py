@@ -30,7 +30,6 @@ class PairScore:
     windows: tuple[Window, ...]
     scores: tuple[WindowScore, ...]
     passage_tokens: TokenizedText
-    question_tokens: int
 
 
 class PairScorer:
@@ -73,9 +72,9 @@ class PairScorer:
         """
         tokens = self._tokenize({text for question, passage in pairs for text in (question, passage.text)})
         windows: list[Window] = []
-        for index, (question, passage) in enumerate(pairs):
+        for question, passage in pairs:
             windows += make_windows(
-                tokens[question], tokens[passage.text], self._tokenizer.special, self.config.windows, pair_index=index
+                tokens[question], tokens[passage.text], self._tokenizer.special, self.config.windows
             )
 
         def on_batch(n_windows: int) -> None:
@@ -86,29 +85,19 @@ class PairScorer:
             scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_batch)
         results = []
         position = 0
-        for question, passage in pairs:
-            count = windows[position].n_windows
-            own = tuple(scores[position : position + count])
-            passage_tokens = tokens[passage.text]
-            answer = answer_passage(
-                own,
-                passage,
-                passage_tokens,
-                self.config.spans,
-                threshold=self.threshold,
-                calibration=self.calibration,
-            )
-            results.append(
-                PairScore(
-                    answer=answer,
-                    windows=tuple(windows[position : position + count]),
-                    scores=own,
-                    passage_tokens=passage_tokens,
-                    question_tokens=len(tokens[question]),
-                )
-            )
-            position += count
+        for _, passage in pairs:
+            own = slice(position, position + windows[position].n_windows)
+            position = own.stop
+            results.append(self._paired(passage, tokens[passage.text], tuple(windows[own]), tuple(scores[own])))
         return results
+
+    def _paired(
+        self, passage: Passage, tokens: TokenizedText, windows: tuple[Window, ...], scores: tuple[WindowScore, ...]
+    ) -> PairScore:
+        answer = answer_passage(
+            scores, passage, tokens, self.config.spans, threshold=self.threshold, calibration=self.calibration
+        )
+        return PairScore(answer=answer, windows=windows, scores=scores, passage_tokens=tokens)
 
     def _tokenize(self, texts: set[str]) -> dict[str, TokenizedText]:
         """Each text from the cache where it is there; new ones in one call."""

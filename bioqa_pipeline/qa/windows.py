@@ -59,39 +59,31 @@ def max_context_ranges(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, 
 
 
 def make_windows(
-    question: TokenizedText, passage: TokenizedText, special: SpecialIds, config: WindowConfig, *, pair_index: int = 0
+    question: TokenizedText, passage: TokenizedText, special: SpecialIds, config: WindowConfig
 ) -> list[Window]:
     """All windows of one pair; at least one, also for a passage without tokens.
 
     The question is cut at `max_query_length` tokens.
     """
     query_ids = question.ids[: config.max_query_length]
-    passage_offset = len(query_ids) + 2
+    head = np.array([special.cls, *query_ids, special.sep], dtype=np.int32)
+    tail = np.array([special.sep], dtype=np.int32)
     capacity = config.max_seq_length - len(query_ids) - SPECIAL_TOKENS
     ranges = window_ranges(len(passage), capacity, config.doc_stride)
     contexts = max_context_ranges(ranges)
-    windows = []
-    for index, ((start, end), (context_start, context_end)) in enumerate(zip(ranges, contexts, strict=True)):
-        ids = np.empty(passage_offset + end - start + 1, dtype=np.int32)
-        ids[0] = special.cls
-        ids[1 : passage_offset - 1] = query_ids
-        ids[passage_offset - 1] = special.sep
-        ids[passage_offset:-1] = passage.ids[start:end]
-        ids[-1] = special.sep
-        windows.append(
-            Window(
-                pair_index=pair_index,
-                index=index,
-                n_windows=len(ranges),
-                token_start=start,
-                token_end=end,
-                context_start=context_start,
-                context_end=context_end,
-                passage_offset=passage_offset,
-                input_ids=ids,
-            )
+    return [
+        Window(
+            index=index,
+            n_windows=len(ranges),
+            token_start=start,
+            token_end=end,
+            context_start=context_start,
+            context_end=context_end,
+            passage_offset=len(head),
+            input_ids=np.concatenate([head, passage.ids[start:end], tail]),
         )
-    return windows
+        for index, ((start, end), (context_start, context_end)) in enumerate(zip(ranges, contexts, strict=True))
+    ]
 
 
 def char_range(

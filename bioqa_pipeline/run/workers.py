@@ -18,7 +18,6 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, Thre
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Self, TypeVar
 
 from bioqa_pipeline.config import RunConfig
@@ -151,9 +150,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *exc: object) -> None:
         with self._mutex:
             self._is_ending = True
             for number, process in list(self._processes.items()):

@@ -14,10 +14,10 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
@@ -55,6 +55,26 @@ class Held(Protocol):
         """Raises DatasetError where this process does not hold the lock (any more)."""
 
 
+def wait_for(attempt: Callable[[], str | None], location: str, *, wait: bool, poll_seconds: float, advice: str) -> None:
+    """Tries until the lock is ours; a waiting run says so once a minute.
+
+    Args:
+        attempt: takes the lock where it is free: None, or who holds it.
+
+    Raises:
+        DatasetLockedError: another holds it and `wait` is False; `advice` says what to do.
+    """
+    reminded = -REMIND_SECONDS
+    while (holder := attempt()) is not None:
+        message = f"{location}: another run writes this data set: {holder}"
+        if not wait:
+            raise DatasetLockedError(f"{message}; {advice}")
+        if time.monotonic() - reminded >= REMIND_SECONDS:
+            logger.warning("%s; waiting for its end", message)
+            reminded = time.monotonic()
+        time.sleep(poll_seconds)
+
+
 class FileLock:
     """Holds the lock inside `with`; not to be entered twice.
 
@@ -74,20 +94,16 @@ class FileLock:
         self._pid = -1
 
     def __enter__(self) -> Self:
-        reminded = -REMIND_SECONDS
-        while not self._try():
-            message = f"{self._location}: another run writes this data set: {self._holder()}"
-            if not self._wait:
-                raise DatasetLockedError(f"{message}; wait for its end, or stop it")
-            if time.monotonic() - reminded >= REMIND_SECONDS:
-                logger.warning("%s; waiting for its end", message)
-                reminded = time.monotonic()
-            time.sleep(POLL_SECONDS)
+        wait_for(
+            lambda: None if self._try() else self._holder(),
+            self._location,
+            wait=self._wait,
+            poll_seconds=POLL_SECONDS,
+            advice="wait for its end, or stop it",
+        )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._pid != os.getpid():
             return
         self._pid = -1

@@ -113,22 +113,11 @@ class ObjectClient:
     def create(self, name: str, data: Data, *, mark: str) -> str | None:
         """Creates an object with a mark in its metadata unless one is there: its ETag, or None. Atomic."""
         store = self._commit if len(data) <= SMALL_BYTES else self._bulk_commit
-        with self._explained(name):
-            try:
-                made = obstore.put(store, name, data, mode="create", attributes={MARK: mark}, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                return None
-        return made["e_tag"] or ""
+        return self._put_if(store, name, data, "create", {MARK: mark})
 
     def update(self, name: str, data: Data, e_tag: str) -> str | None:
         """Replaces the object that has this ETag: the new one, or None where it has another or is gone. Atomic."""
-        mode = cast("PutMode", {"e_tag": e_tag})
-        with self._explained(name):
-            try:
-                made = obstore.put(self._commit, name, data, mode=mode, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                return None
-        return made["e_tag"] or ""
+        return self._put_if(self._commit, name, data, cast("PutMode", {"e_tag": e_tag}))
 
     def find(self, name: str, *, head: bool = False) -> Found | None:
         """An object, if it is there; `head` leaves its data out."""
@@ -169,6 +158,16 @@ class ObjectClient:
     def place(self, name: str) -> str:
         """The URI of a name."""
         return f"{self.uri}/{name}" if name else str(self.uri)
+
+    def _put_if(
+        self, store: S3Store, name: str, data: Data, mode: PutMode, attributes: dict[str, str] | None = None
+    ) -> str | None:
+        with self._explained(name):
+            try:
+                made = obstore.put(store, name, data, mode=mode, attributes=attributes, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                return None
+        return made["e_tag"] or ""
 
     def _store(self, *, timeout: float, retry: float) -> S3Store:
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"

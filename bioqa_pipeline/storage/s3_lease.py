@@ -22,10 +22,10 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Self
 
-from bioqa_pipeline.errors import DatasetError, DatasetLockedError
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.storage.filelock import wait_for
 from bioqa_pipeline.storage.s3_client import Found, ObjectClient, UnansweredError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ LEASE_SECONDS = 60.0
 MARGIN = 0.5
 RENEWALS_A_LEASE = 4
 POLLS_A_LEASE = 60
-REMIND_SECONDS = 60.0
 LOCK = ".lock"
 
 
@@ -84,25 +83,19 @@ class LeaseLock:
         self._ahead: timedelta | None = None
 
     def __enter__(self) -> Self:
-        reminded = -REMIND_SECONDS
-        while (holder := self._try_until_answered()) is not None:
-            message = f"{self._location}: another run writes this data set: {holder}"
-            if not self._wait:
-                raise DatasetLockedError(
-                    f"{message}; wait for its end, or stop it: a stopped run's lock ends within "
-                    f"{self._lease * (1 + MARGIN):.0f} seconds"
-                )
-            if time.monotonic() - reminded >= REMIND_SECONDS:
-                logger.warning("%s; waiting for its end", message)
-                reminded = time.monotonic()
-            time.sleep(self._lease / POLLS_A_LEASE)
+        ends_within = f"{self._lease * (1 + MARGIN):.0f} seconds"
+        wait_for(
+            self._try_until_answered,
+            self._location,
+            wait=self._wait,
+            poll_seconds=self._lease / POLLS_A_LEASE,
+            advice=f"wait for its end, or stop it: a stopped run's lock ends within {ends_within}",
+        )
         self._pid = os.getpid()
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._pid != os.getpid():
             return
         self._pid = -1

@@ -109,14 +109,14 @@ def label_examples(
         part = texts[start : start + TEXTS_AT_ONCE]
         tokens.update(zip(part, tokenizer(part), strict=True))
     labelled: list[list[LabelledWindow]] = []
-    for index, example in enumerate(examples):
+    for example in examples:
         passage = tokens[example.context]
         span = None if example.answer is None else answer_tokens(passage, example.answer.start, example.answer.end)
         if example.answer is not None and span is None:
             counts["skipped: answer without a token"] += 1
             labelled.append([])
             continue
-        windows = make_windows(tokens[example.question], passage, tokenizer.special, config, pair_index=index)
+        windows = make_windows(tokens[example.question], passage, tokenizer.special, config)
         labelled.append([label_window(w, span) for w in windows])
         counts["windows without their answer"] += sum(w.start == 0 for w in labelled[-1]) if span else 0
     return labelled

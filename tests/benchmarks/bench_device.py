@@ -47,13 +47,12 @@ def synthetic(real: Sequence[Window], count: int, seed: int) -> list[Window]:
     """Windows of random ids, as long as windows of real pairs."""
     rng = np.random.default_rng(seed)
     windows = []
-    for i, number in enumerate(rng.integers(len(real), size=count).tolist()):
+    for number in rng.integers(len(real), size=count).tolist():
         like = real[number]
         ids = rng.integers(1000, 20000, len(like), dtype=np.int32)
         length = like.token_end - like.token_start
         windows.append(
             Window(
-                pair_index=i,
                 index=0,
                 n_windows=1,
                 token_start=0,

@@ -60,9 +60,7 @@ def windows_of(dataset: Path, checkpoint: Checkpoint) -> list[Window]:
     for paragraph in read_squad(dataset):
         passage, *questions = tokenizer([paragraph.context, *(q.text for q in paragraph.questions)])
         for question in questions:
-            windows += make_windows(
-                question, passage, tokenizer.special, checkpoint.settings.windows, pair_index=len(windows)
-            )
+            windows += make_windows(question, passage, tokenizer.special, checkpoint.settings.windows)
     return windows
 
 

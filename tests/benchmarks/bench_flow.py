@@ -133,7 +133,6 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
     scorer = load_scorer(open_checkpoint(str(ROOT / "data" / "model")), device="cpu", engine=engine, n_pairs=n_pairs)
     windows = [
         Window(
-            pair_index=i,
             index=0,
             n_windows=1,
             token_start=0,
@@ -143,7 +142,7 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
             passage_offset=12,
             input_ids=rng.integers(1000, 20000, n, dtype=np.int32),
         )
-        for i, n in enumerate(rng.choice(lengths, min(BARE_WINDOWS, len(lengths)), replace=False).tolist())
+        for n in rng.choice(lengths, min(BARE_WINDOWS, len(lengths)), replace=False).tolist()
     ]
     batches = list(make_batches(windows, token_budget=scorer.info.token_budget, pad_id=scorer.info.pad_id))
     for batch in batches[:2]:

@@ -70,9 +70,7 @@ def pairs_of(checkpoint: Checkpoint, data: Path, count: int) -> tuple[list[tuple
     windows: list[Window] = []
     while len(windows) < count:
         question, text = int(rng.integers(len(questions))), int(rng.integers(len(texts)))
-        windows += make_windows(
-            asked[question], passages[text], tokenizer.special, checkpoint.settings.windows, pair_index=len(pairs)
-        )
+        windows += make_windows(asked[question], passages[text], tokenizer.special, checkpoint.settings.windows)
         pairs.append((questions[question], texts[text]))
     return pairs, windows
 

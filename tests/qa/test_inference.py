@@ -54,7 +54,7 @@ def texts(count: int, seed: int) -> list[str]:
 def windows_of(checkpoint: Checkpoint, passages: Sequence[str]) -> list[Window]:
     tokenizer = checkpoint.tokenizer()
     question, *tokens = tokenizer(["which gene causes cancer", *passages])
-    return [w for i, t in enumerate(tokens) for w in make_windows(question, t, tokenizer.special, SMALL, pair_index=i)]
+    return [w for t in tokens for w in make_windows(question, t, tokenizer.special, SMALL)]
 
 
 def test_scores_do_not_depend_on_batch_mates_or_padding(checkpoint: Checkpoint, scorer: Scorer) -> None:

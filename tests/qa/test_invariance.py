@@ -53,9 +53,7 @@ def windows_of(checkpoint: Checkpoint, texts: list[str], count: int) -> list[Win
     for index in range(10 * count):
         question = questions[int(rng.integers(len(questions)))]
         passage = passages[index % len(passages)]
-        windows += make_windows(
-            question, passage, tokenizer.special, checkpoint.settings.windows, pair_index=len(windows)
-        )
+        windows += make_windows(question, passage, tokenizer.special, checkpoint.settings.windows)
         if len(windows) >= count:
             break
     return windows

@@ -116,17 +116,17 @@ def test_max_context_is_that_of_run_squad(config: tuple[int, int, int]) -> None:
     assert all(ranges[owner][0] <= token < ranges[owner][1] for token, owner in enumerate(owners))
 
 
-@given(st.integers(0, 80), st.integers(0, 700), st.integers(0, 9))
-def test_windows_hold_question_passage_and_frame(n_question: int, n_passage: int, pair_index: int) -> None:
+@given(st.integers(0, 80), st.integers(0, 700))
+def test_windows_hold_question_passage_and_frame(n_question: int, n_passage: int) -> None:
     question = word_tokens(" ".join(f"q{i}" for i in range(n_question)))
     passage = word_tokens(" ".join(f"w{i}" for i in range(n_passage)))
-    windows = make_windows(question, passage, SPECIAL, CONFIG, pair_index=pair_index)
+    windows = make_windows(question, passage, SPECIAL, CONFIG)
     cut = min(n_question, 64)
     ranges = run_squad_ranges(n_passage, 384 - cut - 3, 128)
     assert [(w.token_start, w.token_end) for w in windows] == list(ranges)
     assert [(w.context_start, w.context_end) for w in windows] == list(max_context_ranges(ranges))
     for index, window in enumerate(windows):
-        assert (window.pair_index, window.index, window.n_windows) == (pair_index, index, len(ranges))
+        assert (window.index, window.n_windows) == (index, len(ranges))
         assert window.passage_offset == cut + 2
         ids = window.input_ids.tolist()
         piece = passage.ids[window.token_start : window.token_end].tolist()

@@ -32,13 +32,11 @@ def numbered_passage(n_words: int) -> Passage:
     return Passage("p", " ".join(f"w{i}" for i in range(n_words)))
 
 
-def pair_windows(
-    n_tokens: int, *, question_tokens: int = 3, config: WindowConfig = SMALL_WINDOWS, pair_index: int = 0
-) -> list[Window]:
+def pair_windows(n_tokens: int, *, question_tokens: int = 3, config: WindowConfig = SMALL_WINDOWS) -> list[Window]:
     """The windows of a question and a passage of so many words."""
     question = word_tokens(" ".join("q" * question_tokens))
     passage = word_tokens(numbered_passage(n_tokens).text)
-    return make_windows(question, passage, SPECIAL, config, pair_index=pair_index)
+    return make_windows(question, passage, SPECIAL, config)
 
 
 def span(**changes: float) -> Span:
@@ -59,8 +57,8 @@ def window_lists(draw: st.DrawFn, *, max_tokens: int = 40) -> list[Window]:
     sizes = draw(st.lists(st.tuples(st.integers(0, max_tokens), st.integers(0, 7)), min_size=1, max_size=4))
     return [
         window
-        for index, (n_tokens, question_tokens) in enumerate(sizes)
-        for window in pair_windows(n_tokens, question_tokens=question_tokens, pair_index=index)
+        for n_tokens, question_tokens in sizes
+        for window in pair_windows(n_tokens, question_tokens=question_tokens)
     ]
 
 
