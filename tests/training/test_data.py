@@ -157,7 +157,7 @@ def test_held_out_articles_are_not_trained_on(tokenizer: TextTokenizer, tmp_path
 
 def fake_set(lengths: list[int], epochs: int) -> TrainingSet:
     def window(length: int) -> LabelledWindow:
-        return LabelledWindow(Window(0, 0, 1, 0, 1, 0, 1, 2, np.zeros(length, dtype=np.int32)), 0, 0)
+        return LabelledWindow(Window(0, 1, 0, 1, 0, 1, 2, np.zeros(length, dtype=np.int32)), 0, 0)
 
     return TrainingSet(tuple(map(window, lengths)), tuple(tuple(range(len(lengths))) for _ in range(epochs)), {})
 
