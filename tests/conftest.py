@@ -22,6 +22,13 @@ settings.register_profile("thorough", max_examples=1000, deadline=None, suppress
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For --dist loadgroup: a file stays together, and so do all that share Prefect's server, which starts once."""
+    needy = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("prefect" if item.path in needy else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Real SQuAD and PubMed material, which is not part of the project."""
