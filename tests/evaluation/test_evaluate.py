@@ -10,10 +10,11 @@ import pytest
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.evaluate import evaluate_predictions, fit_settings, format_table, score_paragraphs
-from bioqa_pipeline.evaluation.job import evaluate_checkpoint, save_evaluation
+from bioqa_pipeline.evaluation.evaluate import fit_settings, score_paragraphs
+from bioqa_pipeline.evaluation.job import evaluate_checkpoint, evaluate_prediction_files
 from bioqa_pipeline.evaluation.metrics import official_metrics
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad, write_squad
+from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.inference import load_scorer
@@ -87,12 +88,10 @@ def test_files_of_an_evaluation_score_like_it(model: Path, dataset: Path, tmp_pa
     config = ModelConfig(name=str(model), device="cpu", precision="fp32")
     found = evaluate_checkpoint(dataset, config, threshold=-0.5, out=tmp_path / "out")
     out = tmp_path / "out"
-    again = evaluate_predictions(
-        read_squad(dataset), out / "best_predictions.json", out / "null_odds.json", dataset="d", threshold=-0.5
-    )
+    again = evaluate_prediction_files(dataset, out / "best_predictions.json", out / "null_odds.json", threshold=-0.5)
     assert dict(again.metrics) == {k: found.metrics[k] for k in again.metrics}
     assert {"best_f1", "best_f1_thresh", "HasAns_exact", "NoAns_f1", "pr_oracle_ap"} <= again.metrics.keys()
-    plain = evaluate_predictions(read_squad(dataset), out / "predictions.json", None, dataset="d")
+    plain = evaluate_prediction_files(dataset, out / "predictions.json", None)
     assert plain.metrics["f1"] == pytest.approx(found.metrics["f1"])
     assert json.loads((out / "metrics.json").read_text("utf-8"))["metrics"] == dict(found.metrics)
     table = pq.read_table(out / "metrics.parquet").to_pydict()
@@ -107,7 +106,7 @@ def test_files_of_an_evaluation_score_like_it(model: Path, dataset: Path, tmp_pa
 
 def test_the_page_stands_alone_and_is_well_formed(model: Path, dataset: Path, tmp_path: Path) -> None:
     config = ModelConfig(name=str(model), device="cpu", precision="fp32")
-    save_evaluation(evaluate_checkpoint(dataset, config), tmp_path)
+    evaluate_checkpoint(dataset, config, out=tmp_path)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert not re.search(r"<script|<link|src=|href=|@import|url\(", page)
     for title in ("F1 over the threshold", "Precision and recall", "No-answer scores", "Reliability"):
@@ -142,14 +141,14 @@ def test_prediction_files_that_do_not_fit(dataset: Path, tmp_path: Path, content
     path = tmp_path / "p.json"
     path.write_text(content)
     with pytest.raises(InputError, match=re.escape(message)):
-        evaluate_predictions(read_squad(dataset), path, None, dataset="d")
+        evaluate_prediction_files(dataset, path, None)
 
 
 def test_a_value_of_the_wrong_kind_names_its_question(dataset: Path, tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps({q.id: 3 if q.id == "2-1" else "x" for p in read_squad(dataset) for q in p.questions}))
     with pytest.raises(InputError, match=r"question 2-1 has a value of the wrong kind: 3"):
-        evaluate_predictions(read_squad(dataset), path, None, dataset="d")
+        evaluate_prediction_files(dataset, path, None)
 
 
 def test_a_calibrated_checkpoint_takes_its_best_threshold(dataset: Path, tmp_path: Path) -> None:
