@@ -13,7 +13,7 @@ from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.evaluation.evaluate import fit_settings, score_paragraphs
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint, evaluate_prediction_files
 from bioqa_pipeline.evaluation.metrics import official_metrics
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad, write_squad
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
 from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
@@ -22,6 +22,7 @@ from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Calibration
 from bioqa_pipeline.training.job import calibrate_checkpoint
 from support.checkpoints import make_checkpoint
+from support.squad_files import write_squad
 
 CONTEXTS = (
     "insulin is a protein of the pancreas",
