@@ -206,7 +206,8 @@ def fit_settings(paragraphs: Sequence[SquadParagraph], scorer: PairScorer) -> tu
         [q.has_answer for q in held_out.questions],
     )
     settings = CheckpointSettings(
-        score_diff_threshold=round(held_out.metrics["best_f1_thresh"], 4),
+        # Upwards: a threshold below that of the last answer that pays would lose this answer.
+        score_diff_threshold=math.ceil(held_out.metrics["best_f1_thresh"] * 1e4) / 1e4,
         calibration=calibration,
         windows=scorer.config.windows,
     )

@@ -7,12 +7,14 @@ from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
 import pytest
+from lxml import html
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.evaluate import fit_settings, score_paragraphs
+from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings, score_paragraphs
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint, evaluate_prediction_files
-from bioqa_pipeline.evaluation.metrics import official_metrics
+from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
+from bioqa_pipeline.evaluation.page import render_evaluation_page
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
 from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
@@ -83,6 +85,51 @@ def test_an_evaluation_scores_as_the_main_job_does(model: Path, dataset: Path) -
     at_threshold = official_metrics(found.gold, found.predictions)
     for name in ("exact", "f1", "HasAns_f1", "NoAns_exact"):
         assert found.metrics[name] == pytest.approx(at_threshold[name])
+
+
+def test_the_column_at_0_and_the_areas_under_curves_are_what_they_say(model: Path, dataset: Path) -> None:
+    config = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    found = evaluate_checkpoint(dataset, config, threshold=-1e9)
+    assert found.at_zero == official_metrics(found.gold, found.answers, found.no_answer, threshold=0.0)
+    assert found.at_zero["exact"] != found.metrics["exact"]
+    for name, certainty in (("margin", lambda q: q.margin), ("score_diff", lambda q: -q.score_diff)):
+        yes = [certainty(q) for q in found.questions if q.has_answer]
+        no = [certainty(q) for q in found.questions if not q.has_answer]
+        wins = sum((a > b) + (a == b) / 2 for a in yes for b in no) / (len(yes) * len(no))
+        assert wins != 0.5
+        assert found.metrics[f"auroc_{name}"] == pytest.approx(wins)
+
+
+def test_a_data_set_of_one_kind_has_no_area_under_a_curve(model: Path, tmp_path: Path) -> None:
+    question = SquadQuestion("1", "what gene", (GoldAnswer("breast", 4),))
+    write_squad([SquadParagraph("T", CONTEXTS[1], (question,))], tmp_path / "s.json")
+    evaluate_checkpoint(tmp_path / "s.json", ModelConfig(name=str(model), device="cpu"), out=tmp_path / "out")
+    text = (tmp_path / "out" / "metrics.json").read_text("utf-8")
+    assert "NaN" not in text and not [name for name in json.loads(text)["metrics"] if name.startswith("auroc")]
+
+
+def test_no_text_gets_out_of_its_place_on_the_page() -> None:
+    hostile = "<script>alert(1)</script>\"'&amp;<img src=x>"
+    gold = (GoldQuestion("a", ("x",)), GoldQuestion("b", ()))
+    page = render_evaluation_page(
+        Evaluation(
+            dataset=hostile,
+            model=hostile,
+            threshold=0.5,
+            metrics={hostile: 1.0, "total": 16, "exact": 100.0},
+            at_zero={"exact": 50.0},
+            gold=gold,
+            answers={"a": "x", "b": "x"},
+            no_answer={"a": 0.0, "b": 1.0},
+        )
+    )
+    tree = html.fromstring(page)
+    assert not tree.xpath("//script | //img") and len(tree.xpath("//*[local-name()='svg']")) == 3
+    said = [p.text_content() for p in tree.xpath("//p")]
+    assert said[:2] == [f"Model: {hostile}", f"Data set: {hostile}"]
+    assert said[2] == "A question counts as unanswerable where its no-answer score is above 0.5."
+    rows = [[cell.text_content() for cell in row] for row in tree.xpath("//tbody/tr")]
+    assert rows == [[hostile, "1.0000", ""], ["total", "16", ""], ["exact", "100.0000", "50.0000"]]
 
 
 def test_files_of_an_evaluation_score_like_it(model: Path, dataset: Path, tmp_path: Path) -> None:
@@ -160,7 +207,10 @@ def test_a_calibrated_checkpoint_takes_its_best_threshold(dataset: Path, tmp_pat
     assert (
         again.threshold == settings.score_diff_threshold == pytest.approx(held_out.metrics["best_f1_thresh"], abs=1e-4)
     )
-    assert again.metrics["f1"] == pytest.approx(held_out.metrics["best_f1"], abs=100 / 16 + 1e-6)
+    at_own = official_metrics(held_out.gold, held_out.answers, held_out.no_answer, threshold=again.threshold)
+    assert at_own["f1"] == held_out.metrics["best_f1"]
+    rescored = official_metrics(again.gold, again.answers, again.no_answer, threshold=again.threshold)
+    assert again.metrics["f1"] == rescored["f1"]
 
 
 def test_calibration_needs_both_kinds_of_question(model: Path, dataset: Path) -> None:
