@@ -20,6 +20,7 @@ ANSWERS = (
     "12 of 15 patients",
     "the the",
     "β-carotene",
+    "IgG, IgM and again IgG",
 )
 
 
