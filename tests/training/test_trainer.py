@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from bioqa_pipeline.errors import CheckpointError, TrainingError
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.training.base_models import resolve_base
 from bioqa_pipeline.training.losses import span_loss
@@ -27,6 +27,7 @@ from bioqa_pipeline.training.trainer import LoggedPoint, train
 from bioqa_pipeline.training.weights import last_checkpoint
 from support.checkpoints import WORDS, make_checkpoint
 from support.paths import ROOT
+from support.squad_files import write_squad
 
 
 class Killed(BaseException):
