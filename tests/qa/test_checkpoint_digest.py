@@ -56,9 +56,7 @@ def test_a_copy_is_the_same_checkpoint_wherever_it_lies(original: Path, tmp_path
 
 
 @pytest.mark.parametrize("settings", [None, {}])
-def test_settings_are_part_of_it_even_where_they_are_the_defaults(
-    tmp_path: Path, settings: dict[str, object] | None
-) -> None:
+def test_two_checkpoints_that_differ_in_settings_only(tmp_path: Path, settings: dict[str, object] | None) -> None:
     plain = open_checkpoint(str(make_checkpoint(tmp_path / "plain", settings=settings, layers=1)))
     fitted = open_checkpoint(
         str(make_checkpoint(tmp_path / "fitted", settings={"calibration": {"slope": 2.0}}, layers=1))

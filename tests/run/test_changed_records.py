@@ -1,4 +1,4 @@
-"""Records that are revised or retracted, between runs and under a run: new content is a new row, and nothing else is."""
+"""Records that are revised or retracted, between runs and under a run: new content is a new row, all else is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of single pairs: those that cannot be scored, answers that are rejected, a record that is found twice."""
+"""What becomes of single pairs: some cannot be scored, some answers are rejected, some records are found twice."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_a_lease_is_taken_over_only_after_its_margin(store: Store, seconds: floa
             taken.check()
             assert json.loads(store.objects[LOCK].data)["run_id"] == "next"
     else:
-        with pytest.raises(DatasetLockedError, match="run dead .* within 90 seconds"):
+        with pytest.raises(DatasetLockedError, match=r"run dead .* within 90 seconds"):
             lock(store, "next").__enter__()
         assert json.loads(store.objects[LOCK].data)["run_id"] == "dead"
 

@@ -1,14 +1,13 @@
 """Nothing is lost with the power: the order in which files and folders are synced and names appear.
 
-A name that has appeared must outlast a loss of power with all that is in its file: the file is synced before the name is
-made, and the folder after it, before anything builds upon it. The calls are recorded on their way to the system.
+A name that has appeared must outlast a loss of power with all that is in its file: the file is synced before the name
+is made, and the folder after it, before anything builds upon it. The calls are recorded on their way to the system.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ class Calls:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
     fsync, link = os.fsync, os.link
 
@@ -57,7 +56,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "link", recorded_link)
-    yield calls
+    return calls
 
 
 def test_a_published_file_is_on_the_disk_and_so_is_its_name(tmp_path: Path, calls: Calls) -> None:
