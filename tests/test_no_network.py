@@ -52,11 +52,11 @@ def guarded(program: str, folder: Path, *arguments: str) -> subprocess.Completed
 def test_the_sample_is_asked_without_a_network(tmp_path: Path) -> None:
     (tmp_path / "q.txt").write_text("What causes scurvy?\nWho discovered insulin?\n")
     out = tmp_path / "out"
-    options = ["--source", "sample", "--max-abstracts", "2", "--no-prefect", "--quiet"]
+    options = ["--source", "sample", "--max-abstracts", "1", "--no-prefect", "--quiet"]
     done = guarded(JOB, tmp_path, "--questions", str(tmp_path / "q.txt"), *options, "--out", str(out))
     assert "REACHED OUT" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
-    assert Dataset(out).runs()[0].n_scored == 4
+    assert Dataset(out).runs()[0].n_scored == 2
 
 
 def test_the_guard_would_have_noticed(tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ class TestConnection:
 
     def test_the_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "obstore", None)
-        for name in ("storage_objects", "storage_client", "storage_lease"):
-            monkeypatch.delitem(sys.modules, f"bioqa_pipeline.{name}")
+        for name in ("s3", "s3_client", "s3_lease"):
+            monkeypatch.delitem(sys.modules, f"bioqa_pipeline.storage.{name}")
         with pytest.raises(DatasetError, match=r"s3://bucket/x: .*pip install 'bioqa\[s3\]'"):
             storage_at("s3://bucket/x")
 
