@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from bioqa_pipeline.evaluation.metrics import (
     token_f1,
 )
 from bioqa_pipeline.evaluation.squad import read_squad
+from support.outside import OutsideMaterial
 from support.own_predictions import own_predictions
 
 PUNCTUATION = set("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -224,9 +224,9 @@ def test_answers_without_words_do_not_count() -> None:
     ("name", "exact", "f1"),
     [("bert", 78.97334649555775, 81.82635533198284), ("nlnet", 76.390, 79.257)],
 )
-def test_official_golden_numbers(test_data: Path, name: str, exact: float, f1: float) -> None:
-    gold = gold_questions(read_squad(test_data / "squad2" / "dev-half-official.json"))
-    predictions = json.loads((test_data / "squad2" / f"predictions-{name}.json").read_text("utf-8"))
+def test_official_golden_numbers(test_data: OutsideMaterial, name: str, exact: float, f1: float) -> None:
+    gold = gold_questions(read_squad(test_data.file("squad2/dev-half-official.json")))
+    predictions = json.loads(test_data.file(f"squad2/predictions-{name}.json").read_text("utf-8"))
     table = official_metrics(gold, predictions)
     if name == "bert":
         assert (table["exact"], table["f1"]) == (exact, f1)
@@ -236,10 +236,10 @@ def test_official_golden_numbers(test_data: Path, name: str, exact: float, f1: f
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_damaged_predictions_like_the_twin(test_data: Path, seed: int) -> None:
+def test_damaged_predictions_like_the_twin(test_data: OutsideMaterial, seed: int) -> None:
     rng = random.Random(seed)
-    gold = rng.sample(gold_questions(read_squad(test_data / "squad2" / "dev-half-official.json")), 400)
-    official = json.loads((test_data / "squad2" / "predictions-bert.json").read_text("utf-8"))
+    gold = rng.sample(gold_questions(read_squad(test_data.file("squad2/dev-half-official.json"))), 400)
+    official = json.loads(test_data.file("squad2/predictions-bert.json").read_text("utf-8"))
     predictions = {}
     for question in gold:
         text = official[question.id]

@@ -22,6 +22,7 @@ from bioqa_pipeline.run.executor import Executor, InProcess
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.workers import Pooled
 from support.dataset_rows import check_same_rows
+from support.outside import OutsideMaterial
 from support.score_drift import Drift, drift
 
 
@@ -139,9 +140,9 @@ def test_bf16_decides_as_fp32_does(
 )
 @pytest.mark.timeout(3600)
 def test_a_reduced_precision_decides_as_fp32_does_on_real_abstracts(
-    checkpoint: Checkpoint, reference: Scorer, test_data: Path, device: str, precision: Precision
+    checkpoint: Checkpoint, reference: Scorer, test_data: OutsideMaterial, device: str, precision: Precision
 ) -> None:
-    texts = abstracts(*sorted((test_data / "pubmed" / "records").glob("*.xml.gz")))
+    texts = abstracts(*test_data.files("pubmed/records/*.xml.gz"))
     windows = windows_of(checkpoint, texts, 2000)
     exact = score_windows(windows, reference, SpanConfig())
     rough = reduced(checkpoint, windows, device, precision)
