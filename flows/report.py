@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.errors import DatasetError
-    from bioqa_pipeline.report.page import write_report
+    from bioqa_pipeline.report.page import make_run_page
 
     dataset = Dataset(data_set)
     if run_id is None:
@@ -55,7 +55,7 @@ def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
         if not runs:
             raise DatasetError(f"{dataset.storage.location}: no run has come to its end here")
         run_id = runs[-1].run_id
-    page = write_report(dataset, run_id)
+    page = make_run_page(dataset, run_id)
     if out == Path("-"):
         sys.stdout.write(page)
         return EXIT_DONE

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from support.paths import ROOT
+from support.outside import OutsideMaterial
 from support.word_pieces import file_pieces, text_tokenizer, toy_pieces
 
 if TYPE_CHECKING:
@@ -22,23 +21,27 @@ settings.register_profile("thorough", max_examples=1000, deadline=None, suppress
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    """Real SQuAD and PubMed material, which is not part of the project."""
-    folder = Path(os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no test data in {folder}: set BIOQA_TEST_DATA")
-    return folder
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For --dist loadgroup: a file stays together, and so do all that share Prefect's server, which starts once."""
+    needy = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("prefect" if item.path in needy else str(item.path)))
 
 
 @pytest.fixture(scope="session")
-def cased_tokenizer(test_data: Path) -> TextTokenizer:
+def test_data() -> OutsideMaterial:
+    """Real SQuAD and PubMed material; a test that asks for what is not there is skipped."""
+    return OutsideMaterial(missing=pytest.skip)
+
+
+@pytest.fixture(scope="session")
+def cased_tokenizer(test_data: OutsideMaterial) -> TextTokenizer:
     """BioBERT's."""
     return text_tokenizer(file_pieces(test_data, cased=True), lowercase=False)
 
 
 @pytest.fixture(scope="session")
-def uncased_tokenizer(test_data: Path) -> TextTokenizer:
+def uncased_tokenizer(test_data: OutsideMaterial) -> TextTokenizer:
     """That of bert-base-uncased: lowercases, strips accents."""
     return text_tokenizer(file_pieces(test_data, cased=False), lowercase=True)
 

@@ -1,4 +1,4 @@
-"""A checkpoint and a SQuAD file into an evaluation on disk. Knows nothing about Prefect, terminals or arguments."""
+"""A SQuAD file and a checkpoint, or files of predictions, into an evaluation on disk."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
-from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate, write_evaluation
-from bioqa_pipeline.evaluation.page import write_report
+from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate, evaluate_predictions, gold_questions
+from bioqa_pipeline.evaluation.files import read_no_answer_scores, read_predictions, write_evaluation
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
@@ -49,20 +48,36 @@ def evaluate_checkpoint(
         calibration=settings.calibration,
     )
     name = f"{checkpoint.description}, {scorer.info.engine} {scorer.info.precision} on {scorer.info.device}"
-    found = evaluate(paragraphs, pairs, dataset=str(dataset), model=name, on_questions=on_questions)
+    evaluation = evaluate(paragraphs, pairs, dataset=str(dataset), model=name, on_questions=on_questions)
     if out is not None:
-        save_evaluation(found, out)
-    return found
+        write_evaluation(evaluation, out)
+    return evaluation
 
 
-def save_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Table, predictions and the page of plots.
+def evaluate_prediction_files(
+    dataset: Path, predictions: Path, no_answer: Path | None, *, threshold: float = 1.0, out: Path | None = None
+) -> Evaluation:
+    """Scores somebody's official files on a SQuAD file.
+
+    Args:
+        no_answer: the file of no-answer scores; None scores the predictions as they are.
+        threshold: on the no-answer score; 1.0 is the official default.
+        out: folder for table, predictions and plots; None writes nothing.
 
     Raises:
-        DatasetError: the folder cannot be written.
+        InputError: a file cannot be used, or lacks a question of the data set.
+        DatasetError: `out` cannot be written.
     """
-    try:
+    paragraphs = read_squad(dataset)
+    gold = gold_questions(paragraphs)
+    evaluation = evaluate_predictions(
+        paragraphs,
+        read_predictions(predictions, gold),
+        read_no_answer_scores(no_answer, gold) if no_answer else None,
+        dataset=str(dataset),
+        model=str(predictions),
+        threshold=threshold,
+    )
+    if out is not None:
         write_evaluation(evaluation, out)
-        write_report(evaluation, out / "report.html")
-    except OSError as exc:
-        raise DatasetError(f"{out} cannot be written: {exc}") from exc
+    return evaluation

@@ -1,7 +1,6 @@
-"""SQuAD v1.1 and v2.0 JSON into paragraphs with questions and gold answers, and back.
+"""SQuAD v1.1 and v2.0 JSON into paragraphs with questions and gold answers.
 
-Texts are kept as they are, without NFC: gold offsets are code points into the very text of the file. Knows nothing
-about tokens, windows or metrics.
+Texts are kept as they are, without NFC: gold offsets are code points into the very text of the file.
 """
 
 from __future__ import annotations
@@ -77,25 +76,6 @@ def read_squad(path: Path) -> list[SquadParagraph]:
     if not seen:
         raise InputError("holds no question", path)
     return paragraphs
-
-
-def write_squad(paragraphs: Sequence[SquadParagraph], path: Path, *, version: str = "v2.0") -> None:
-    """Writes SQuAD v2.0 JSON; neighbouring paragraphs of one title become one article."""
-    articles: list[dict[str, Any]] = []
-    for paragraph in paragraphs:
-        if not articles or articles[-1]["title"] != paragraph.title:
-            articles.append({"title": paragraph.title, "paragraphs": []})
-        questions = [
-            {
-                "id": q.id,
-                "question": q.text,
-                "is_impossible": q.is_impossible,
-                "answers": [{"text": a.text, "answer_start": a.start} for a in q.answers],
-            }
-            for q in paragraph.questions
-        ]
-        articles[-1]["paragraphs"].append({"context": paragraph.context, "qas": questions})
-    path.write_text(json.dumps({"version": version, "data": articles}, ensure_ascii=False), "utf-8")
 
 
 def questions_with_passages(paragraphs: Sequence[SquadParagraph]) -> Iterator[tuple[SquadQuestion, Passage]]:

@@ -1,7 +1,7 @@
 """Self-contained HTML pages: one frame, one style, and a policy that lets a browser load nothing from anywhere.
 
 Texts come through Jinja with escaping on; scripts and styles are allowed by their hash, so that a script in a title
-would not run even where escaping failed. Knows nothing about what the pages say.
+would not run even where escaping failed.
 """
 
 from __future__ import annotations

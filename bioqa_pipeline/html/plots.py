@@ -1,4 +1,4 @@
-"""Numbers into small SVG plots for self-contained pages. Knows nothing about what the numbers mean."""
+"""Numbers into small SVG plots for self-contained pages; every text in them is escaped here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 46
@@ -32,7 +34,7 @@ class Mark:
     x: float
 
 
-def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], marks: Sequence[Mark] = ()) -> str:
+def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], marks: Sequence[Mark] = ()) -> Markup:
     """An SVG element with axes, grid, lines and a legend; points that are not finite are left out."""
     lines = [_thinned(s) for s in series]
     xs = [x for s in lines for x in s.x] + [m.x for m in marks if math.isfinite(m.x)]
@@ -58,7 +60,7 @@ def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], 
 
 def histogram(
     title: str, x_label: str, groups: Sequence[tuple[str, Sequence[float]]], marks: Sequence[Mark] = (), bins: int = 40
-) -> str:
+) -> Markup:
     """Overlaid outlines of the shares of each group's values, over common bins; values that are not finite are left
     out."""
     finite = [(name, [v for v in values if math.isfinite(v)]) for name, values in groups]
@@ -143,8 +145,8 @@ def _legend(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _svg(title: str, body: Sequence[str]) -> str:
-    return (
+def _svg(title: str, body: Sequence[str]) -> Markup:
+    return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
         f'aria-label="{escape(title, quote=True)}">{"".join(body)}</svg>'
     )

@@ -38,7 +38,7 @@ SKIPPED = {
 }
 
 
-def write_report(
+def make_run_page(
     dataset: Dataset, run_id: str, *, manifest: RunManifest | None = None, limits: Limits | None = None
 ) -> str:
     """The page of one run as HTML.
@@ -50,13 +50,11 @@ def write_report(
     Raises:
         DatasetError: there is no such run, or the data set cannot be read.
     """
-    limits = limits or Limits()
-    report = read_report(dataset, manifest or read_manifest(dataset, run_id), limits)
-    return render_report(report)
+    return render_run_page(read_report(dataset, manifest or read_manifest(dataset, run_id), limits or Limits()))
 
 
-def render_report(report: RunReport) -> str:
-    """The page as text."""
+def render_run_page(report: RunReport) -> str:
+    """The page as HTML."""
     manifest = report.manifest
     body = (
         environment()

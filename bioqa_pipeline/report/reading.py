@@ -1,7 +1,7 @@
 """A run in a data set into what its page shows.
 
 Reads the run's summary and manifest whole; of the answers the narrow columns that ages and news follow from, and
-titles and evidence only of the abstracts that are shown. Knows no HTML.
+titles and evidence only of the abstracts that are shown.
 """
 
 from __future__ import annotations
@@ -208,16 +208,16 @@ def _support(
     asked = asked.with_columns(place=pl.int_range(pl.len()).over("question_id", "rank"))
     new = pl.col("run_id") == manifest.run_id
     new = (new | (pl.col("scored_at") > previous.finished_at)) if previous else pl.lit(False)
-    found = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "pmid"], how="inner")
-    last = found.with_columns(is_new=new).collect(engine="streaming").sort("scored_at", "pmid_version", "pair_id")
+    pairs = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "pmid"], how="inner")
+    last = pairs.with_columns(is_new=new).collect(engine="streaming").sort("scored_at", "pmid_version", "pair_id")
     return last.unique(["question_id", "rank", "pmid"], keep="last").sort("question_id", "rank", "place")
 
 
 def _nearest(dataset: Dataset, manifest: RunManifest, shown: pl.DataFrame) -> pl.DataFrame:
     """The same for questions without an answer, whose margin in the summary is that of the nearest candidate."""
     asked = shown.filter(pl.col("answer").is_null()).drop_nulls("margin").select("question_id", "question", "margin")
-    found = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "margin"], how="inner")
-    first = found.collect(engine="streaming").sort("scored_at", "pair_id").unique("question_id", keep="last")
+    pairs = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "margin"], how="inner")
+    first = pairs.collect(engine="streaming").sort("scored_at", "pair_id").unique("question_id", keep="last")
     return first.with_columns(rank=pl.lit(1, pl.Int32), place=pl.lit(0, pl.Int64), is_new=pl.lit(False))
 
 
@@ -232,8 +232,8 @@ def _facts(support: pl.DataFrame) -> dict[_Key, tuple[int | None, int | None, in
 
 def _most_telling(support: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """The best abstract of each answer before the second ones; where not all fit, the lower answers go first."""
-    some = support.filter(pl.col("place") < limits.evidence_each)
-    return some.sort(pl.col("rank") + 2 * pl.col("place"), "question_id", "rank").head(limits.evidence)
+    best = support.filter(pl.col("place") < limits.evidence_each)
+    return best.sort(pl.col("rank") + 2 * pl.col("place"), "question_id", "rank").head(limits.evidence)
 
 
 def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidence]]:

@@ -23,7 +23,7 @@ from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, ShardError
 from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
-from bioqa_pipeline.report.page import write_report
+from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.clock import last_start, start_time
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
 from bioqa_pipeline.run.manifest import unfinished_manifest
@@ -274,7 +274,7 @@ class _Run:
     def _write_page(self, writer: DatasetWriter, manifest: RunManifest) -> None:
         """The run's page, before its manifest; whatever is wrong with it, the run ends as it would without."""
         try:
-            writer.write_page(write_report(self.dataset, self.run_id, manifest=manifest))
+            writer.write_page(make_run_page(self.dataset, self.run_id, manifest=manifest))
         except Exception as exc:
             logger.error(
                 "the page of run %s could not be made: %s", self.run_id, exc, exc_info=not isinstance(exc, BioqaError)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings, format_table
+from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
+from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import SETTINGS_FILE, CheckpointSettings, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer

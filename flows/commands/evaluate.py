@@ -96,19 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _score_files(args: argparse.Namespace) -> int:
-    from bioqa_pipeline.evaluation.evaluate import evaluate_predictions, format_table
-    from bioqa_pipeline.evaluation.job import save_evaluation
-    from bioqa_pipeline.evaluation.squad import read_squad
+    from bioqa_pipeline.evaluation.job import evaluate_prediction_files
+    from bioqa_pipeline.evaluation.table import format_table
 
-    found = evaluate_predictions(
-        read_squad(args.dataset),
-        args.predictions,
-        args.na_prob,
-        dataset=str(args.dataset),
-        threshold=1.0 if args.threshold is None else args.threshold,
-    )
-    if args.out:
-        save_evaluation(found, args.out)
+    threshold = 1.0 if args.threshold is None else args.threshold
+    found = evaluate_prediction_files(args.dataset, args.predictions, args.na_prob, threshold=threshold, out=args.out)
     sys.stdout.write(format_table(found))
     return EXIT_DONE
 
@@ -122,8 +114,8 @@ def _score_model(args: argparse.Namespace) -> int:
     model = ModelConfig(
         name=args.model, casing=args.casing, device=args.device, precision=args.precision, engine=args.engine
     )
-    from bioqa_pipeline.evaluation.evaluate import format_table
     from bioqa_pipeline.evaluation.squad import read_squad
+    from bioqa_pipeline.evaluation.table import format_table
     from flows.commands.console import Reporter
 
     if args.no_prefect:

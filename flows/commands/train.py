@@ -216,7 +216,7 @@ def _train(args: argparse.Namespace, *, quiet: bool) -> int:
         from bioqa_pipeline.training.job import fine_tune as run
     else:
         from flows.train import train as run
-    from bioqa_pipeline.evaluation.evaluate import format_table
+    from bioqa_pipeline.evaluation.table import format_table
 
     say = None if quiet else _say
     result = run(config, args.out, calibrate_on=args.calibrate_on, device=args.device, on_progress=say)

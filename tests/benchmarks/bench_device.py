@@ -1,7 +1,7 @@
 """How much of a device's matrix products scoring makes use of, in the forward pass and through the whole scoring path.
 
     python tests/benchmarks/bench_device.py [--device cuda] [--precision auto] [--size base] [--windows 1000000]
-        [--rounds 3] [--data FOLDER]
+        [--rounds 3]
 
 BERT-base has random weights (BioBERT's shape); the windows have random ids and the lengths of real abstracts. In turn,
 `rounds` times each: the peak, torch's matrix products at the network's shapes and as many rows as a batch has tokens;
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -110,8 +109,6 @@ def whole_path(scorer: Scorer, windows: Sequence[Window]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="default: BIOQA_TEST_DATA")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--size", choices=("embedded", "base"), default="base")
@@ -121,7 +118,7 @@ def main() -> None:
     device = resolve_device(args.device)
     precision = resolve_precision(args.precision, device)
     embedded = open_checkpoint("embedded")
-    real: list[Window] = pairs_of(embedded, args.data, min(REAL_WINDOWS, args.windows))[1]
+    real: list[Window] = pairs_of(embedded, min(REAL_WINDOWS, args.windows))[1]
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = bert_base(Path(folder), embedded) if args.size == "base" else embedded
         scorer = TorchScorer(checkpoint, device=device, precision=precision)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import sys
@@ -35,6 +34,7 @@ from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.records import Window  # noqa: E402
+from support.outside import OutsideMaterial  # noqa: E402
 
 
 def write_part(dataset: Path, count: int, path: Path) -> int:
@@ -66,18 +66,18 @@ def windows_of(dataset: Path, checkpoint: Checkpoint) -> list[Window]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = Path(os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data"))
-    parser.add_argument("--dataset", type=Path, default=data / "squad2" / "dev-half-official.json")
+    parser.add_argument("--dataset", type=Path, help="default: half of the development set, of the test data")
     parser.add_argument("--questions", type=int, default=1200)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    dataset = args.dataset or OutsideMaterial(missing=sys.exit).file("squad2/dev-half-official.json")
     torch.set_num_threads(thread_count())
     checkpoint = open_checkpoint("embedded")
     reference = TorchScorer(checkpoint, device="cpu", precision="fp32")
     ours, loop = [], []
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.json"
-        questions = write_part(args.dataset, args.questions, part)
+        questions = write_part(dataset, args.questions, part)
         windows = windows_of(part, checkpoint)
         wide = padded_batches(windows, reference.info.pad_id)
         forward(reference, wide[:1])

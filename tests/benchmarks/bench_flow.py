@@ -1,6 +1,6 @@
 """What the whole flow costs beside its forward passes, and what several CPU workers win or lose against one process.
 
-    python tests/benchmarks/bench_flow.py [--data FOLDER] [--windows 20000] [--workers 1] [--rounds 1] [--engine auto]
+    python tests/benchmarks/bench_flow.py [--windows 20000] [--workers 1] [--rounds 1] [--engine auto]
     python tests/benchmarks/bench_flow.py --windows 2000 --workers 1,2 --rounds 3
 
 Each run is `python -m flows.run` in a process of its own, with Prefect's own temporary server, on real records from
@@ -26,6 +26,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests")]
+
+from support.outside import OutsideMaterial  # noqa: E402
+
 BARE_WINDOWS = 1000
 # Windows an abstract has on average in the test data, with questions as these.
 WINDOWS_PER_PAIR = 1.4
@@ -83,7 +87,8 @@ def measure(n_workers: int, args: argparse.Namespace, folder: Path) -> dict[str,
     """One run in a fresh data set, and the bare rate after it."""
     pairs = args.windows / WINDOWS_PER_PAIR
     n_questions = max(4, math.ceil(pairs / MAX_ABSTRACTS))
-    records, limit = args.data / "pubmed" / "records", math.ceil(pairs / n_questions)
+    limit = math.ceil(pairs / n_questions)
+    records = OutsideMaterial(missing=sys.exit).files("pubmed/records/*.xml.gz")[0].parent
     (folder / "q.txt").write_text("\n".join(questions(n_questions)), "utf-8")
     out, report = folder / "answers", folder / "forward.json"
     arguments = [
@@ -155,8 +160,6 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="default: BIOQA_TEST_DATA")
     parser.add_argument("--windows", type=int, default=20_000)
     parser.add_argument("--workers", default="1", help="numbers of workers, such as 1,2")
     parser.add_argument("--rounds", type=int, default=1)

@@ -1,8 +1,8 @@
 """What a folder of PubMed files costs: parsing, importing, indexing, searching, and getting single records.
 
-    python tests/benchmarks/bench_medline.py [--records 200000] [--scratch DIR]
+    PYTHONPATH=tests python tests/benchmarks/bench_medline.py [--records 200000] [--scratch DIR]
 
-Makes files from the real records of the test data ($BIOQA_TEST_DATA): PMIDs count up, a fifth of the words of each
+Makes files from the real records of the test data: PMIDs count up, a fifth of the words of each
 abstract is drawn anew from all of them. Each stage runs in a process of its own, for its peak memory. Rates are records
 for each second of CPU time, all threads and processes together, so that a busy machine measures the same; latencies are
 by the wall clock. The last line of output is JSON.
@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,9 +35,9 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.sources.medline.files import list_files
 from bioqa_pipeline.sources.medline.importing import ImportState, import_files, parse_file
+from support.outside import OutsideMaterial
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")) / "pubmed" / "records"
 QUESTIONS = ROOT / "tests" / "data" / "retrieval_questions.tsv"
 RECORDS_PER_FILE = 30_000
 ALL_OF_PUBMED = 38_000_000
@@ -88,7 +89,7 @@ class Template:
 def make_files(folder: Path, n_records: int) -> None:
     articles = [
         article
-        for path in sorted(DATA.glob("*.xml.gz"))
+        for path in OutsideMaterial(missing=sys.exit).files("pubmed/records/*.xml.gz")
         for article in etree.fromstring(gzip.decompress(path.read_bytes())).iter("PubmedArticle")
     ]
     templates = [Template(article) for article in articles]

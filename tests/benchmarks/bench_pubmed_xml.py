@@ -1,6 +1,6 @@
 """Records a second of `parse_records` and of `Bio.Entrez.read` on the same records, turn about in fresh processes.
 
-    python tests/benchmarks/bench_pubmed_xml.py [--data FOLDER] [--rounds 5]
+    python tests/benchmarks/bench_pubmed_xml.py [--rounds 5]
 
 Both get article sets under a DTD that Biopython has and that fits its records, from memory. CPU time, medians; peak
 memory is what parsing adds to a process that holds the files. The last line is one JSON object.
@@ -12,12 +12,11 @@ import argparse
 import io
 import json
 import multiprocessing
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from bioqa_pipeline.pubmed.xml import parse_records  # noqa: E402
 from bioqa_pipeline.records import Abstract  # noqa: E402
 from support.biopython_reading import fitting_dtd, joined, read, split  # noqa: E402
+from support.outside import OutsideMaterial  # noqa: E402
 
 Reader = Callable[[list[bytes]], int]
 
@@ -42,11 +42,11 @@ def theirs(documents: list[bytes]) -> int:
         return sum(len(read(document, Path(folder))) for document in documents)
 
 
-def documents_of(folder: Path) -> list[bytes]:
+def documents_of(paths: Sequence[Path]) -> list[bytes]:
     """The records of all files, grouped by the DTD that fits."""
     by_dtd: dict[str, list[bytes]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for path in sorted((folder / "pubmed" / "records").glob("*.xml.gz")):
+        for path in paths:
             for record in split(path):
                 by_dtd.setdefault(fitting_dtd(record, Path(scratch)), []).append(record)
     return [joined(records, dtd) for dtd, records in by_dtd.items()]
@@ -79,13 +79,9 @@ def _high_water_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    default = os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=default, help="folder with pubmed/records/*.xml.gz")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    documents = documents_of(Path(options.data))
-    if not documents:
-        sys.exit(f"no records in {options.data}")
+    documents = documents_of(OutsideMaterial(missing=sys.exit).files("pubmed/records/*.xml.gz"))
     rounds = [(measured(ours, documents), measured(theirs, documents)) for _ in range(options.rounds)]
     (n_records,) = {count for both in rounds for count, _, _ in both}
     ratios = [slow / fast for (_, fast, _), (_, slow, _) in rounds]

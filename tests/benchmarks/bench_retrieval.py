@@ -1,6 +1,6 @@
 """At which rank the sources find the record that answers a question, over the real records of the test data.
 
-    PYTHONPATH=tests .venv/bin/python tests/benchmarks/bench_retrieval.py [--data ../shared/data]
+    PYTHONPATH=tests .venv/bin/python tests/benchmarks/bench_retrieval.py
 
 Side by side: the question sent to PubMed's search as it stands, the ladder of queries without and with counts of the
 words, both through the live source's code and a local E-utilities server, and the full-text index of local files.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from pathlib import Path
 from bioqa_pipeline.records import Question, Retrieval
 from support.eutils_records import read_records
 from support.eutils_server import EutilsServer
+from support.outside import OutsideMaterial
 from support.retrieval import (
     LIMIT,
     AskedRecord,
@@ -31,23 +32,18 @@ from support.retrieval import (
     read_asked_records,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data"))
-    folder = Path(parser.parse_args().data) / "pubmed" / "records"
-    files = sorted(folder.glob("*.xml.gz"))
-    if not files:
-        parser.error(f"no PubMed records in {folder}")
+    parser.parse_args()
+    files = OutsideMaterial(missing=sys.exit).files("pubmed/records/*.xml.gz")
     asked = read_asked_records()
     results = {}
     with tempfile.TemporaryDirectory() as name, EutilsServer(read_records(files), limit=None, key_limit=None) as server:
         scratch = Path(name)
         plain = pubmed_source(server.base_url, scratch / "plain")
         counting = pubmed_source(server.base_url, scratch / "counting", count_words=True)
-        medline = medline_source(folder, scratch / "medline")
+        medline = medline_source(files[0].parent, scratch / "medline")
         results["question as it stands"] = measure(as_it_stands(asked), lambda q: plain.search(q, LIMIT))
         results["ladder"] = measure(asked, lambda q: plain.search(q, LIMIT))
         results["ladder with counts"] = measure(asked, lambda q: counting.search(q, LIMIT))

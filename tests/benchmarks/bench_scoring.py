@@ -1,6 +1,6 @@
 """Windows a second of our engines, of the padded loop of `run_qa` and of other systems, in turn, on real abstracts.
 
-    python tests/benchmarks/bench_scoring.py [--data FOLDER] [--windows 192] [--rounds 3] [--numerics 2000]
+    python tests/benchmarks/bench_scoring.py [--windows 192] [--rounds 3] [--numerics 2000]
         [--size embedded|base] [--peers] [--environments build/peers]
 
 The padded loop is transformers in fp32, batches of 64, every window padded to 384 tokens. The peak is torch's product
@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import gzip
 import json
-import os
 import resource
 import statistics
 import sys
@@ -50,16 +49,17 @@ from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.questions.files import read_questions  # noqa: E402
 from bioqa_pipeline.records import Abstract, Batch, Passage, Window, WindowScore  # noqa: E402
+from support.outside import OutsideMaterial  # noqa: E402
 from support.score_drift import drift  # noqa: E402
 
 MAX_LENGTH = 384
 SHARD_PAIRS = 256
 
 
-def pairs_of(checkpoint: Checkpoint, data: Path, count: int) -> tuple[list[tuple[str, str]], list[Window]]:
+def pairs_of(checkpoint: Checkpoint, count: int) -> tuple[list[tuple[str, str]], list[Window]]:
     """Pairs of a question of the sample and a real abstract, drawn until they have `count` windows, and the windows."""
     texts: list[str] = []
-    for path in sorted((data / "pubmed" / "records").glob("*.xml.gz")):
+    for path in OutsideMaterial(missing=sys.exit).files("pubmed/records/*.xml.gz"):
         with gzip.open(path) as file:
             texts += [r.text for r in parse_records(file, name=path.name) if isinstance(r, Abstract) and r.text]
     questions = [q.text for q in read_questions(ROOT / "data" / "sample" / "questions.txt").questions]
@@ -163,8 +163,6 @@ def bert_base(folder: Path, embedded: Checkpoint) -> Checkpoint:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("BIOQA_TEST_DATA", ROOT.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=Path(default), help="default: BIOQA_TEST_DATA")
     parser.add_argument("--windows", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--numerics", type=int, default=2000, help="windows to compare with fp32; 0 for none")
@@ -186,7 +184,7 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace, stack: ExitStack) -
     precision = resolve_precision("auto", "cpu")
     reference = TorchScorer(checkpoint, device="cpu", precision="fp32")
     pad_id, budget = reference.info.pad_id, reference.info.token_budget
-    pairs, windows = pairs_of(checkpoint, args.data, args.windows)
+    pairs, windows = pairs_of(checkpoint, args.windows)
     sorted_batches = list(make_batches(windows, token_budget=budget, pad_id=pad_id))
     wide = padded_batches(windows, pad_id)
     scorers: dict[str, Scorer] = {"torch fp32": reference}

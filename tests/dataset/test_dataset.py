@@ -26,6 +26,7 @@ from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.records import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer, unanswered_row
+from support.waiting import exit_code
 
 ROWS = [answer_row(1, rank=2), unanswered_row(2, rank=1), answer_row(3, question_id="q2", title="Ünïcode 🧬\x00")]
 
@@ -301,7 +302,7 @@ class TestCommit:
                 except DatasetError:
                     os._exit(7)
                 os._exit(0)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+            assert exit_code(child) == 7
             assert writer.commit_shard(shard)
 
 

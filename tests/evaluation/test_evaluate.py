@@ -7,13 +7,16 @@ from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
 import pytest
+from lxml import html
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.evaluate import evaluate_predictions, fit_settings, format_table, score_paragraphs
-from bioqa_pipeline.evaluation.job import evaluate_checkpoint, save_evaluation
-from bioqa_pipeline.evaluation.metrics import official_metrics
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad, write_squad
+from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings, score_paragraphs
+from bioqa_pipeline.evaluation.job import evaluate_checkpoint, evaluate_prediction_files
+from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
+from bioqa_pipeline.evaluation.page import render_evaluation_page
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
+from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
@@ -21,6 +24,7 @@ from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.training.job import calibrate_checkpoint
 from support.checkpoints import make_checkpoint
+from support.squad_files import write_squad
 
 CONTEXTS = (
     "insulin is a protein of the pancreas",
@@ -83,16 +87,59 @@ def test_an_evaluation_scores_as_the_main_job_does(model: Path, dataset: Path) -
         assert found.metrics[name] == pytest.approx(at_threshold[name])
 
 
+def test_the_column_at_0_and_the_areas_under_curves_are_what_they_say(model: Path, dataset: Path) -> None:
+    config = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    found = evaluate_checkpoint(dataset, config, threshold=-1e9)
+    assert found.at_zero == official_metrics(found.gold, found.answers, found.no_answer, threshold=0.0)
+    assert found.at_zero["exact"] != found.metrics["exact"]
+    for name, certainty in (("margin", lambda q: q.margin), ("score_diff", lambda q: -q.score_diff)):
+        yes = [certainty(q) for q in found.questions if q.has_answer]
+        no = [certainty(q) for q in found.questions if not q.has_answer]
+        wins = sum((a > b) + (a == b) / 2 for a in yes for b in no) / (len(yes) * len(no))
+        assert wins != 0.5
+        assert found.metrics[f"auroc_{name}"] == pytest.approx(wins)
+
+
+def test_a_data_set_of_one_kind_has_no_area_under_a_curve(model: Path, tmp_path: Path) -> None:
+    question = SquadQuestion("1", "what gene", (GoldAnswer("breast", 4),))
+    write_squad([SquadParagraph("T", CONTEXTS[1], (question,))], tmp_path / "s.json")
+    evaluate_checkpoint(tmp_path / "s.json", ModelConfig(name=str(model), device="cpu"), out=tmp_path / "out")
+    text = (tmp_path / "out" / "metrics.json").read_text("utf-8")
+    assert "NaN" not in text and not [name for name in json.loads(text)["metrics"] if name.startswith("auroc")]
+
+
+def test_no_text_gets_out_of_its_place_on_the_page() -> None:
+    hostile = "<script>alert(1)</script>\"'&amp;<img src=x>"
+    gold = (GoldQuestion("a", ("x",)), GoldQuestion("b", ()))
+    page = render_evaluation_page(
+        Evaluation(
+            dataset=hostile,
+            model=hostile,
+            threshold=0.5,
+            metrics={hostile: 1.0, "total": 16, "exact": 100.0},
+            at_zero={"exact": 50.0},
+            gold=gold,
+            answers={"a": "x", "b": "x"},
+            no_answer={"a": 0.0, "b": 1.0},
+        )
+    )
+    tree = html.fromstring(page)
+    assert not tree.xpath("//script | //img") and len(tree.xpath("//*[local-name()='svg']")) == 3
+    said = [p.text_content() for p in tree.xpath("//p")]
+    assert said[:2] == [f"Model: {hostile}", f"Data set: {hostile}"]
+    assert said[2] == "A question counts as unanswerable where its no-answer score is above 0.5."
+    rows = [[cell.text_content() for cell in row] for row in tree.xpath("//tbody/tr")]
+    assert rows == [[hostile, "1.0000", ""], ["total", "16", ""], ["exact", "100.0000", "50.0000"]]
+
+
 def test_files_of_an_evaluation_score_like_it(model: Path, dataset: Path, tmp_path: Path) -> None:
     config = ModelConfig(name=str(model), device="cpu", precision="fp32")
     found = evaluate_checkpoint(dataset, config, threshold=-0.5, out=tmp_path / "out")
     out = tmp_path / "out"
-    again = evaluate_predictions(
-        read_squad(dataset), out / "best_predictions.json", out / "null_odds.json", dataset="d", threshold=-0.5
-    )
+    again = evaluate_prediction_files(dataset, out / "best_predictions.json", out / "null_odds.json", threshold=-0.5)
     assert dict(again.metrics) == {k: found.metrics[k] for k in again.metrics}
     assert {"best_f1", "best_f1_thresh", "HasAns_exact", "NoAns_f1", "pr_oracle_ap"} <= again.metrics.keys()
-    plain = evaluate_predictions(read_squad(dataset), out / "predictions.json", None, dataset="d")
+    plain = evaluate_prediction_files(dataset, out / "predictions.json", None)
     assert plain.metrics["f1"] == pytest.approx(found.metrics["f1"])
     assert json.loads((out / "metrics.json").read_text("utf-8"))["metrics"] == dict(found.metrics)
     table = pq.read_table(out / "metrics.parquet").to_pydict()
@@ -107,7 +154,7 @@ def test_files_of_an_evaluation_score_like_it(model: Path, dataset: Path, tmp_pa
 
 def test_the_page_stands_alone_and_is_well_formed(model: Path, dataset: Path, tmp_path: Path) -> None:
     config = ModelConfig(name=str(model), device="cpu", precision="fp32")
-    save_evaluation(evaluate_checkpoint(dataset, config), tmp_path)
+    evaluate_checkpoint(dataset, config, out=tmp_path)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert not re.search(r"<script|<link|src=|href=|@import|url\(", page)
     for title in ("F1 over the threshold", "Precision and recall", "No-answer scores", "Reliability"):
@@ -142,14 +189,14 @@ def test_prediction_files_that_do_not_fit(dataset: Path, tmp_path: Path, content
     path = tmp_path / "p.json"
     path.write_text(content)
     with pytest.raises(InputError, match=re.escape(message)):
-        evaluate_predictions(read_squad(dataset), path, None, dataset="d")
+        evaluate_prediction_files(dataset, path, None)
 
 
 def test_a_value_of_the_wrong_kind_names_its_question(dataset: Path, tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps({q.id: 3 if q.id == "2-1" else "x" for p in read_squad(dataset) for q in p.questions}))
     with pytest.raises(InputError, match=r"question 2-1 has a value of the wrong kind: 3"):
-        evaluate_predictions(read_squad(dataset), path, None, dataset="d")
+        evaluate_prediction_files(dataset, path, None)
 
 
 def test_a_calibrated_checkpoint_takes_its_best_threshold(dataset: Path, tmp_path: Path) -> None:
@@ -160,7 +207,10 @@ def test_a_calibrated_checkpoint_takes_its_best_threshold(dataset: Path, tmp_pat
     assert (
         again.threshold == settings.score_diff_threshold == pytest.approx(held_out.metrics["best_f1_thresh"], abs=1e-4)
     )
-    assert again.metrics["f1"] == pytest.approx(held_out.metrics["best_f1"], abs=100 / 16 + 1e-6)
+    at_own = official_metrics(held_out.gold, held_out.answers, held_out.no_answer, threshold=again.threshold)
+    assert at_own["f1"] == held_out.metrics["best_f1"]
+    rescored = official_metrics(again.gold, again.answers, again.no_answer, threshold=again.threshold)
+    assert again.metrics["f1"] == rescored["f1"]
 
 
 def test_calibration_needs_both_kinds_of_question(model: Path, dataset: Path) -> None:

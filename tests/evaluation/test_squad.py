@@ -13,8 +13,8 @@ from bioqa_pipeline.evaluation.squad import (
     SquadQuestion,
     questions_with_passages,
     read_squad,
-    write_squad,
 )
+from support.squad_files import write_squad
 
 PARAGRAPHS = [
     SquadParagraph(
@@ -34,7 +34,7 @@ PARAGRAPHS = [
 ]
 
 
-def test_write_then_read_gives_the_same(tmp_path: Path) -> None:
+def test_articles_with_several_paragraphs_are_read_in_order(tmp_path: Path) -> None:
     write_squad(PARAGRAPHS, tmp_path / "s.json")
     assert read_squad(tmp_path / "s.json") == PARAGRAPHS
     assert [a["title"] for a in json.loads((tmp_path / "s.json").read_text("utf-8"))["data"]] == ["Vitamins", "Fever"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -245,3 +247,33 @@ def test_the_store_of_the_sample_is_not_written_by_a_run(config: RunConfig) -> N
     assert files
     run_job(config)
     assert {p: p.stat().st_mtime_ns for p in store.path.rglob("*.parquet")} == files
+
+
+def test_a_deployed_run_with_a_failed_part_fails_and_keeps_the_rest(
+    config: RunConfig, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.run
+
+    monkeypatch.setattr(flows.run, "_executor", lambda config: nullcontext(FailingExecutor()))
+    with pytest.raises(flows.run.PartialRunError, match=r"1 failures: .*the worker died.*lost with it: .*PMID"):
+        flows.run.run(config)
+    state = flows.run.run(config.model_copy(update={"out": config.out.with_name("other")}), return_state=True)
+    assert state.is_failed() and "the worker died" in str(state.message)
+    [manifest] = Dataset(config.out).runs()
+    assert manifest.status == "partial" and manifest.n_scored == len(committed(config)) > 0
+    monkeypatch.undo()
+    assert flows.run.run(config).n_scored == manifest.n_failed == 5
+
+
+def test_all_state_is_in_the_data_set(
+    config: RunConfig, prefect_server: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever Prefect's database says, or that it is gone: a copy of the folder alone is gone on with."""
+    assert main(command(config)) == 0
+    scored = committed(config)
+    shutil.copytree(config.out, tmp_path / "copy")
+    capsys.readouterr()
+    copied = config.model_copy(update={"out": tmp_path / "copy"})
+    assert main(command(copied, "--no-prefect")) == 0
+    assert "scored 0 new pairs" in capsys.readouterr().out
+    assert committed(copied).equals(scored)

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.training.recipe import TrainingConfig, read_recipe
 from flows.commands import evaluate as evaluate_cli
 from flows.commands import train as train_cli
 from support.checkpoints import make_checkpoint
 from support.paths import ROOT
+from support.squad_files import write_squad
 
 CARD = """--model_name_or_path base --train_file train.json --output_dir out --per_gpu_train_batch_size 18
 --per_gpu_eval_batch_size 64 --learning_rate 3e-5 --num_train_epochs 3.0 --max_seq_length 384 --doc_stride 128

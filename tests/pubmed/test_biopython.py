@@ -10,18 +10,18 @@ from bioqa_pipeline.pubmed.fields import split_title
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records import Abstract
 from support.biopython_reading import fitting_dtd, joined, read, split
+from support.outside import OutsideMaterial
 from support.pubmed_reading import normal, text_of_markup
 
 EVERY = 25  # of the large files; Biopython takes 4 ms a record, and each is read twice
 
 
-def chosen(test_data: Path) -> list[bytes]:
-    folder = test_data / "pubmed"
+def chosen(test_data: OutsideMaterial) -> list[bytes]:
     samples = [
-        *(folder / "eutils_samples" / "biopython").glob("pubmed*.xml"),
-        *(folder / "eutils_samples").glob("efetch*"),
+        *test_data.files("pubmed/eutils_samples/biopython/pubmed*.xml"),
+        *test_data.files("pubmed/eutils_samples/efetch*"),
     ]
-    large = [record for path in sorted((folder / "records").glob("*.xml.gz")) for record in split(path)]
+    large = [record for path in test_data.files("pubmed/records/*.xml.gz") for record in split(path)]
     return [record for path in sorted(samples) for record in split(path)] + large[::EVERY]
 
 
@@ -65,7 +65,7 @@ def compare(record: Abstract, other: Any) -> None:
         assert record.date_revised.split("-") == [f"{int(p):02d}" for p in body["DateRevised"].values()]
 
 
-def test_fields_agree_with_biopython(test_data: Path, tmp_path: Path) -> None:
+def test_fields_agree_with_biopython(test_data: OutsideMaterial, tmp_path: Path) -> None:
     by_dtd: dict[str, list[bytes]] = {}
     for record in chosen(test_data):
         by_dtd.setdefault(fitting_dtd(record, tmp_path), []).append(record)

@@ -22,6 +22,7 @@ from bioqa_pipeline.pubmed import xml as pubmed_xml
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records, without_references
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.text import normalize_text
+from support.outside import OutsideMaterial
 from support.paths import ROOT
 from support.pubmed_reading import DOCTYPE, article, document, elements, flat_text, has_formula, normal
 
@@ -353,13 +354,15 @@ def test_damage_of_any_kind_gives_records_or_a_source_error(place: int, damage: 
     assert set(kinds) <= {"bad_xml"} and kinds
 
 
-def real_files(test_data: Path) -> list[Path]:
-    folder = test_data / "pubmed"
-    samples = [p for p in sorted((folder / "eutils_samples").rglob("*.xml")) if b"<PubmedArticleSet" in p.read_bytes()]
-    return sorted((folder / "records").glob("*.xml.gz")) + samples
+def real_files(test_data: OutsideMaterial) -> list[Path]:
+    samples = test_data.files("pubmed/eutils_samples/**/*.xml")
+    return [
+        *test_data.files("pubmed/records/*.xml.gz"),
+        *(path for path in samples if b"<PubmedArticleSet" in path.read_bytes()),
+    ]
 
 
-def test_every_real_record_agrees_with_a_second_reading(test_data: Path) -> None:
+def test_every_real_record_agrees_with_a_second_reading(test_data: OutsideMaterial) -> None:
     n_formulas = 0
     for path in real_files(test_data):
         parsed = list(parse_records(path, name=path.name))
@@ -400,7 +403,7 @@ def test_every_real_record_agrees_with_a_second_reading(test_data: Path) -> None
     assert n_formulas
 
 
-def test_formulas_of_real_records(test_data: Path) -> None:
+def test_formulas_of_real_records(test_data: OutsideMaterial) -> None:
     texts = [r.text for p in real_files(test_data)[:2] for r in parse_records(p, name="x") if isinstance(r, Abstract)]
     for phrase in (
         "inhaled 3He/129Xe MRI ventilation",
@@ -412,8 +415,8 @@ def test_formulas_of_real_records(test_data: Path) -> None:
     assert sum("oxygen uptake ( V.O2max )" in text for text in texts) == 1
 
 
-def test_update_file_with_deletions(test_data: Path) -> None:
-    path = test_data / "pubmed" / "eutils_samples" / "update-with-deletions.xml"
+def test_update_file_with_deletions(test_data: OutsideMaterial) -> None:
+    path = test_data.file("pubmed/eutils_samples/update-with-deletions.xml")
     parsed = list(parse_records(path, name="x"))
     assert [type(record).__name__ for record in parsed] == ["Abstract"] * 12 + ["DeletedRecord"] * 2
     assert [record.pmid for record in parsed][-2:] == [int(e.text or "") for e in list(elements(path))[-1]]

@@ -22,6 +22,7 @@ from bioqa_pipeline.run.executor import Executor, InProcess
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.workers import Pooled
 from support.dataset_rows import check_same_rows
+from support.outside import OutsideMaterial
 from support.score_drift import Drift, drift
 
 
@@ -63,7 +64,7 @@ def windows_of(checkpoint: Checkpoint, texts: list[str], count: int) -> list[Win
 def windows(checkpoint: Checkpoint) -> list[Window]:
     """With some that are as long as windows get."""
     texts = abstracts(DATA / "sample" / "pubmed-sample.xml")
-    return windows_of(checkpoint, [*texts, " ".join(texts[:6])], 70)
+    return windows_of(checkpoint, [*texts[:20], " ".join(texts[:6])], 50)
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +97,17 @@ def test_scores_do_not_depend_on_the_number_of_threads(
     import torch
 
     torch.set_num_threads(n_threads)
-    check_same(score_windows(windows[:30], reference, SpanConfig()), exact[:30])
+    check_same(score_windows(windows[-12:], reference, SpanConfig()), exact[-12:])
 
 
 def test_scores_do_not_depend_on_the_size_of_shards(
     windows: list[Window], exact: list[WindowScore], reference: Scorer
 ) -> None:
-    assert max(map(len, windows)) == 384
-    few = windows[-30:]
-    shards = [few[first : first + 7] for first in range(0, len(few), 7)]
+    few = windows[-16:]
+    assert max(map(len, few)) == 384
+    shards = [few[first : first + 5] for first in range(0, len(few), 5)]
     found = [score for shard in shards for score in score_windows(shard, reference, SpanConfig())]
-    check_same(found, exact[-30:])
+    check_same(found, exact[-16:])
 
 
 def check_drift(found: Drift) -> None:
@@ -123,8 +124,8 @@ def reduced(checkpoint: Checkpoint, windows: list[Window], device: str, precisio
 def test_bf16_decides_as_fp32_does(
     checkpoint: Checkpoint, windows: list[Window], exact: list[WindowScore], reference: Scorer
 ) -> None:
-    rough = reduced(checkpoint, windows[:50], "cpu", "bf16")
-    check_drift(drift(reference, windows[:50], exact[:50], rough, threshold=checkpoint.settings.score_diff_threshold))
+    rough = reduced(checkpoint, windows, "cpu", "bf16")
+    check_drift(drift(reference, windows, exact, rough, threshold=checkpoint.settings.score_diff_threshold))
 
 
 @pytest.mark.parametrize(
@@ -137,9 +138,9 @@ def test_bf16_decides_as_fp32_does(
 )
 @pytest.mark.timeout(3600)
 def test_a_reduced_precision_decides_as_fp32_does_on_real_abstracts(
-    checkpoint: Checkpoint, reference: Scorer, test_data: Path, device: str, precision: Precision
+    checkpoint: Checkpoint, reference: Scorer, test_data: OutsideMaterial, device: str, precision: Precision
 ) -> None:
-    texts = abstracts(*sorted((test_data / "pubmed" / "records").glob("*.xml.gz")))
+    texts = abstracts(*test_data.files("pubmed/records/*.xml.gz"))
     windows = windows_of(checkpoint, texts, 2000)
     exact = score_windows(windows, reference, SpanConfig())
     rough = reduced(checkpoint, windows, device, precision)
@@ -147,17 +148,29 @@ def test_a_reduced_precision_decides_as_fp32_does_on_real_abstracts(
     check_drift(found)
 
 
-@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 8), (InProcess(), 5)])
-def test_rows_do_not_depend_on_workers_or_shards(
-    executor: Executor, shard_pairs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
-    questions = tmp_path / "q.txt"
+@pytest.fixture(scope="module")
+def in_one_shard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
+    """A run in one process and one shard. In fp32: in bf16 a score still moves with the windows of its batch."""
+    folder = tmp_path_factory.mktemp("one")
+    questions = folder / "q.txt"
     questions.write_text("Which gene is mutated in cystic fibrosis?\nWho discovered vitamin D?\n")
-    source = SourceConfig(max_abstracts=12)
-    one = RunConfig(questions=questions, out=tmp_path / "one", model=ModelConfig(device="cpu"), source=source)
-    other = one.model_copy(update={"out": tmp_path / "other", "shard_pairs": shard_pairs})
-    run_job(one)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIOQA_CACHE", str(folder / "cache"))
+        config = RunConfig(
+            questions=questions,
+            out=folder / "one",
+            model=ModelConfig(device="cpu", precision="fp32"),
+            source=SourceConfig(max_abstracts=6),
+        )
+        run_job(config)
+        yield config
+
+
+@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 5), (InProcess(), 4)])
+def test_rows_do_not_depend_on_workers_or_shards(
+    in_one_shard: RunConfig, executor: Executor, shard_pairs: int, tmp_path: Path
+) -> None:
+    other = in_one_shard.changed(out=tmp_path / "other", shard_pairs=shard_pairs)
     result = run_job(other, executor=executor)
-    assert result.manifest.n_scored > shard_pairs
-    check_same_rows(other.out, one.out)
+    assert result.manifest.n_scored > 2 * shard_pairs
+    check_same_rows(other.out, in_one_shard.out)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import char_range, make_windows, max_context_ranges, window_ranges
 from bioqa_pipeline.records import TokenizedText, Window
 from support.builders import SPECIAL, word_tokens
+from support.outside import OutsideMaterial
 from support.word_pieces import bert_backend, file_pieces, text_tokenizer, toy_pieces
 
 CONFIG = WindowConfig()
@@ -164,7 +164,7 @@ def test_windows_equal_the_tokenizers_pair_encoding(
 
 
 def vocabulary(request: pytest.FixtureRequest, *, cased: bool) -> list[str]:
-    test_data: Path = request.getfixturevalue("test_data")
+    test_data: OutsideMaterial = request.getfixturevalue("test_data")
     return file_pieces(test_data, cased=cased)
 
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from bioqa_pipeline.dataset.manifest import SkippedRecord
-from bioqa_pipeline.evaluation.evaluate import evaluate_predictions
-from bioqa_pipeline.evaluation.job import save_evaluation
-from bioqa_pipeline.evaluation.squad import read_squad
+from bioqa_pipeline.evaluation.job import evaluate_prediction_files
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from support.browser import Opened, chromium, opened
 from support.report_sets import add_run, hundred_abstracts, retrieval, said
@@ -74,10 +72,8 @@ def evaluation_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "predictions.json").write_text('{"a": "here", "b": "It"}')
     (folder / "odds.json").write_text('{"a": -2.0, "b": 1.0}')
-    found = evaluate_predictions(
-        read_squad(folder / "squad.json"), folder / "predictions.json", folder / "odds.json", dataset="d", threshold=0.0
-    )
-    save_evaluation(found, folder)
+    predictions, odds = folder / "predictions.json", folder / "odds.json"
+    evaluate_prediction_files(folder / "squad.json", predictions, odds, threshold=0.0, out=folder)
     return folder / "report.html"
 
 

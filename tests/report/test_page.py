@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
-from bioqa_pipeline.report.page import write_report
+from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.executor import InProcess
 from bioqa_pipeline.run.job import run_job
 from flows.report import main
@@ -102,7 +101,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     def broken(*_: object, **__: object) -> str:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("bioqa_pipeline.run.job.write_report", broken)
+    monkeypatch.setattr("bioqa_pipeline.run.job.make_run_page", broken)
     with caplog.at_level(logging.CRITICAL):
         result = run_job(config)
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0
@@ -125,7 +124,7 @@ def test_a_run_that_broke_off_has_a_page_that_says_so(config: RunConfig) -> None
     assert "The run broke off. RuntimeError: the power went <off>" in whole
     assert "3 questions asked; the run broke off before it had answers" in whole
     assert [cells(body)[2] for body in questions(page).values()] == ["Not asked: the run broke off"] * 3
-    assert page == write_report(Dataset(config.out), run_id)
+    assert page == make_run_page(Dataset(config.out), run_id)
 
 
 def test_questions_without_an_answer_say_why(root: Path) -> None:
@@ -190,7 +189,15 @@ def test_what_is_new_since_the_last_run(root: Path) -> None:
     assert "Since the run of 02 January" in page
 
     # The page of an earlier run does not change with what came later, but for the time before it.
-    assert write_report(Dataset(root), "20260102") == (root / "runs" / "20260102.html").read_text("utf-8")
+    assert make_run_page(Dataset(root), "20260102") == (root / "runs" / "20260102.html").read_text("utf-8")
+
+
+def test_another_spelling_of_the_best_answer_is_no_change(root: Path) -> None:
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1", p=0.6)])
+    page = add_run(root, "20260102", [said(GENE, 1, "BRCA1", p=0.6), said(GENE, 2, "the BRCA1 gene", p=0.8)])
+    best = cells(questions(page)[GENE])[2]
+    assert best.startswith("the BRCA1 gene new") and "changed" not in best
+    assert "1 question with new answers, 0 whose best answer changed." in text(html.fromstring(page))
 
 
 def evidence(page: str) -> list[HtmlElement]:
@@ -224,7 +231,7 @@ def test_the_run_before_is_found_where_the_clock_was_put_back(root: Path) -> Non
     page = add_run(root, "20260101", [said(GENE, 1, "BRCA1"), said(GENE, 2, "TP53", p=0.9)], **times)
     assert "Since the run of 01 March 2026, 06:00 UTC" in page
     assert cells(questions(page)[GENE])[2] == "TP53 new changed before: BRCA1"
-    assert "No earlier run" in write_report(Dataset(root), "20260301")
+    assert "No earlier run" in make_run_page(Dataset(root), "20260301")
 
 
 def test_retracted_support_is_marked(root: Path) -> None:
@@ -249,7 +256,7 @@ def test_a_revised_abstract_is_quoted_as_it_is_now(root: Path) -> None:
     page = add_run(root, "20260102", [said(GENE, 1, "BRCA2", before="Now ", content_hash="new", pub_year=2020)])
     assert [e.xpath("string(./blockquote)") for e in evidence(page)] == ["Now BRCA2."]
     assert cells(questions(page)[GENE])[5] == "2020"
-    old = write_report(Dataset(root), "20260101")
+    old = make_run_page(Dataset(root), "20260101")
     assert [e.xpath("string(./blockquote)") for e in evidence(old)] == ["Perhaps BRCA1."]
 
 
@@ -323,14 +330,14 @@ def test_lone_surrogates_do_not_keep_a_page_from_being_written(root: Path) -> No
     page = add_run(root, "20260101", [said(GENE, 1, "BRCA1")], failures=("broken \ud800 name",), n_failures=1)
     assert "broken \ud800 name" in page
     stored = (root / "runs" / "20260101.html").read_text("utf-8")
-    assert "broken \ufffd name" in stored and write_report(Dataset(root), "20260101") == stored
+    assert "broken \ufffd name" in stored and make_run_page(Dataset(root), "20260101") == stored
 
 
 def test_what_is_left_out_is_said(root: Path) -> None:
     pairs = [said(GENE, i, f"gene{i % 3} x", p=0.9 - i / 1000) for i in range(1, 40)]
     pairs += [said(VITAMIN, i, "C", p=0.9 - i / 1000) for i in range(1, 10)]
     add_run(root, "20260101", pairs)
-    page = write_report(Dataset(root), "20260101", limits=Limits(answers=2, evidence=4, evidence_each=2))
+    page = make_run_page(Dataset(root), "20260101", limits=Limits(answers=2, evidence=4, evidence_each=2))
     shown = questions(page)
     assert "Less likely answers that only the data set holds: 2." in text(shown[GENE])
     assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
@@ -355,7 +362,7 @@ def test_searches_are_shown_as_pubmed_understood_them(root: Path) -> None:
 def test_a_page_needs_a_manifest_and_a_finished_run_keeps_its_page(root: Path) -> None:
     add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
     with pytest.raises(DatasetError, match="run nope has no manifest"):
-        write_report(Dataset(root), "nope")
+        make_run_page(Dataset(root), "nope")
     dataset = Dataset(root)
     with dataset.writer("20260102") as writer:
         writer.write_page("a page")
@@ -392,19 +399,25 @@ def test_the_command_line_names_what_is_wrong(
     assert json.loads((root / "runs" / "20260102.json").read_text())["run_id"] in Path("20260102.html").read_text()
 
 
+def test_ten_times_the_abstracts_are_no_longer_page(root: Path) -> None:
+    sizes = []
+    for run_id, n_abstracts in (("20260101", 20), ("20260102", 200)):
+        pairs, searches = hundred_abstracts(5, n_abstracts)
+        add_run(root / run_id, run_id, pairs, retrievals=tuple(searches))
+        page = make_run_page(Dataset(root / run_id), run_id, limits=Limits(answers=20, evidence=30))
+        shown = questions(page).values()
+        assert sum(len(body.xpath(".//ol[@class='found']//blockquote")) for body in shown) <= 30
+        assert sum(len(body.xpath(".//ol[@class='found']/li")) for body in shown) <= 20
+        sizes.append(len(page.encode()))
+    # Links to PubMed name more abstracts.
+    assert sizes[1] < 1.5 * sizes[0]
+
+
 @pytest.mark.slow
 def test_five_hundred_questions_of_a_hundred_abstracts_stay_a_usable_page(root: Path) -> None:
     pairs, searches = hundred_abstracts(500, 100)
-    started = time.perf_counter()
     page = add_run(root, "20260101", pairs, retrievals=tuple(searches))
-    made = time.perf_counter()
-    assert write_report(Dataset(root), "20260101") == page
-    logging.getLogger(__name__).warning(
-        "%.1f MB; run with page %.1f s, page alone %.1f s",
-        len(page.encode()) / 1e6,
-        made - started,
-        time.perf_counter() - made,
-    )
+    assert make_run_page(Dataset(root), "20260101") == page
     assert len(page.encode()) < 5_000_000
     shown = questions(page)
     assert len(shown) == 500

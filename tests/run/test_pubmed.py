@@ -19,6 +19,7 @@ from support.checkpoints import make_checkpoint
 from support.eutils_faults import QUICK, Faults
 from support.eutils_records import ServerRecord, read_records
 from support.eutils_server import EutilsServer, most_in_a_second
+from support.outside import OutsideMaterial
 from support.retrieval import read_asked_records
 
 KEY = "good-key"
@@ -84,9 +85,9 @@ def test_a_run_through_faults_gives_the_same_data_set_and_never_the_key(
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_200_questions_through_faults_give_the_same_data_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_data: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test_data: OutsideMaterial
 ) -> None:
-    records = read_records(sorted((test_data / "pubmed" / "records").glob("*.xml.gz")))
+    records = read_records(test_data.files("pubmed/records/*.xml.gz"))
     asked = [record.question.text for record in read_asked_records()]
     asked += [f"What is known about {record.title.rstrip('.?]').lstrip('[')}?" for record in records if record.title]
     asked = list(dict.fromkeys(" ".join(question.split()) for question in asked))[:200]

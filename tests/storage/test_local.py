@@ -21,6 +21,7 @@ from bioqa_pipeline.storage.local import LocalStorage, Storage, storage_at
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri
 from support.s3_server import S3Server
+from support.waiting import exit_code, wait_for
 
 
 @pytest.fixture
@@ -86,8 +87,7 @@ def test_a_published_file_is_whole_from_the_first_moment(storage: LocalStorage) 
     thread.start()
     watching.wait(30)
     storage.publish("s/one", "t/x")
-    while not sizes:
-        time.sleep(0.001)
+    wait_for(lambda: sizes, "a look at the file")
     done.set()
     thread.join()
     assert sizes == {len(data)}
@@ -199,8 +199,7 @@ def test_a_waiting_writer_says_so_and_goes_on(any_storage: Storage, caplog: pyte
     with any_storage.lock("first", wait=False):
         thread = threading.Thread(target=second)
         thread.start()
-        while not caplog.messages:
-            time.sleep(0.01)
+        wait_for(lambda: caplog.messages, "word of the waiting writer")
         assert not entered.is_set()
     thread.join(timeout=30)
     assert entered.is_set()
@@ -278,7 +277,7 @@ def test_a_fork_leaves_the_lock_with_the_parent(any_storage: Storage) -> None:
             # What `with` does in a child that unwinds must not free or end the parent's lock.
             lock.__exit__(None, None, None)
             os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        assert exit_code(child) == 0
         lock.check()
         with pytest.raises(DatasetLockedError, match="run first"):
             any_storage.lock("second", wait=False).__enter__()

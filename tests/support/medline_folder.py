@@ -26,16 +26,19 @@ class Article:
     version: int = 1
     revised: str = "2020-01-01"
     published: str = "2019"
+    is_retracted: bool = False
 
     def xml(self) -> str:
         year, month, day = self.revised.split("-")
         abstract = f"<Abstract><AbstractText>{escape(self.text)}</AbstractText></Abstract>" if self.text else ""
+        kinds = '<PublicationType UI="D016441">Retracted Publication</PublicationType>' if self.is_retracted else ""
+        types = f"<PublicationTypeList>{kinds}</PublicationTypeList>" if kinds else ""
         return f"""<PubmedArticle><MedlineCitation Status="MEDLINE" Owner="NLM">
 <PMID Version="{self.version}">{self.pmid}</PMID>
 <DateRevised><Year>{year}</Year><Month>{month}</Month><Day>{day}</Day></DateRevised>
 <Article PubModel="Print"><Journal><JournalIssue CitedMedium="Print"><PubDate><Year>{self.published}</Year></PubDate>
 </JournalIssue><Title>A journal</Title></Journal><ArticleTitle>{escape(self.title)}</ArticleTitle>{abstract}
-<Language>eng</Language></Article></MedlineCitation>
+<Language>eng</Language>{types}</Article></MedlineCitation>
 <PubmedData><ArticleIdList><ArticleId IdType="pubmed">{self.pmid}</ArticleId></ArticleIdList></PubmedData>
 </PubmedArticle>"""
 

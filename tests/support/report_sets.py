@@ -13,7 +13,7 @@ from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records import QueryAttempt, Question, RetrievalOutcome, SpanAnswer, content_digest
-from bioqa_pipeline.report.page import write_report
+from bioqa_pipeline.report.page import make_run_page
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest
 
 THRESHOLD = 0.0
@@ -93,7 +93,7 @@ def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence
             "source": {"kind": "pubmed"},
         }
         done_manifest = manifest(run_id, **{**facts, **changes})
-        page = write_report(dataset, run_id, manifest=done_manifest)
+        page = make_run_page(dataset, run_id, manifest=done_manifest)
         writer.write_page(page)
         writer.finish(done_manifest)
     return page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -12,7 +11,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.records import SpecialIds
+from bioqa_pipeline.qa.windows import SpecialIds
+from support.outside import OutsideMaterial
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = (
@@ -39,10 +39,10 @@ def toy_pieces() -> list[str]:
     return list(dict.fromkeys([*SPECIAL_PIECES, *WORDS, *SUFFIXES, *letters, *(f"##{letter}" for letter in letters)]))
 
 
-def file_pieces(test_data: Path, *, cased: bool) -> list[str]:
+def file_pieces(test_data: OutsideMaterial, *, cased: bool) -> list[str]:
     """The entries of BERT's own vocabulary."""
     name = f"bert-base-{'cased' if cased else 'uncased'}-vocab.txt"
-    pieces = (test_data / "bert_vocab" / name).read_text("utf-8").rstrip("\n").split("\n")
+    pieces = test_data.file(f"bert_vocab/{name}").read_text("utf-8").rstrip("\n").split("\n")
     # The uncased file was lowercased as a whole, special tokens too.
     return [piece.upper() if piece.upper() in SPECIAL_PIECES else piece for piece in pieces]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import TrainingError
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.records import Window
@@ -30,6 +30,7 @@ from bioqa_pipeline.training.negatives import make_negatives
 from bioqa_pipeline.training.phrases import sentence_bounds
 from bioqa_pipeline.training.recipe import DataConfig, NegativesConfig, TrainingConfig
 from support.checkpoints import make_checkpoint
+from support.squad_files import write_squad
 
 CONTEXT = (
     "Scurvy is caused by a lack of Vitamin C in 1747. James Lind gave oranges to two sailors. The largest ship was "

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import MPNetConfig, MPNetModel
 
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, write_squad
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
 from bioqa_pipeline.training.batches import collate
@@ -28,6 +28,7 @@ from bioqa_pipeline.training.losses import MODEL_INPUTS, Teacher, distillation_l
 from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
 from bioqa_pipeline.training.trainer import TrainingResult, train
 from support.checkpoints import WORDS, make_checkpoint, vocabulary
+from support.squad_files import write_squad
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +14,7 @@ from bioqa_pipeline.sources.entrez.responses import (
     decode_post,
     decode_search,
 )
+from support.outside import OutsideMaterial
 
 ROOTS = ("eSearchResult",)
 DOCTYPE = (
@@ -157,10 +156,10 @@ def test_statuses(status: int, body: bytes, kind: str, passing: bool) -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_real_search_answers(test_data: Path) -> None:
-    folder = test_data / "pubmed" / "eutils_samples"
+def test_real_search_answers(test_data: OutsideMaterial) -> None:
+    samples = [f"pubmed/eutils_samples/{pattern}" for pattern in ("esearch.*.xml", "biopython/esearch*.xml")]
     counts = {}
-    for path in sorted([*folder.glob("esearch.*.xml"), *folder.glob("biopython/esearch*.xml")]):
+    for path in sorted(path for pattern in samples for path in test_data.files(pattern)):
         body = path.read_bytes()
         try:
             check_body(body, ROOTS)
@@ -172,5 +171,6 @@ def test_real_search_answers(test_data: Path) -> None:
     assert counts["esearch.baderror.xml"] == "query_error"
     assert counts["esearch.error.xml"] == (5163, 20)
     assert counts["esearch8.xml"] == (0, 0)
-    assert decode_search((folder / "esearch.error.xml").read_bytes()).not_found == ("fleegle[MeSH Terms]",)
+    wrong = test_data.file("pubmed/eutils_samples/esearch.error.xml")
+    assert decode_search(wrong.read_bytes()).not_found == ("fleegle[MeSH Terms]",)
     assert len(counts) >= 10

@@ -9,6 +9,7 @@ from bioqa_pipeline.questions.terms import question_words
 from support.eutils_records import ServerRecord, read_records
 from support.eutils_search import words_of
 from support.eutils_server import EutilsServer
+from support.outside import OutsideMaterial
 from support.retrieval import (
     AskedRecord,
     as_it_stands,
@@ -21,11 +22,12 @@ from support.retrieval import (
 )
 
 ASKED = read_asked_records()
+RECORDS = "pubmed/records/*.xml.gz"
 
 
 @pytest.fixture(scope="module")
-def records(test_data: Path) -> dict[int, ServerRecord]:
-    return {r.pmid: r for r in read_records(sorted((test_data / "pubmed" / "records").glob("*.xml.gz")))}
+def records(test_data: OutsideMaterial) -> dict[int, ServerRecord]:
+    return {r.pmid: r for r in read_records(test_data.files(RECORDS))}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +66,8 @@ def test_a_question_as_it_stands_finds_next_to_nothing(server: EutilsServer, tmp
     assert rank_all(as_it_stands(ASKED[::4]), lambda question: source.search(question, 20)).recall(20) < 0.1
 
 
-def test_the_local_index_finds_the_record_that_answers(test_data: Path, tmp_path: Path) -> None:
-    source = medline_source(test_data / "pubmed" / "records", tmp_path)
+def test_the_local_index_finds_the_record_that_answers(test_data: OutsideMaterial, tmp_path: Path) -> None:
+    source = medline_source(test_data.files(RECORDS)[0].parent, tmp_path)
     ranks = rank_all(ASKED, lambda question: source.search(question, 20))
     assert ranks.recall(20) >= 0.9, ranks.missed
     assert ranks.recall(1) >= 0.6

@@ -30,6 +30,7 @@ from support.eutils_faults import HARMLESS, HOSTILE, QUICK, REFUSED, SILENT, Fau
 from support.eutils_records import ServerRecord, made_question, make_records, split_records
 from support.eutils_search import Corpus
 from support.eutils_server import EutilsServer
+from support.outside import OutsideMaterial
 from support.paths import TESTS
 
 RECORDS = make_records(120)
@@ -350,8 +351,10 @@ assert "Bio.Entrez.Parser" not in sys.modules
     assert list(home.iterdir()) == []
 
 
-def test_real_records_arrive_through_faults_as_they_are_in_their_file(test_data: Path, tmp_path: Path) -> None:
-    file = sorted((test_data / "pubmed" / "records").glob("*.xml.gz"))[0]
+def test_real_records_arrive_through_faults_as_they_are_in_their_file(
+    test_data: OutsideMaterial, tmp_path: Path
+) -> None:
+    file = test_data.files("pubmed/records/*.xml.gz")[0]
     records = list(islice(split_records(gzip.decompress(file.read_bytes())), 250))
     whole = io.BytesIO(b"<PubmedArticleSet>" + b"".join(r.xml for r in records) + b"</PubmedArticleSet>")
     expected = {a.pmid: a for a in parse_records(whole, name=file.name) if isinstance(a, Abstract)}

@@ -24,6 +24,7 @@ from bioqa_pipeline.sources import open_source
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
 from support.medline_folder import Article, file_xml, import_folder, numbered, write_file, write_md5, write_twin
+from support.outside import OutsideMaterial
 
 
 @pytest.fixture
@@ -431,11 +432,11 @@ def test_a_crash_between_commit_and_report_changes_nothing(
     assert len(source.store.parts()) == 4
 
 
-def test_records_keep_all_that_the_files_say(test_data: Path, home: Path, tmp_path: Path) -> None:
+def test_records_keep_all_that_the_files_say(test_data: OutsideMaterial, home: Path, tmp_path: Path) -> None:
     """Real records come out of the store as the parser read them."""
     from bioqa_pipeline.pubmed.xml import parse_records
 
-    path = test_data / "pubmed" / "records" / "pubmed-records-1.xml.gz"
+    path = test_data.file("pubmed/records/pubmed-records-1.xml.gz")
     folder = tmp_path / "real"
     folder.mkdir()
     (folder / path.name).symlink_to(path)

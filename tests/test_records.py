@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from bioqa_pipeline.records import Abstract, Section
+
+RECORD = Abstract(pmid=1, title="A title", text="A text.", journal="A journal", pub_date="1998", doi="10.1/x")
+# What an answer row takes from the record.
+HASHED: dict[str, Any] = {
+    "pmid": 2,
+    "version": 2,
+    "title": "Another title",
+    "text": "Another text.",
+    "journal": "Another journal",
+    "pub_date": "1999",
+    "doi": None,
+    "is_retracted": True,
+}
+OTHERS: dict[str, Any] = {
+    "sections": (Section("AIM", None, 0, 1),),
+    "authors": ("Makar AB",),
+    "mesh_terms": ("Humans",),
+    "date_revised": "2024-02-02",
+    "status": "MEDLINE",
+    "languages": ("eng",),
+}
+
+
+@pytest.mark.parametrize("name", HASHED)
+def test_whatever_a_row_shows_is_part_of_the_content(name: str) -> None:
+    assert replace(RECORD, **{name: HASHED[name]}).content_hash != RECORD.content_hash
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_no_row_shows_makes_no_new_content(name: str) -> None:
+    assert replace(RECORD, **{name: OTHERS[name]}).content_hash == RECORD.content_hash
+
+
+def test_every_field_was_thought_of() -> None:
+    """A field that rows are to show belongs into the hash; data sets that people have depend on what is in it today."""
+    left_out = {
+        *("pub_date_raw", "vernacular_title", "publication_types", "corrections", "other_abstracts", "copyright"),
+        "is_book",
+    }
+    assert {field.name for field in fields(Abstract)} == HASHED.keys() | OTHERS.keys() | left_out
+    assert RECORD.content_hash == "93bfb02d5690309ced3b9bef596cabd6"

@@ -1,0 +1,58 @@
+"""Which saved states a training goes on from, and in which order it sees its windows."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bioqa_pipeline.records import Window
+from bioqa_pipeline.training.data import LabelledWindow, TrainingSet, plan_batches
+from bioqa_pipeline.training.recipe import TrainingConfig
+from bioqa_pipeline.training.trainer import last_checkpoint
+
+PARTS = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+
+
+def save(folder: Path, step: int, *, without: str = "") -> Path:
+    state = folder / f"checkpoint-{step}"
+    state.mkdir(parents=True)
+    for name in PARTS:
+        if name != without:
+            (state / name).write_text("{}")
+    return state
+
+
+@pytest.mark.parametrize("missing", PARTS)
+def test_half_a_state_does_not_count(tmp_path: Path, missing: str) -> None:
+    whole = save(tmp_path, 9)
+    save(tmp_path, 10, without=missing)
+    assert last_checkpoint(tmp_path) == whole
+
+
+def test_a_state_that_was_being_written_does_not_count(tmp_path: Path) -> None:
+    (save(tmp_path, 10) / "trainer_state.json").write_text('{"global_st')
+    assert last_checkpoint(tmp_path) is None
+    assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_the_newest_state_is_that_of_the_highest_step(tmp_path: Path) -> None:
+    states = [save(tmp_path, step) for step in (100, 9, 20)]
+    assert last_checkpoint(tmp_path) == states[0]
+
+
+@pytest.mark.parametrize("budget", [{"train_batch_size": 3}, {"batch_tokens": 40}])
+def test_each_epoch_has_an_order_of_its_own(budget: dict[str, int]) -> None:
+    lengths = [8 + i % 5 for i in range(40)]
+    windows = tuple(LabelledWindow(Window(0, 0, 1, 0, 1, 0, 1, 2, np.zeros(n, dtype=np.int32)), 0, 0) for n in lengths)
+    epochs = tuple(tuple(range(len(windows))) for _ in range(3))
+    settings = {"base_model": "x", "data": [{"path": "x"}], "epochs": 3, "seed": 1, **budget}
+    batches = plan_batches(TrainingSet(windows, epochs, {}), TrainingConfig.model_validate(settings))
+    seen = [index for batch in batches for index in batch]
+    orders = [seen[i : i + len(windows)] for i in range(0, len(seen), len(windows))]
+    assert [sorted(order) for order in orders] == [list(range(len(windows)))] * 3
+    assert all(one != other for one, other in pairwise([*orders, orders[0]]))
+    other_seed = TrainingConfig.model_validate(settings | {"seed": 2})
+    assert plan_batches(TrainingSet(windows, epochs, {}), other_seed) != batches
