@@ -46,7 +46,7 @@ def test_the_newest_state_is_that_of_the_highest_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("budget", [{"train_batch_size": 3}, {"batch_tokens": 40}])
 def test_each_epoch_has_an_order_of_its_own(budget: dict[str, int]) -> None:
     lengths = [8 + i % 5 for i in range(40)]
-    windows = tuple(LabelledWindow(Window(0, 0, 1, 0, 1, 0, 1, 2, np.zeros(n, dtype=np.int32)), 0, 0) for n in lengths)
+    windows = tuple(LabelledWindow(Window(0, 1, 0, 1, 0, 1, 2, np.zeros(n, dtype=np.int32)), 0, 0) for n in lengths)
     epochs = tuple(tuple(range(len(windows))) for _ in range(3))
     settings = {"base_model": "x", "data": [{"path": "x"}], "epochs": 3, "seed": 1, **budget}
     batches = plan_batches(TrainingSet(windows, epochs, {}), TrainingConfig.model_validate(settings))
