@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records import Abstract
 from support.waiting import wait_for
 
@@ -44,8 +44,8 @@ def test_who_lost_the_lock_commits_nothing(tmp_path: Path) -> None:
     store.add([record(1)], origin="first")
     with store.writer() as writer:
         (store.path / ".lock").unlink()
-        with pytest.raises(DatasetError, match="the lock file was deleted"):
+        with pytest.raises(StoreError, match="the lock file was deleted"):
             writer.add([record(2)], origin="first")
     assert store.pmids() == [1] and len(store.parts()) == 1
-    with pytest.raises(DatasetError, match="while it is open"):
+    with pytest.raises(StoreError, match="while it is open"):
         writer.add([record(3)], origin="first")
