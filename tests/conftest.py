@@ -21,6 +21,7 @@ settings.register_profile("thorough", max_examples=1000, deadline=None, suppress
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For --dist loadgroup: a file stays together, and so do all that share Prefect's server, which starts once."""
     needy = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}

@@ -21,7 +21,6 @@ from bioqa_pipeline.qa.spans import answer_passage, decode, window_scores
 from bioqa_pipeline.qa.windows import char_range, make_windows
 from bioqa_pipeline.records import Passage, TokenizedText, Window, WindowScore
 from parity.material import MAX_ANSWER_LENGTH, N_BEST, N_PAIRS, Material, materials, pieces, window_logits
-from support.brute_force import valid_spans
 from support.paths import TESTS
 from support.word_pieces import text_tokenizer
 
@@ -52,13 +51,18 @@ def score(windows: list[Window], material: Material) -> list[WindowScore]:
 
 def best_of_all_spans(windows: list[Window], material: Material) -> list[tuple[float, int, int]]:
     """(score, first token, last token), best first, also of spans that overlap, which the reference keeps."""
-    spans = [
-        span
-        for window in windows
-        for span in valid_spans(window, *window_logits(material, window.index, len(window)), MAX_ANSWER_LENGTH)[
-            : 2 * N_BEST
-        ]
-    ]
+    spans = []
+    for window in windows:
+        start, end = window_logits(material, window.index, len(window))
+        shift = window.passage_offset - window.token_start
+        first = np.arange(window.context_start, window.context_end)[:, None]
+        last = np.arange(window.token_start, window.token_end)[None, :]
+        is_span = (last >= first) & (last < first + MAX_ANSWER_LENGTH)
+        scores = np.where(is_span, start[first + shift] + end[last + shift], -np.inf)
+        best = np.argsort(-scores, axis=None, kind="stable")[: 2 * N_BEST]
+        for row, column in zip(*np.unravel_index(best, scores.shape), strict=True):
+            if is_span[row, column]:
+                spans.append((float(scores[row, column]), int(first[row, 0]), int(last[0, column])))
     return sorted(spans, key=lambda s: -s[0])
 
 

@@ -19,7 +19,6 @@ from bioqa_pipeline.qa.spans_torch import begin_decoding
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records import FloatArray, Passage, PassageAnswer, Window, WindowScore
-from support.brute_force import valid_spans
 from support.builders import (
     SMALL_WINDOWS,
     SPECIAL,
@@ -50,6 +49,17 @@ def score(
     windows: list[Window], logits: tuple[FloatArray, FloatArray], config: SpanConfig, decoder: Decoder = decode
 ) -> list[WindowScore]:
     return window_scores(decoder(*logits, windows, config), windows)
+
+
+def valid_spans(window: Window, start: FloatArray, end: FloatArray, longest: int) -> list[tuple[float, int, int]]:
+    """(score, first token, last token) of every span that counts, best first, then the earlier, then the shorter."""
+    shift = window.passage_offset - window.token_start
+    spans = [
+        (float(start[i + shift] + end[j + shift]), i, j)
+        for i in range(window.context_start, window.context_end)
+        for j in range(i, min(i + longest, window.token_end))
+    ]
+    return sorted(spans, key=lambda s: (-s[0], s[1], s[2]))
 
 
 def log_sum_exp(values: list[float]) -> float:
