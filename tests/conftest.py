@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from support.outside import OutsideMaterial
+from support.paths import ROOT
 from support.word_pieces import file_pieces, text_tokenizer, toy_pieces
 
 if TYPE_CHECKING:
@@ -21,12 +22,17 @@ settings.register_profile("thorough", max_examples=1000, deadline=None, suppress
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For --dist loadgroup: a file stays together, and so do all that share Prefect's server, which starts once."""
-    needy = {item.path for item in items if "prefect_server" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("prefect" if item.path in needy else str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A file stays in one process, and so do all files that use Prefect's server, which then starts once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "prefect" if "prefect_server" in (ROOT / file).read_text("utf-8") else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
