@@ -1,4 +1,4 @@
-"""A local E-utilities server: ESearch, EPost and EFetch over given records, with NCBI's limits and NCBI's bad days.
+"""A local E-utilities server: ESearch and EFetch over given records, with NCBI's limits and NCBI's bad days.
 
     with EutilsServer(records, faults=Faults(0.2)) as server:
         ... client(server.base_url) ...
@@ -18,7 +18,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -34,10 +34,6 @@ MAX_HITS = 9999
 _SEARCH_DOCTYPE = (
     '<!DOCTYPE eSearchResult PUBLIC "-//NLM//DTD esearch 20060628//EN"'
     ' "https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20060628/esearch.dtd">'
-)
-_POST_DOCTYPE = (
-    '<!DOCTYPE ePostResult PUBLIC "-//NLM//DTD epost 20090526//EN"'
-    ' "https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20090526/epost.dtd">'
 )
 _SET_DOCTYPE = (
     '<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January 2026//EN"'
@@ -61,13 +57,6 @@ class LoggedRequest:
     @property
     def ids(self) -> list[int]:
         return [int(part) for part in self.params.get("id", "").split(",") if part.strip().isdigit()]
-
-
-@dataclass(slots=True)
-class _History:
-    """What one WebEnv holds: PMIDs by query key."""
-
-    queries: dict[str, list[int]] = field(default_factory=dict)
 
 
 class EutilsServer:
@@ -104,7 +93,6 @@ class EutilsServer:
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._arrivals: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._histories: dict[str, _History] = {}
         self._order = random.Random(1)
         self._http = _HttpServer(("127.0.0.1", 0), _Handler)
         self._http.eutils = self
@@ -125,10 +113,6 @@ class EutilsServer:
     def fail(self, endpoint: str, kind: str, *, times: int = 1, after: int = 0) -> None:
         """See `Faults.queue`."""
         self.faults.queue(endpoint, kind, times=times, after=after)
-
-    def forget_histories(self) -> None:
-        """All WebEnvs expire."""
-        self._histories.clear()
 
     def requests(self, endpoint: str | None = None) -> list[LoggedRequest]:
         with self._lock:
@@ -177,8 +161,6 @@ class EutilsServer:
             return _search_error(f"Invalid db name specified: {params.get('db', '')}")
         if request.endpoint == "esearch":
             return self._esearch(params)
-        if request.endpoint == "epost":
-            return self._epost(params)
         if request.endpoint == "efetch":
             return self._efetch(params)
         return Answer(404, b"not found", "text/plain")
@@ -204,8 +186,7 @@ class EutilsServer:
                 200,
                 f"{_XML}{_SEARCH_DOCTYPE}\n<eSearchResult><Count>{len(found.pmids)}</Count></eSearchResult>".encode(),
             )
-        history = self._keep(params, found.pmids) if params.get("usehistory") == "y" else ""
-        return Answer(200, _search_xml(found, page, start, history, warnings).encode())
+        return Answer(200, _search_xml(found, page, start, warnings).encode())
 
     def _find(self, params: dict[str, str]) -> Found:
         kind = params.get("datetype", "pdat")
@@ -222,40 +203,10 @@ class EutilsServer:
             keep=lambda record: first <= record.dates[kind] <= last and record.pmid not in self.deleted,
         )
 
-    def _keep(self, params: dict[str, str], pmids: list[int]) -> str:
-        with self._lock:
-            name = params.get("WebEnv") or f"MCID_{len(self._histories):024x}"
-            queries = self._histories.setdefault(name, _History()).queries
-            key = str(len(queries) + 1)
-            queries[key] = pmids
-        return f"<QueryKey>{key}</QueryKey><WebEnv>{name}</WebEnv>"
-
-    def _epost(self, params: dict[str, str]) -> Answer:
-        parts = [part.strip() for part in params.get("id", "").split(",") if part.strip()]
-        pmids = [int(part) for part in parts if part.isdigit() and int(part)]
-        if not pmids:
-            error = "<ERROR>Empty ID list; Nothing to store</ERROR>"
-            return Answer(200, f"{_XML}{_POST_DOCTYPE}<ePostResult>{error}</ePostResult>".encode())
-        bad = "".join(f"<Id>{escape(part)}</Id>" for part in parts if not part.isdigit())
-        invalid = f"<InvalidIdList>{bad}</InvalidIdList>" if bad else ""
-        return Answer(
-            200, f"{_XML}{_POST_DOCTYPE}<ePostResult>{invalid}{self._keep(params, pmids)}</ePostResult>".encode()
-        )
-
     def _efetch(self, params: dict[str, str]) -> Answer:
-        if "WebEnv" in params:
-            history = self._histories.get(params["WebEnv"])
-            pmids = history.queries.get(params.get("query_key", "")) if history else None
-            if pmids is None:
-                return _fetch_error(200, "Unable to obtain query #1")
-            start, size = int(params.get("retstart", "0")), int(params.get("retmax", "20"))
-            if start >= self.max_hits:
-                return _fetch_error(400, f"'retstart' cannot be larger than {self.max_hits - 1}")
-            pmids = pmids[start : min(start + size, self.max_hits)]
-        else:
-            pmids = [int(p) for p in params.get("id", "").split(",") if p.strip().isdigit() and int(p)]
-            if not pmids:
-                return _fetch_error(400, "ID list is empty! Possibly it has no correct IDs.")
+        pmids = [int(p) for p in params.get("id", "").split(",") if p.strip().isdigit() and int(p)]
+        if not pmids:
+            return _fetch_error(400, "ID list is empty! Possibly it has no correct IDs.")
         known = [p for p in dict.fromkeys(pmids) if p in self.corpus.records and p not in self.deleted]
         if self.shuffle:
             self._order.shuffle(known)
@@ -273,7 +224,7 @@ def _fetch_error(status: int, message: str) -> Answer:
     return Answer(status, f"{_XML}<eFetchResult>\n\t<ERROR>{escape(message)}</ERROR>\n</eFetchResult>".encode())
 
 
-def _search_xml(found: Found, page: list[int], start: int, history: str, warnings: list[str]) -> str:
+def _search_xml(found: Found, page: list[int], start: int, warnings: list[str]) -> str:
     ids = "".join(f"<Id>{pmid}</Id>\n" for pmid in page)
     mapped = "".join(
         f"<Translation><From>{escape(a)}</From><To>{escape(b)}</To></Translation>" for a, b in found.mapped
@@ -285,7 +236,7 @@ def _search_xml(found: Found, page: list[int], start: int, history: str, warning
     notes += "".join(f"<OutputMessage>{escape(text)}</OutputMessage>" for text in warnings)
     return (
         f"{_XML}{_SEARCH_DOCTYPE}\n<eSearchResult><Count>{len(found.pmids)}</Count><RetMax>{len(page)}</RetMax>"
-        f"<RetStart>{start}</RetStart>{history}<IdList>\n{ids}</IdList><TranslationSet>{mapped}</TranslationSet>"
+        f"<RetStart>{start}</RetStart><IdList>\n{ids}</IdList><TranslationSet>{mapped}</TranslationSet>"
         f"<QueryTranslation>{escape(found.translation)}</QueryTranslation>{errors}"
         + (f"<WarningList>{notes}</WarningList>" if notes else "")
         + "</eSearchResult>\n"

@@ -28,7 +28,6 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _LASTING = re.compile(r"retstart|invalid (?:db|api)", re.IGNORECASE)
-_EXPIRED = re.compile(r"unable to obtain query|query_?key|webenv", re.IGNORECASE)
 _NO_IDS = re.compile(r"id list is empty|no correct ids|empty id list", re.IGNORECASE)
 _BAD_KEY = re.compile(rb"api.{0,3}key.{0,20}(?:invalid|not valid|wrong)|invalid.{0,10}api.{0,3}key", re.I | re.S)
 
@@ -61,14 +60,6 @@ class SearchAnswer:
             *(f"ignored: {phrase}" for phrase in self.ignored),
             *self.messages,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryKey:
-    """Where the history server keeps a list of PMIDs; good for some hours."""
-
-    web_env: str
-    query_key: str
 
 
 def as_integer(text: str | None) -> int | None:
@@ -108,7 +99,7 @@ def check_body(body: bytes, roots: tuple[str, ...]) -> None:
 
     Raises:
         RetryableSourceError: the next answer may be better.
-        SourceError: kinds "unsafe_xml", "query_error", "history_expired", "no_ids".
+        SourceError: kinds "unsafe_xml", "query_error", "no_ids".
     """
     head = body[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     if not head.strip():
@@ -156,8 +147,6 @@ def _error_in(text: str) -> SourceError:
         return RetryableSourceError("too many requests a second", kind="rate_limited")
     if _NO_IDS.search(text):
         return SourceError("not one of the ids is a PMID", kind="no_ids")
-    if _EXPIRED.search(text):
-        return SourceError("the history server has forgotten the posted PMIDs", kind="history_expired")
     if _PASSING.search(text) and not _LASTING.search(text):
         return RetryableSourceError(f"NCBI reports: {text}", kind="backend_failed")
     return SourceError(f"NCBI reports: {text}", kind="query_error")
@@ -197,20 +186,6 @@ def decode_count(body: bytes) -> int:
         SourceError: it reports an error.
     """
     return _count(_parsed(body))
-
-
-def decode_post(body: bytes) -> HistoryKey:
-    """Fields of an ePostResult.
-
-    Raises:
-        RetryableSourceError: it is broken.
-        SourceError: it reports an error.
-    """
-    root = _parsed(body)
-    key = HistoryKey(root.findtext("WebEnv", ""), root.findtext("QueryKey", ""))
-    if not key.web_env or not key.query_key:
-        raise RetryableSourceError("an answer without WebEnv and QueryKey", kind="bad_xml")
-    return key
 
 
 def _parsed(body: bytes) -> ET.Element:

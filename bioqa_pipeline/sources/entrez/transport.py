@@ -39,7 +39,7 @@ from bioqa_pipeline.sources.entrez.settings import ANONYMOUS_LIMIT, KEY_LIMIT, T
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Utility = Literal["esearch", "epost", "efetch"]
+Utility = Literal["esearch", "efetch"]
 
 CHUNK_BYTES = 1 << 16
 # So many requests in a row given up: the service is down, and further ones get a single try until one succeeds.
