@@ -15,7 +15,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.questions.terms import Word, question_words
 from bioqa_pipeline.records import Question
@@ -87,7 +87,9 @@ def build_queries(
         problems = query_problems(question.query)
         if problems:
             place = f" (line {question.line})" if question.line is not None else ""
-            raise SourceError(f"query of question {question.id}{place}: {'; '.join(problems)}", kind="bad_query")
+            raise SourceError(
+                f"query of question {question.id}{place}: {'; '.join(problems)}", kind=SourceErrorKind.BAD_QUERY
+            )
         return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
     steps = _steps(without_missing(question_words(question.text), missing))
     ladder: dict[str, LadderStep] = {}

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.paths import SAMPLE
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline.source import MedlineSource
@@ -39,7 +39,7 @@ class SampleSource(MedlineSource):
             raise SourceError(
                 f"{folder}: the sample records are not there: they come with the source tree; install it with "
                 "`pip install --editable`, or name another source with --source",
-                kind="no_sample",
+                kind=SourceErrorKind.NO_SAMPLE,
             )
         digest = hashlib.sha256()
         for file in files:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from pydantic import SecretStr
 
-from bioqa_pipeline.errors import RetryableSourceError, SourceError
+from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer, decode_count, decode_search
@@ -136,5 +136,5 @@ def _decode_records(body: bytes, name: str) -> FetchAnswer:
     except SourceError as exc:
         broken = str(exc)
     if broken:
-        raise RetryableSourceError(broken, kind="bad_xml")
+        raise RetryableSourceError(broken, kind=SourceErrorKind.BAD_XML)
     return FetchAnswer(tuple(records), tuple(bad), tuple(deleted))

@@ -31,7 +31,7 @@ from urllib.parse import quote_plus, urlsplit
 
 from pydantic import SecretStr
 
-from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
+from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError, SourceErrorKind
 from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
 from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer, check_body, check_status
 from bioqa_pipeline.sources.entrez.settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
@@ -57,7 +57,7 @@ class _Response:
 class _Failure:
     """One try that failed. Not an exception: what is raised in the end must not drag the causes with it."""
 
-    kind: str
+    kind: SourceErrorKind
     reason: str
     is_passing: bool
     retry_after_seconds: float | None = None
@@ -103,7 +103,7 @@ class EntrezTransport:
         if started < self._silent_until:
             raise RetryableSourceError(
                 f"{utility}: not sent, NCBI asked for a pause of another {self._silent_until - started:.0f} s",
-                kind="http_429",
+                kind=SourceErrorKind.HTTP_429,
             )
         tries = 1 if self._given_up >= PATIENCE else self.settings.max_tries
         for n_try in range(1, tries + 1):
@@ -180,12 +180,14 @@ class EntrezTransport:
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
-                raise SourceError(f"an answer of more than {limit} bytes", kind="body_too_large")
+                raise SourceError(f"an answer of more than {limit} bytes", kind=SourceErrorKind.BODY_TOO_LARGE)
             if time.monotonic() > deadline:
-                raise RetryableSourceError("an answer that does not come to its end", kind="timeout")
+                raise RetryableSourceError("an answer that does not come to its end", kind=SourceErrorKind.TIMEOUT)
         announced = as_integer(response.headers.get("Content-Length"))
         if announced is not None and announced != size:
-            raise RetryableSourceError(f"an answer cut off at {size} of {announced} bytes", kind="truncated")
+            raise RetryableSourceError(
+                f"an answer cut off at {size} of {announced} bytes", kind=SourceErrorKind.TRUNCATED
+            )
         body = b"".join(chunks)
         return _unpacked(body, limit) if response.headers.get("Content-Encoding") == "gzip" else body
 
@@ -201,7 +203,7 @@ class EntrezTransport:
             return None
         backoff = min(settings.max_backoff_seconds, settings.backoff_seconds * 2.0 ** (n_try - 1))
         wait = max(asked, backoff * random.uniform(0.5, 1.0))
-        if failure.kind in ("http_429", "rate_limited"):
+        if failure.kind in (SourceErrorKind.HTTP_429, SourceErrorKind.RATE_LIMITED):
             self.limiter.pause(wait)
         return wait
 
@@ -259,22 +261,24 @@ def _head(response: http.client.HTTPResponse) -> bytes:
 def _connection_failure(exc: Exception) -> _Failure:
     cause = getattr(exc, "reason", exc)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return _Failure("certificate", f"the certificate of the service is not valid: {cause.verify_message}", False)
+        return _Failure(
+            SourceErrorKind.CERTIFICATE, f"the certificate of the service is not valid: {cause.verify_message}", False
+        )
     if isinstance(cause, TimeoutError):
-        return _Failure("timeout", "no answer in time", True)
+        return _Failure(SourceErrorKind.TIMEOUT, "no answer in time", True)
     if isinstance(exc, http.client.IncompleteRead | zlib.error):
-        return _Failure("truncated", "an answer that was cut off", True)
+        return _Failure(SourceErrorKind.TRUNCATED, "an answer that was cut off", True)
     words = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
-    return _Failure("connection", f"the connection failed: {words}", True)
+    return _Failure(SourceErrorKind.CONNECTION, f"the connection failed: {words}", True)
 
 
 def _unpacked(body: bytes, limit: int) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)
     plain = unpacker.decompress(body, limit + 1)
     if len(plain) > limit:
-        raise SourceError(f"an answer of more than {limit} bytes", kind="body_too_large")
+        raise SourceError(f"an answer of more than {limit} bytes", kind=SourceErrorKind.BODY_TOO_LARGE)
     if not unpacker.eof:
-        raise RetryableSourceError("a packed answer that was cut off", kind="truncated")
+        raise RetryableSourceError("a packed answer that was cut off", kind=SourceErrorKind.TRUNCATED)
     return plain
 
 
