@@ -14,6 +14,7 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import threading
 import time
 from collections import defaultdict, deque
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
@@ -44,13 +46,14 @@ _XML = '<?xml version="1.0" encoding="UTF-8" ?>\n'
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request as it came; `seconds` is time.monotonic() at its arrival."""
+    """One request as it came; `seconds` is time.monotonic() at its arrival, `connection` the client's port."""
 
     endpoint: str
     method: str
     path: str
     params: dict[str, str]
     seconds: float
+    connection: int = 0
     status: int = 0
     fault: str | None = None
 
@@ -96,6 +99,7 @@ class EutilsServer:
         self._order = random.Random(1)
         self._http = _HttpServer(("127.0.0.1", 0), _Handler)
         self._http.eutils = self
+        self._scheme = "http"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
@@ -104,11 +108,30 @@ class EutilsServer:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.stopped.set()
         self._http.shutdown()
+        self.hang_up()
         self._http.server_close()
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/entrez/eutils/"
+        return f"{self._scheme}://127.0.0.1:{self._http.server_address[1]}/entrez/eutils/"
+
+    @property
+    def n_connections(self) -> int:
+        """How many are open."""
+        return len(self._http.open)
+
+    def encrypt(self, certificate: Path) -> None:
+        """Speaks https from now on, with the key and certificate in a file."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self._scheme = "https"
+
+    def hang_up(self) -> None:
+        """Closes all connections, as a server does with idle ones."""
+        for connection in list(self._http.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def fail(self, endpoint: str, kind: str, *, times: int = 1, after: int = 0) -> None:
         """See `Faults.queue`."""
@@ -248,6 +271,10 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
     eutils: EutilsServer
 
+    def __init__(self, *args: object) -> None:
+        self.open: set[socket.socket] = set()
+        super().__init__(*args)  # type: ignore[arg-type]
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no fault of this server; what else happens here must be seen."""
         import sys
@@ -258,7 +285,16 @@ class _HttpServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _HttpServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)
+        super().finish()
 
     def do_GET(self) -> None:
         self._serve("")
@@ -274,13 +310,14 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         params = dict(parse_qsl(url.query, keep_blank_values=True)) | dict(parse_qsl(body, keep_blank_values=True))
         endpoint = url.path.rsplit("/", 1)[-1].removesuffix(".fcgi")
-        request = LoggedRequest(endpoint, self.command, self.path, params, seconds)
+        request = LoggedRequest(endpoint, self.command, self.path, params, seconds, self.client_address[1])
         eutils = self.server.eutils
         eutils.stopped.wait(eutils.latency_seconds)
         self._send(eutils.answer(request), eutils.stopped)
 
     def _send(self, answer: Answer, stopped: threading.Event) -> None:
-        self.close_connection = True
+        # Where the end of the body is not where it was said to be, the end of the connection shows it.
+        self.close_connection = answer.close or answer.claimed_bytes is not None or bool(answer.chunks)
         if answer.close:
             # Break off without a word, as a load balancer does.
             with contextlib.suppress(OSError):
@@ -290,7 +327,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.content_type)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Connection", "close")
         if answer.chunks:
             self._send_cut_chunks(answer)
             return
@@ -300,6 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
         pieces = [answer.body[i : i + 1] for i in range(len(answer.body))] if answer.drip else [answer.body]
         for piece in pieces:
             if answer.pause_seconds and stopped.wait(answer.pause_seconds):
+                self.close_connection = True
                 return
             self.wfile.write(piece)
 
@@ -315,7 +352,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(f"{size:x}\r\n".encode() + piece + b"\r\n")
 
 
-def most_in_a_second(times: list[float]) -> int:
-    """The largest number of events in any half-open second."""
+def most_in_a_second(times: list[float], second: float = 1.0) -> int:
+    """The largest number of events in any half-open second, or other span."""
     ordered = sorted(times)
-    return max((sum(t <= u < t + 1 for u in ordered) for t in ordered), default=0)
+    return max((sum(t <= u < t + second for u in ordered) for t in ordered), default=0)

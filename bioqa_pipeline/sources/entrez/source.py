@@ -1,6 +1,6 @@
 """Source `pubmed`: questions and PMIDs answered by NCBI's E-utilities, as they are today.
 
-Uses the protocol of Bio.Entrez over a transport of its own. Records go to the store and are fetched again when they are
+Requests are those of Bio.Entrez, sent over httpx. Records go to the store and are fetched again when they are
 older than `ttl_days`, so that revisions and retractions arrive.
 """
 

@@ -115,6 +115,19 @@ def test_a_failed_request_is_never_an_empty_result(server: EutilsServer, tmp_pat
     assert len(server.log) <= 2
 
 
+def test_the_key_is_in_no_query_that_the_service_repeats(server: EutilsServer, tmp_path: Path) -> None:
+    key, quoted = "s3cr3t+key", "s3cr3t%2Bkey"
+    server.keys = (key,)
+    body = (
+        f"<eSearchResult><Count>1</Count><IdList><Id>7</Id></IdList><QueryTranslation>{quoted}</QueryTranslation>"
+        f"<WarningList><OutputMessage>{key} and {quoted}</OutputMessage></WarningList></eSearchResult>"
+    )
+    server.faults.apply = lambda kind, good: type(good)(200, body.encode())  # type: ignore[method-assign]
+    server.fail("esearch", "echo")
+    (attempt,) = make_source(server, tmp_path, api_key=key).search(question(query="aspirin"), 1).attempts
+    assert (attempt.translation, attempt.warnings) == ("***", ("*** and ***",))
+
+
 def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_path: Path) -> None:
     source = make_source(server, tmp_path, max_tries=1)
     server.fail("esearch", "http_503", times=99, after=3)

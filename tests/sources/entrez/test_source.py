@@ -233,7 +233,8 @@ make_source(server, pathlib.Path(sys.argv[2]), batch_size=10).ensure(list(range(
 """
     with EutilsServer([], limit=None, corpus=CORPUS, latency_seconds=0.05) as server:
         process = subprocess.Popen([sys.executable, "-c", script, server.base_url, str(tmp_path)])
-        while len(server.requests("efetch")) < 4 and process.poll() is None:
+        deadline = time.monotonic() + 60
+        while len(server.requests("efetch")) < 4 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
