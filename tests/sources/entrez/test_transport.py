@@ -183,10 +183,12 @@ def test_what_does_not_pass_is_an_error_after_bounded_tries(server: EutilsServer
 
 @pytest.mark.parametrize("kind", [*REFUSED, *HOSTILE])
 def test_what_is_refused_is_not_sent_again(server: EutilsServer, connect, kind: str) -> None:
-    server.fail("esearch", kind)
-    exc = failure(connect(max_body_bytes=100_000, max_tries=1))
+    server.fail("esearch", kind, times=9)
+    exc = failure(connect(max_body_bytes=100_000, max_tries=3))
     assert exc.kind in {"http_400", "http_403", "http_414", "redirect", "unsafe_xml", "body_too_large", "not_xml"}
-    assert len(server.log) == 1
+    # In UTF-16 it is not even XML, as half an answer may be.
+    may_pass = kind == "utf16"
+    assert (isinstance(exc, RetryableSourceError), len(server.log)) == (may_pass, 3 if may_pass else 1)
 
 
 def test_a_packed_answer_is_read(server: EutilsServer, connect) -> None:
@@ -374,15 +376,15 @@ threads = [threading.Thread(target=ask) for _ in range(6)]
 def test_by_default_a_second_sees_no_more_requests_than_ncbi_allows(
     tmp_path: Path, clock: SimulatedClock, api_key: str | None, limit: int
 ) -> None:
+    """The service counts nothing here and tells no limit that ours could be lowered to; retries count."""
     faults = Faults(0.2, ("http_500", "empty_body", "close_early"), seed=4)
-    with EutilsServer([], faults, corpus=CORPUS) as server:
+    with EutilsServer([], faults, limit=None, key_limit=None, corpus=CORPUS) as server:
         settings = EntrezSettings(base_url=server.base_url, lock_dir=tmp_path, backoff_seconds=0)
         transport = EntrezTransport(settings, email=EMAIL, api_key=SecretStr(api_key) if api_key else None)
         for _ in range(4 * limit):
             search(transport)
         times = [r.seconds for r in server.log]
         assert {r.fault for r in server.log} >= {"http_500", "empty_body", "close_early"}
-        assert 429 not in {r.status for r in server.log}
         assert most_in_a_second(times) == limit
         assert times[-1] - times[0] < 1.1 * len(times) / limit
 
