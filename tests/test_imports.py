@@ -42,7 +42,7 @@ def test_import_directions() -> None:
     ],
 )
 def test_readers_of_the_data_set_load_no_network_and_no_engine(module: str) -> None:
-    heavy = "{'torch', 'transformers', 'prefect', 'ray'}"
+    heavy = "{'torch', 'transformers', 'prefect', 'ray', 'httpx', 'Bio'}"
     assert python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
 
 

@@ -28,7 +28,7 @@ import tantivy
 from tantivy import Document, FieldType, Index, Occur, Query
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.questions.terms import question_words
 
 logger = logging.getLogger(__name__)
@@ -280,13 +280,14 @@ def _explained(folder: Path) -> Iterator[None]:
         if _is_damage(exc):
             (folder / "meta.json").unlink(missing_ok=True)
             raise SourceError(
-                f"{folder}: the full-text index is damaged ({exc}); the next run makes it anew", kind="index_damaged"
+                f"{folder}: the full-text index is damaged ({exc}); the next run makes it anew",
+                kind=SourceErrorKind.INDEX_DAMAGED,
             ) from exc
         if not isinstance(exc, (ValueError, OSError)):
             raise
         raise SourceError(
             f"{folder}: the full-text index cannot be used: {exc}; delete the folder if this happens again",
-            kind="index_unusable",
+            kind=SourceErrorKind.INDEX_UNUSABLE,
         ) from exc
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lxml import etree
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
 from bioqa_pipeline.records import Abstract
@@ -208,7 +208,7 @@ class _Parse:
         return head
 
     def _broken(self, reason: str) -> SourceError:
-        return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind="bad_xml")
+        return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind=SourceErrorKind.BAD_XML)
 
 
 def without_references(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -289,7 +289,7 @@ def _end(match: re.Match[bytes] | None) -> int:
 
 
 def _unreadable(name: str, error: OSError) -> SourceError:
-    return SourceError(f"{name}: cannot be read: {error}", kind="unreadable")
+    return SourceError(f"{name}: cannot be read: {error}", kind=SourceErrorKind.UNREADABLE)
 
 
 def _release(element: etree._Element) -> None:

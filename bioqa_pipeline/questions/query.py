@@ -3,19 +3,19 @@
 Each step of the ladder matches all that the stricter ones match, so a client sends them in order and appends what is
 new until it has enough. Untagged words are left to PubMed's automatic term mapping (MeSH terms, spelling variants,
 inflections); single words of the looser steps are also truncated in title and abstract. No text of the question can act
-as search syntax. Nothing here talks to a service: what one says (words it does not know, how many records have a term)
-comes back in as arguments of `build_queries`.
+as search syntax. Nothing here talks to a service: words that it does not know come back in as an argument of
+`build_queries`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.questions.terms import Word, question_words
 from bioqa_pipeline.records import Question
@@ -70,11 +70,7 @@ class LadderStep:
 
 
 def build_queries(
-    question: Question,
-    *,
-    filters: QueryFilters,
-    missing: Collection[str] = (),
-    counts: Mapping[str, int] | None = None,
+    question: Question, *, filters: QueryFilters, missing: Collection[str] = ()
 ) -> tuple[LadderStep, ...]:
     """The ladder of a question, strictest first; empty where it has no word to search for.
 
@@ -83,8 +79,6 @@ def build_queries(
     Args:
         missing: words or phrases that the service reported as not found; they are left out of every step. A client
             builds the ladder again with them and goes on with the first step whose term it has not sent.
-        counts: records matched by each of `countable_terms(question)`, if the client asked; the rarest word then stays
-            required longest, and words that no record has are left out.
 
     Raises:
         SourceError: kind "bad_query", `question.query` is not a query that PubMed would read as it is meant.
@@ -93,11 +87,11 @@ def build_queries(
         problems = query_problems(question.query)
         if problems:
             place = f" (line {question.line})" if question.line is not None else ""
-            raise SourceError(f"query of question {question.id}{place}: {'; '.join(problems)}", kind="bad_query")
+            raise SourceError(
+                f"query of question {question.id}{place}: {'; '.join(problems)}", kind=SourceErrorKind.BAD_QUERY
+            )
         return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
-    counts = counts or {}
-    words = without_missing(question_words(question.text), missing)
-    steps = _steps([word for word in words if counts.get(_loose_term(word)) != 0] or words, counts)
+    steps = _steps(without_missing(question_words(question.text), missing))
     ladder: dict[str, LadderStep] = {}
     for level, (kind, expression, description) in enumerate(steps):
         term = _filtered(expression, filters)
@@ -105,22 +99,9 @@ def build_queries(
     return tuple(ladder.values())
 
 
-def countable_terms(question: Question) -> tuple[str, ...]:
-    """The terms whose numbers of records (ESearch with rettype=count) tell `build_queries` which are specific."""
-    if question.query is not None:
-        return ()
-    return tuple(_loose_term(word) for word in question_words(question.text) if not word.soft)
-
-
-def narrow(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[Word, ...]:
-    """The words from the most specific: names first, then by the number of records, then the longer, then in order.
-
-    A word that was not counted stands behind those that were.
-    """
-    unknown = max(counts.values(), default=0) + 1
-    return tuple(
-        sorted(words, key=lambda word: (not word.core, counts.get(_loose_term(word), unknown), -len(word.text)))
-    )
+def narrow(words: Sequence[Word]) -> tuple[Word, ...]:
+    """The words from the most specific: names first, then the longer, then in order."""
+    return tuple(sorted(words, key=lambda word: (not word.core, -len(word.text))))
 
 
 def date_parameters(filters: QueryFilters) -> dict[str, str]:
@@ -163,14 +144,14 @@ def without_missing(words: Sequence[Word], missing: Collection[str]) -> tuple[Wo
     return tuple(known or words)
 
 
-def _steps(words: Sequence[Word], counts: Mapping[str, int]) -> list[tuple[StepKind, str, str]]:
+def _steps(words: Sequence[Word]) -> list[tuple[StepKind, str, str]]:
     """Kind, expression and description of each level."""
     if not words:
         return []
     content = [word for word in words if not word.soft] or list(words)
-    narrowest = set(narrow(content, counts)[:MAX_LOOSE_WORDS])
+    narrowest = set(narrow(content)[:MAX_LOOSE_WORDS])
     loose = [word for word in content if word in narrowest]
-    anchors, rest = _split(loose, counts)
+    anchors, rest = _split(loose)
     steps = [
         (StepKind.ALL, _and(_run_terms(words)), "all words"),
         (StepKind.CONTENT, _and(_run_terms(content)), "the words of the subject"),
@@ -184,14 +165,12 @@ def _steps(words: Sequence[Word], counts: Mapping[str, int]) -> list[tuple[StepK
     return steps
 
 
-def _split(words: Sequence[Word], counts: Mapping[str, int]) -> tuple[list[Word], list[Word]]:
+def _split(words: Sequence[Word]) -> tuple[list[Word], list[Word]]:
     """The words of which one must be there until the last step, and those of which ever fewer must.
 
-    The former are the names, else the rarest word if they were counted; none where that would leave one word or none.
+    The former are the names; none where that would leave one word or none.
     """
     anchors = [word for word in words if word.core]
-    if not anchors and counts:
-        anchors = list(narrow(words, counts)[:1])
     rest = [word for word in words if word not in anchors]
     return (anchors, rest) if len(rest) > 1 else ([], list(words))
 

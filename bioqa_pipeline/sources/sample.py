@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.paths import SAMPLE
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline.source import MedlineSource
@@ -38,7 +38,7 @@ class SampleSource(MedlineSource):
         if not files:
             raise SourceError(
                 f"{folder}: the sample records are not there: install the project again, or name another source",
-                kind="no_sample",
+                kind=SourceErrorKind.NO_SAMPLE,
             )
         digest = hashlib.sha256()
         for file in files:

@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests .venv/bin/python tests/benchmarks/bench_retrieval.py
 
-Side by side: the question sent to PubMed's search as it stands, the ladder of queries without and with counts of the
-words, both through the live source's code and a local E-utilities server, and the full-text index of local files.
+Side by side: the question sent to PubMed's search as it stands and the ladder of queries, both through the live
+source's code and a local E-utilities server, and the full-text index of local files.
 Recall at 1, 5, 10 and 20 over all questions of `tests/data/retrieval_questions.tsv`, queries and seconds a question.
 The last line is JSON.
 """
@@ -42,11 +42,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, EutilsServer(read_records(files), limit=None, key_limit=None) as server:
         scratch = Path(name)
         plain = pubmed_source(server.base_url, scratch / "plain")
-        counting = pubmed_source(server.base_url, scratch / "counting", count_words=True)
         medline = medline_source(files[0].parent, scratch / "medline")
         results["question as it stands"] = measure(as_it_stands(asked), lambda q: plain.search(q, LIMIT))
         results["ladder"] = measure(asked, lambda q: plain.search(q, LIMIT))
-        results["ladder with counts"] = measure(asked, lambda q: counting.search(q, LIMIT))
         results["local index"] = measure(asked, lambda q: medline.search(q, LIMIT))
     print(json.dumps({"questions": len(asked), "results": results}))
 

@@ -17,7 +17,6 @@ from bioqa_pipeline.questions.query import (
     StepKind,
     _at_least,
     build_queries,
-    countable_terms,
     date_parameters,
     narrow,
     render_ladder,
@@ -167,7 +166,7 @@ def test_the_same_question_gives_the_same_ladder_in_every_process() -> None:
     code = (
         "from bioqa_pipeline.questions.query import *; from bioqa_pipeline.records import Question;"
         "print(build_queries(Question('q', 'Do IL-6, TNF-α, p53 and long words of many kinds change the growth of "
-        "liver cancer cells in old mice fed clofibrate?'), filters=QueryFilters(), counts={'old': 3, 'mice': 3}))"
+        "liver cancer cells in old mice fed clofibrate?'), filters=QueryFilters()))"
     )
     outputs = {
         subprocess.run(
@@ -187,7 +186,6 @@ def test_a_query_of_the_user_is_sent_as_it_is() -> None:
     query = '("heart failure"[mh] OR hf[tiab]) NOT review[pt]'
     question = Question("q7", "Whatever?", query=query)
     assert [step.term for step in build_queries(question, filters=QueryFilters(languages=("english",)))] == [query]
-    assert countable_terms(question) == ()
 
 
 def test_a_query_that_would_be_misread_is_refused_with_its_place() -> None:
@@ -218,35 +216,9 @@ def test_a_word_is_unknown_only_in_all_of_its_spellings() -> None:
     assert [word.text for word in without_missing(words, ["il-6", "IL6"])] == ["growth"]
 
 
-def test_the_rarest_word_stays_required_longest() -> None:
-    question = Question("q", "Do statins slow growth of coral reefs?")
-    terms = countable_terms(question)
-    assert terms == (
-        "(statins OR statin*[tiab])",
-        "slow",
-        "(growth OR growth*[tiab])",
-        "(coral OR coral*[tiab])",
-        "(reefs OR reef*[tiab])",
-    )
-    steps = build_queries(question, filters=PLAIN, counts=dict(zip(terms, (900, 5000, 90000, 70, 80), strict=True)))
-    assert [step.description for step in steps[1:]] == [
-        "coral and 3 of 4 words",
-        "coral and 2 of 4 words",
-        "any of the words",
-    ]
-
-
-def test_a_word_that_no_record_has_is_left_out_when_counted() -> None:
-    question = Question("q", "Do statins slow coral?")
-    counts = dict(zip(countable_terms(question), (900, 5000, 0), strict=True))
-    assert build_queries(question, filters=PLAIN, counts=counts)[0].term == "(statins slow)"
-
-
-def test_narrow_puts_names_first_then_rare_then_long_words() -> None:
+def test_narrow_puts_names_first_then_long_words() -> None:
     words = question_words("Do mice with growth of large IL-6 tumours eat?")
-    counts = {"mice": 9, "(growth OR growth*[tiab])": 5, "(tumours OR tumour*[tiab])": 5}
-    assert [word.text for word in narrow(words, counts)] == ["il-6", "tumours", "growth", "mice", "large", "eat"]
-    assert [word.text for word in narrow(words, {})] == ["il-6", "tumours", "growth", "large", "mice", "eat"]
+    assert [word.text for word in narrow(words)] == ["il-6", "tumours", "growth", "large", "mice", "eat"]
 
 
 @pytest.mark.parametrize(

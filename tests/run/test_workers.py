@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError
+from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError, SourceErrorKind
 from bioqa_pipeline.run.records import ShardReport
 from bioqa_pipeline.run.workers import Pooled, WorkerPool, in_flight
 from support.fake_job import FakeJob, shards
@@ -40,7 +40,12 @@ def test_an_error_comes_back_from_a_worker_as_it_was_and_leaves_the_worker_alive
 
 
 @pytest.mark.parametrize(
-    "error", [ShardError("no", shard_id="s"), InputError("no", "q.txt", 3), SourceError("no", kind="k", pmid=3)]
+    "error",
+    [
+        ShardError("no", shard_id="s"),
+        InputError("no", "q.txt", 3),
+        SourceError("no", kind=SourceErrorKind("http_599"), pmid=3),
+    ],
 )
 def test_errors_pass_whole_between_processes(error: BioqaError) -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301

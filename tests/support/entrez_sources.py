@@ -23,7 +23,6 @@ def make_source(
     *,
     api_key: str | None = None,
     since: datetime | None = None,
-    counts_file: Path | None = None,
     config: dict[str, object] | None = None,
     **changes: object,
 ) -> EntrezSource:
@@ -43,7 +42,6 @@ def make_source(
         settings=EntrezSettings.model_validate(settings | changes),
         api_key=SecretStr(api_key) if api_key else None,
         since=since,
-        counts_file=counts_file,
     )
 
 

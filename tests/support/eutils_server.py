@@ -1,4 +1,4 @@
-"""A local E-utilities server: ESearch, EPost and EFetch over given records, with NCBI's limits and NCBI's bad days.
+"""A local E-utilities server: ESearch and EFetch over given records, with NCBI's limits and NCBI's bad days.
 
     with EutilsServer(records, faults=Faults(0.2)) as server:
         ... client(server.base_url) ...
@@ -14,13 +14,15 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
@@ -35,10 +37,6 @@ _SEARCH_DOCTYPE = (
     '<!DOCTYPE eSearchResult PUBLIC "-//NLM//DTD esearch 20060628//EN"'
     ' "https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20060628/esearch.dtd">'
 )
-_POST_DOCTYPE = (
-    '<!DOCTYPE ePostResult PUBLIC "-//NLM//DTD epost 20090526//EN"'
-    ' "https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20090526/epost.dtd">'
-)
 _SET_DOCTYPE = (
     '<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January 2026//EN"'
     ' "https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_260101.dtd">'
@@ -48,26 +46,20 @@ _XML = '<?xml version="1.0" encoding="UTF-8" ?>\n'
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request as it came; `seconds` is time.monotonic() at its arrival."""
+    """One request as it came; `seconds` is time.monotonic() at its arrival, `connection` the client's port."""
 
     endpoint: str
     method: str
     path: str
     params: dict[str, str]
     seconds: float
+    connection: int = 0
     status: int = 0
     fault: str | None = None
 
     @property
     def ids(self) -> list[int]:
         return [int(part) for part in self.params.get("id", "").split(",") if part.strip().isdigit()]
-
-
-@dataclass(slots=True)
-class _History:
-    """What one WebEnv holds: PMIDs by query key."""
-
-    queries: dict[str, list[int]] = field(default_factory=dict)
 
 
 class EutilsServer:
@@ -104,10 +96,10 @@ class EutilsServer:
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._arrivals: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._histories: dict[str, _History] = {}
         self._order = random.Random(1)
         self._http = _HttpServer(("127.0.0.1", 0), _Handler)
         self._http.eutils = self
+        self._scheme = "http"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
@@ -116,19 +108,34 @@ class EutilsServer:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.stopped.set()
         self._http.shutdown()
+        self.hang_up()
         self._http.server_close()
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/entrez/eutils/"
+        return f"{self._scheme}://127.0.0.1:{self._http.server_address[1]}/entrez/eutils/"
+
+    @property
+    def n_connections(self) -> int:
+        """How many are open."""
+        return len(self._http.open)
+
+    def encrypt(self, certificate: Path) -> None:
+        """Speaks https from now on, with the key and certificate in a file."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self._scheme = "https"
+
+    def hang_up(self) -> None:
+        """Closes all connections, as a server does with idle ones."""
+        for connection in list(self._http.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def fail(self, endpoint: str, kind: str, *, times: int = 1, after: int = 0) -> None:
         """See `Faults.queue`."""
         self.faults.queue(endpoint, kind, times=times, after=after)
-
-    def forget_histories(self) -> None:
-        """All WebEnvs expire."""
-        self._histories.clear()
 
     def requests(self, endpoint: str | None = None) -> list[LoggedRequest]:
         with self._lock:
@@ -177,8 +184,6 @@ class EutilsServer:
             return _search_error(f"Invalid db name specified: {params.get('db', '')}")
         if request.endpoint == "esearch":
             return self._esearch(params)
-        if request.endpoint == "epost":
-            return self._epost(params)
         if request.endpoint == "efetch":
             return self._efetch(params)
         return Answer(404, b"not found", "text/plain")
@@ -204,8 +209,7 @@ class EutilsServer:
                 200,
                 f"{_XML}{_SEARCH_DOCTYPE}\n<eSearchResult><Count>{len(found.pmids)}</Count></eSearchResult>".encode(),
             )
-        history = self._keep(params, found.pmids) if params.get("usehistory") == "y" else ""
-        return Answer(200, _search_xml(found, page, start, history, warnings).encode())
+        return Answer(200, _search_xml(found, page, start, warnings).encode())
 
     def _find(self, params: dict[str, str]) -> Found:
         kind = params.get("datetype", "pdat")
@@ -222,40 +226,10 @@ class EutilsServer:
             keep=lambda record: first <= record.dates[kind] <= last and record.pmid not in self.deleted,
         )
 
-    def _keep(self, params: dict[str, str], pmids: list[int]) -> str:
-        with self._lock:
-            name = params.get("WebEnv") or f"MCID_{len(self._histories):024x}"
-            queries = self._histories.setdefault(name, _History()).queries
-            key = str(len(queries) + 1)
-            queries[key] = pmids
-        return f"<QueryKey>{key}</QueryKey><WebEnv>{name}</WebEnv>"
-
-    def _epost(self, params: dict[str, str]) -> Answer:
-        parts = [part.strip() for part in params.get("id", "").split(",") if part.strip()]
-        pmids = [int(part) for part in parts if part.isdigit() and int(part)]
-        if not pmids:
-            error = "<ERROR>Empty ID list; Nothing to store</ERROR>"
-            return Answer(200, f"{_XML}{_POST_DOCTYPE}<ePostResult>{error}</ePostResult>".encode())
-        bad = "".join(f"<Id>{escape(part)}</Id>" for part in parts if not part.isdigit())
-        invalid = f"<InvalidIdList>{bad}</InvalidIdList>" if bad else ""
-        return Answer(
-            200, f"{_XML}{_POST_DOCTYPE}<ePostResult>{invalid}{self._keep(params, pmids)}</ePostResult>".encode()
-        )
-
     def _efetch(self, params: dict[str, str]) -> Answer:
-        if "WebEnv" in params:
-            history = self._histories.get(params["WebEnv"])
-            pmids = history.queries.get(params.get("query_key", "")) if history else None
-            if pmids is None:
-                return _fetch_error(200, "Unable to obtain query #1")
-            start, size = int(params.get("retstart", "0")), int(params.get("retmax", "20"))
-            if start >= self.max_hits:
-                return _fetch_error(400, f"'retstart' cannot be larger than {self.max_hits - 1}")
-            pmids = pmids[start : min(start + size, self.max_hits)]
-        else:
-            pmids = [int(p) for p in params.get("id", "").split(",") if p.strip().isdigit() and int(p)]
-            if not pmids:
-                return _fetch_error(400, "ID list is empty! Possibly it has no correct IDs.")
+        pmids = [int(p) for p in params.get("id", "").split(",") if p.strip().isdigit() and int(p)]
+        if not pmids:
+            return _fetch_error(400, "ID list is empty! Possibly it has no correct IDs.")
         known = [p for p in dict.fromkeys(pmids) if p in self.corpus.records and p not in self.deleted]
         if self.shuffle:
             self._order.shuffle(known)
@@ -273,7 +247,7 @@ def _fetch_error(status: int, message: str) -> Answer:
     return Answer(status, f"{_XML}<eFetchResult>\n\t<ERROR>{escape(message)}</ERROR>\n</eFetchResult>".encode())
 
 
-def _search_xml(found: Found, page: list[int], start: int, history: str, warnings: list[str]) -> str:
+def _search_xml(found: Found, page: list[int], start: int, warnings: list[str]) -> str:
     ids = "".join(f"<Id>{pmid}</Id>\n" for pmid in page)
     mapped = "".join(
         f"<Translation><From>{escape(a)}</From><To>{escape(b)}</To></Translation>" for a, b in found.mapped
@@ -285,7 +259,7 @@ def _search_xml(found: Found, page: list[int], start: int, history: str, warning
     notes += "".join(f"<OutputMessage>{escape(text)}</OutputMessage>" for text in warnings)
     return (
         f"{_XML}{_SEARCH_DOCTYPE}\n<eSearchResult><Count>{len(found.pmids)}</Count><RetMax>{len(page)}</RetMax>"
-        f"<RetStart>{start}</RetStart>{history}<IdList>\n{ids}</IdList><TranslationSet>{mapped}</TranslationSet>"
+        f"<RetStart>{start}</RetStart><IdList>\n{ids}</IdList><TranslationSet>{mapped}</TranslationSet>"
         f"<QueryTranslation>{escape(found.translation)}</QueryTranslation>{errors}"
         + (f"<WarningList>{notes}</WarningList>" if notes else "")
         + "</eSearchResult>\n"
@@ -297,6 +271,10 @@ class _HttpServer(ThreadingHTTPServer):
     request_queue_size = 64
     eutils: EutilsServer
 
+    def __init__(self, *args: object) -> None:
+        self.open: set[socket.socket] = set()
+        super().__init__(*args)  # type: ignore[arg-type]
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no fault of this server; what else happens here must be seen."""
         import sys
@@ -307,7 +285,16 @@ class _HttpServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _HttpServer
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)
+        super().finish()
 
     def do_GET(self) -> None:
         self._serve("")
@@ -323,13 +310,14 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         params = dict(parse_qsl(url.query, keep_blank_values=True)) | dict(parse_qsl(body, keep_blank_values=True))
         endpoint = url.path.rsplit("/", 1)[-1].removesuffix(".fcgi")
-        request = LoggedRequest(endpoint, self.command, self.path, params, seconds)
+        request = LoggedRequest(endpoint, self.command, self.path, params, seconds, self.client_address[1])
         eutils = self.server.eutils
         eutils.stopped.wait(eutils.latency_seconds)
         self._send(eutils.answer(request), eutils.stopped)
 
     def _send(self, answer: Answer, stopped: threading.Event) -> None:
-        self.close_connection = True
+        # Where the end of the body is not where it was said to be, the end of the connection shows it.
+        self.close_connection = answer.close or answer.claimed_bytes is not None or bool(answer.chunks)
         if answer.close:
             # Break off without a word, as a load balancer does.
             with contextlib.suppress(OSError):
@@ -339,7 +327,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.content_type)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Connection", "close")
         if answer.chunks:
             self._send_cut_chunks(answer)
             return
@@ -349,6 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
         pieces = [answer.body[i : i + 1] for i in range(len(answer.body))] if answer.drip else [answer.body]
         for piece in pieces:
             if answer.pause_seconds and stopped.wait(answer.pause_seconds):
+                self.close_connection = True
                 return
             self.wfile.write(piece)
 
@@ -364,7 +352,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(f"{size:x}\r\n".encode() + piece + b"\r\n")
 
 
-def most_in_a_second(times: list[float]) -> int:
-    """The largest number of events in any half-open second."""
+def most_in_a_second(times: list[float], second: float = 1.0) -> int:
+    """The largest number of events in any half-open second, or other span."""
     ordered = sorted(times)
-    return max((sum(t <= u < t + 1 for u in ordered) for t in ordered), default=0)
+    return max((sum(t <= u < t + second for u in ordered) for t in ordered), default=0)

@@ -89,9 +89,9 @@ def share_of_words(words: Sequence[str], text: Sequence[str]) -> float:
     return sum(set(word.replace("-", " ").split()) <= set(text) for word in words) / len(words)
 
 
-def pubmed_source(base_url: str, folder: Path, *, count_words: bool = False) -> EntrezSource:
+def pubmed_source(base_url: str, folder: Path) -> EntrezSource:
     """The live source's code, pointed at a server of our own that does not count requests."""
-    settings = EntrezSettings(base_url=base_url, requests_per_second=100, count_words=count_words, lock_dir=folder)
+    settings = EntrezSettings(base_url=base_url, requests_per_second=100, lock_dir=folder)
     config = SourceConfig(kind="pubmed", email="tests@example.org")
     return EntrezSource(AbstractStore(folder / "store"), config, settings=settings)
 

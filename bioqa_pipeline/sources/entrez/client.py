@@ -1,4 +1,4 @@
-"""Calls of the three E-utilities: a term into PMIDs in rank order, PMIDs into records.
+"""Calls of ESearch and EFetch: a term into PMIDs in rank order, PMIDs into records.
 
 Knows the limits of PubMed (9,999 hits of one query, 200 PMIDs of one request), nothing of questions and stores.
 """
@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from pydantic import SecretStr
 
-from bioqa_pipeline.errors import RetryableSourceError, SourceError
+from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
-from bioqa_pipeline.sources.entrez.responses import HistoryKey, SearchAnswer, decode_count, decode_post, decode_search
+from bioqa_pipeline.sources.entrez.responses import SearchAnswer, decode_count, decode_search
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from bioqa_pipeline.sources.entrez.transport import EntrezTransport
 
@@ -77,14 +77,12 @@ class EntrezClient:
             SourceError: there is no answer that could be read.
         """
         name = f"EFetch answer for {len(pmids)} PMIDs from {pmids[0]} on"
-        if not self.settings.use_history:
-            return self._fetch({"id": ",".join(map(str, pmids))}, name)
-        try:
-            return self._fetch_posted(pmids, name)
-        except SourceError as exc:
-            if exc.kind != "history_expired":
-                raise
-        return self._fetch_posted(pmids, name)
+
+        def decode(body: bytes) -> FetchAnswer:
+            return _decode_records(body, name)
+
+        params = {"id": ",".join(map(str, pmids)), "retmode": "xml"}
+        return self._transport.call("efetch", params, decode, roots=_SET_ROOTS)
 
     def _search(self, term: str, size: int, params: Mapping[str, str]) -> SearchAnswer:
         sent = {"term": term, "retmode": "xml", "retmax": str(size), "retstart": "0", **params}
@@ -116,18 +114,6 @@ class EntrezClient:
             messages.append(f"{whole.count} hits in all, {n_found} by entry date")
         return replace(whole, pmids=tuple(pmids)[:wanted], messages=tuple(messages))
 
-    def _fetch(self, params: Mapping[str, str], name: str) -> FetchAnswer:
-        def decode(body: bytes) -> FetchAnswer:
-            return _decode_records(body, name)
-
-        return self._transport.call("efetch", {**params, "retmode": "xml"}, decode, roots=_SET_ROOTS)
-
-    def _fetch_posted(self, pmids: Sequence[int], name: str) -> FetchAnswer:
-        ids = {"id": ",".join(map(str, pmids))}
-        key: HistoryKey = self._transport.call("epost", ids, decode_post, roots=("ePostResult",))
-        page = {"WebEnv": key.web_env, "query_key": key.query_key, "retstart": "0", "retmax": str(len(pmids))}
-        return self._fetch(page, name)
-
 
 def date_range(first: date, last: date, field: str) -> str:
     """A term for the records of some days, both ends included."""
@@ -150,5 +136,5 @@ def _decode_records(body: bytes, name: str) -> FetchAnswer:
     except SourceError as exc:
         broken = str(exc)
     if broken:
-        raise RetryableSourceError(broken, kind="bad_xml")
+        raise RetryableSourceError(broken, kind=SourceErrorKind.BAD_XML)
     return FetchAnswer(tuple(records), tuple(bad), tuple(deleted))

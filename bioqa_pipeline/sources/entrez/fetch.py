@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.records import Abstract, FetchStatus, Missing
 from bioqa_pipeline.sources.entrez.client import FetchAnswer
 
@@ -23,7 +23,13 @@ ORIGIN = "eutils"
 AGAIN = 2
 # A batch that cannot be read is halved until the record that spoils it is alone, with at most so many requests.
 MAX_SPLITS = 64
-_SPLIT_KINDS = ("bad_xml", "body_too_large", "http_413", "http_414", "unreadable_records")
+_SPLIT_KINDS = (
+    SourceErrorKind.BAD_XML,
+    SourceErrorKind.BODY_TOO_LARGE,
+    SourceErrorKind.HTTP_413,
+    SourceErrorKind.HTTP_414,
+    SourceErrorKind.UNREADABLE_RECORDS,
+)
 
 
 class Fetches(Protocol):
@@ -112,13 +118,13 @@ class Fetcher:
             kind, reason = exc.kind, str(exc)
         else:
             return outcome
-        if kind == "no_ids":
+        if kind is SourceErrorKind.NO_IDS:
             return _all_missing(batch, FetchStatus.NOT_FOUND, "PubMed has no record of this number")
         if kind in _SPLIT_KINDS and len(batch) > 1 and self._splits_left > 0:
             self._splits_left -= 1
             middle = len(batch) // 2
             return self._fetch(batch[:middle]).add(self._fetch(batch[middle:]))
-        is_unreadable = kind in ("bad_xml", "unreadable_records")
+        is_unreadable = kind in (SourceErrorKind.BAD_XML, SourceErrorKind.UNREADABLE_RECORDS)
         return _all_missing(batch, FetchStatus.PARSE_ERROR if is_unreadable else FetchStatus.FETCH_ERROR, reason)
 
 
@@ -146,7 +152,7 @@ def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     absent = [p for p in batch if p not in outcome.records and p not in outcome.missing]
     unnamed = [bad.reason for bad in answer.bad if bad.pmid is None]
     if absent and unnamed:
-        raise SourceError(f"records without a readable PMID: {unnamed[0]}", kind="unreadable_records")
+        raise SourceError(f"records without a readable PMID: {unnamed[0]}", kind=SourceErrorKind.UNREADABLE_RECORDS)
     for pmid in absent:
         outcome.missing[pmid] = Missing(pmid, FetchStatus.NOT_FOUND, "PubMed has no record of this number")
     return outcome

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 
 WINDOW_SECONDS = 1.02  # a second by a clock that runs a little faster than ours
 POLL_SECONDS = 0.05
@@ -165,7 +165,7 @@ class RateLimiter:
         return SourceError(
             f"{self.path}: the file that keeps the request rate cannot be used: {exc.strerror}; "
             "set lock_dir to a folder of yours on a local disk",
-            kind="rate_limit_file",
+            kind=SourceErrorKind.RATE_LIMIT_FILE,
         )
 
 
@@ -179,7 +179,9 @@ def private_folder() -> Path:
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-        raise SourceError(f"{path} belongs to another user: set lock_dir to a folder of yours", kind="rate_limit_file")
+        raise SourceError(
+            f"{path} belongs to another user: set lock_dir to a folder of yours", kind=SourceErrorKind.RATE_LIMIT_FILE
+        )
     return path
 
 

@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-from bioqa_pipeline.errors import RetryableSourceError, SourceError
+from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
 
 HEAD_BYTES = 8192
 _DECLARATION = re.compile(rb"\s*<\?xml\s([^>]*)\?>")
@@ -28,7 +28,6 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _LASTING = re.compile(r"retstart|invalid (?:db|api)", re.IGNORECASE)
-_EXPIRED = re.compile(r"unable to obtain query|query_?key|webenv", re.IGNORECASE)
 _NO_IDS = re.compile(r"id list is empty|no correct ids|empty id list", re.IGNORECASE)
 _BAD_KEY = re.compile(rb"api.{0,3}key.{0,20}(?:invalid|not valid|wrong)|invalid.{0,10}api.{0,3}key", re.I | re.S)
 
@@ -63,14 +62,6 @@ class SearchAnswer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryKey:
-    """Where the history server keeps a list of PMIDs; good for some hours."""
-
-    web_env: str
-    query_key: str
-
-
 def as_integer(text: str | None) -> int | None:
     """A number of at most 18 digits; None of anything else, such as what str.isdigit takes and int does not."""
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
@@ -86,19 +77,21 @@ def check_status(status: int, body: bytes) -> None:
     if status == 200:
         return
     if status == 408 or status == 429 or 500 <= status <= 599:
-        raise RetryableSourceError(f"HTTP {status}", kind=f"http_{status}")
+        raise RetryableSourceError(f"HTTP {status}", kind=SourceErrorKind(f"http_{status}"))
     if 300 <= status <= 399:
-        raise SourceError(f"HTTP {status}, a redirection, which is not followed with an API key", kind="redirect")
+        raise SourceError(
+            f"HTTP {status}, a redirection, which is not followed with an API key", kind=SourceErrorKind.REDIRECT
+        )
     if status == 400 and _BAD_KEY.search(body[:HEAD_BYTES]):
         raise SourceError(
             "NCBI does not accept the API key: correct it in NCBI_API_KEY, or in the secret of the deployment, or "
             "leave it out",
-            kind="bad_api_key",
+            kind=SourceErrorKind.BAD_API_KEY,
         )
     error = _error_text(body)
     if error and _NO_IDS.search(error):
-        raise SourceError("not one of the ids is a PMID", kind="no_ids")
-    raise SourceError(f"HTTP {status}" + (f": {error}" if error else ""), kind=f"http_{status}")
+        raise SourceError("not one of the ids is a PMID", kind=SourceErrorKind.NO_IDS)
+    raise SourceError(f"HTTP {status}" + (f": {error}" if error else ""), kind=SourceErrorKind(f"http_{status}"))
 
 
 def check_body(body: bytes, roots: tuple[str, ...]) -> None:
@@ -108,13 +101,13 @@ def check_body(body: bytes, roots: tuple[str, ...]) -> None:
 
     Raises:
         RetryableSourceError: the next answer may be better.
-        SourceError: kinds "unsafe_xml", "query_error", "history_expired", "no_ids".
+        SourceError: kinds "unsafe_xml", "query_error", "no_ids".
     """
     head = body[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     if not head.strip():
-        raise RetryableSourceError("an empty answer", kind="empty_body")
+        raise RetryableSourceError("an empty answer", kind=SourceErrorKind.EMPTY_BODY)
     if _HTML.match(head):
-        raise RetryableSourceError("a web page in place of XML", kind="html")
+        raise RetryableSourceError("a web page in place of XML", kind=SourceErrorKind.HTML)
     if head.lstrip().startswith(b"{"):
         raise _error_in(_error_text(body) or head.decode("utf-8", "replace"))
     root = _root(head)
@@ -125,19 +118,19 @@ def check_body(body: bytes, roots: tuple[str, ...]) -> None:
         raise _error_in(error)
     raise RetryableSourceError(
         f"<{root}> in place of <{roots[0]}>" if root else "something else than XML",
-        kind="wrong_root" if root else "not_xml",
+        kind=SourceErrorKind.WRONG_ROOT if root else SourceErrorKind.NOT_XML,
     )
 
 
 def _root(head: bytes) -> str | None:
     """The name of the root element; None where this is no XML that could be read as it stands."""
     if _SUBSET.search(head):
-        raise SourceError("XML with declarations of entities, which is refused", kind="unsafe_xml")
+        raise SourceError("XML with declarations of entities, which is refused", kind=SourceErrorKind.UNSAFE_XML)
     declaration = _DECLARATION.match(head)
     if declaration:
         encoding = _ENCODING.search(declaration.group(1))
         if encoding and encoding.group(1).lower() not in _ENCODINGS:
-            raise SourceError("XML in an unexpected encoding, which is refused", kind="unsafe_xml")
+            raise SourceError("XML in an unexpected encoding, which is refused", kind=SourceErrorKind.UNSAFE_XML)
     found = _ROOT.match(head, declaration.end() if declaration else 0)
     return found.group(1).decode("ascii", "replace") if found else None
 
@@ -153,14 +146,12 @@ def _error_text(body: bytes) -> str | None:
 
 def _error_in(text: str) -> SourceError:
     if "rate limit" in text.lower():
-        return RetryableSourceError("too many requests a second", kind="rate_limited")
+        return RetryableSourceError("too many requests a second", kind=SourceErrorKind.RATE_LIMITED)
     if _NO_IDS.search(text):
-        return SourceError("not one of the ids is a PMID", kind="no_ids")
-    if _EXPIRED.search(text):
-        return SourceError("the history server has forgotten the posted PMIDs", kind="history_expired")
+        return SourceError("not one of the ids is a PMID", kind=SourceErrorKind.NO_IDS)
     if _PASSING.search(text) and not _LASTING.search(text):
-        return RetryableSourceError(f"NCBI reports: {text}", kind="backend_failed")
-    return SourceError(f"NCBI reports: {text}", kind="query_error")
+        return RetryableSourceError(f"NCBI reports: {text}", kind=SourceErrorKind.BACKEND_FAILED)
+    return SourceError(f"NCBI reports: {text}", kind=SourceErrorKind.QUERY_ERROR)
 
 
 def decode_search(body: bytes) -> SearchAnswer:
@@ -175,9 +166,9 @@ def decode_search(body: bytes) -> SearchAnswer:
     pmids = [as_integer(e.text) for e in root.iterfind("IdList/Id")]
     numbers = tuple(dict.fromkeys(pmid for pmid in pmids if pmid is not None))
     if None in pmids:
-        raise RetryableSourceError("an id that is not a number", kind="bad_xml")
+        raise RetryableSourceError("an id that is not a number", kind=SourceErrorKind.BAD_XML)
     if count and not numbers:
-        raise RetryableSourceError(f"{count} hits reported and none given", kind="short_answer")
+        raise RetryableSourceError(f"{count} hits reported and none given", kind=SourceErrorKind.SHORT_ANSWER)
     return SearchAnswer(
         count=count,
         pmids=numbers,
@@ -199,27 +190,13 @@ def decode_count(body: bytes) -> int:
     return _count(_parsed(body))
 
 
-def decode_post(body: bytes) -> HistoryKey:
-    """Fields of an ePostResult.
-
-    Raises:
-        RetryableSourceError: it is broken.
-        SourceError: it reports an error.
-    """
-    root = _parsed(body)
-    key = HistoryKey(root.findtext("WebEnv", ""), root.findtext("QueryKey", ""))
-    if not key.web_env or not key.query_key:
-        raise RetryableSourceError("an answer without WebEnv and QueryKey", kind="bad_xml")
-    return key
-
-
 def _parsed(body: bytes) -> ET.Element:
     try:
         root = ET.fromstring(body)
     except (ET.ParseError, ValueError):
         root = None
     if root is None:
-        raise RetryableSourceError("broken XML", kind="bad_xml")
+        raise RetryableSourceError("broken XML", kind=SourceErrorKind.BAD_XML)
     error = root.findtext("ERROR")
     if error is not None:
         raise _error_in(" ".join(error.split())[:300])
@@ -229,7 +206,7 @@ def _parsed(body: bytes) -> ET.Element:
 def _count(root: ET.Element) -> int:
     count = as_integer(root.findtext("Count"))
     if count is None:
-        raise RetryableSourceError("an answer without a count", kind="bad_xml")
+        raise RetryableSourceError("an answer without a count", kind=SourceErrorKind.BAD_XML)
     return count
 
 

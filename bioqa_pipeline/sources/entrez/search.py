@@ -5,7 +5,7 @@ Every query that was sent is recorded with what the service made of it. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
@@ -14,9 +14,7 @@ from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.questions.query import (
     LadderStep,
     QueryFilters,
-    StepKind,
     build_queries,
-    countable_terms,
     date_parameters,
 )
 from bioqa_pipeline.records import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome
@@ -42,14 +40,12 @@ class SearchPlan:
         enough_hits: a looser query is sent while there are fewer.
         since: only records entered or revised on this day or later. What is enough is then judged by all records:
             a day brings few, and looser queries would make up for it with what the question is not about.
-        word_counts: terms into the numbers of records that have them; None loosens without.
     """
 
     filters: QueryFilters
     sort: str
     enough_hits: int
     since: date | None = None
-    word_counts: Callable[[tuple[str, ...]], dict[str, int]] | None = None
 
 
 def search_question(question: Question, limit: int, plan: SearchPlan, client: Searcher) -> Retrieval:
@@ -76,7 +72,6 @@ class _Ladder:
         self.sent: set[str] = set()
         self.pending = ""  # the query that is being asked
         self.missing: set[str] = set()
-        self.counts: dict[str, int] | None = None
 
     def run(self) -> None:
         lowest = 0
@@ -95,14 +90,7 @@ class _Ladder:
 
     def _next(self, lowest: int) -> LadderStep | None:
         """The strictest step of at least that level whose term was not sent yet."""
-        step = self._unsent(lowest)
-        if step and step.kind in (StepKind.MOST, StepKind.ANY) and self.counts is None and self.plan.word_counts:
-            self.counts = self.plan.word_counts(countable_terms(self.question))
-            step = self._unsent(lowest)
-        return step
-
-    def _unsent(self, lowest: int) -> LadderStep | None:
-        steps = build_queries(self.question, filters=self.plan.filters, missing=self.missing, counts=self.counts)
+        steps = build_queries(self.question, filters=self.plan.filters, missing=self.missing)
         return next((s for s in steps if s.level >= lowest and s.term not in self.sent), None)
 
     def _ask(self, step: LadderStep) -> SearchAnswer:

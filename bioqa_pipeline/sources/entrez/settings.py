@@ -35,12 +35,10 @@ class EntrezSettings(Settings):
     max_retry_after_seconds: float = Field(300.0, ge=0, le=3600, description="longest wait that NCBI may ask for")
     max_body_bytes: int = Field(128 << 20, ge=1, description="longest answer, unpacked")
     batch_size: int = Field(200, ge=1, le=200, description="PMIDs fetched with one request")
-    use_history: bool = Field(False, description="post PMIDs first and fetch them from NCBI's history server")
     max_hits: int = Field(
         9999, ge=1, le=9999, description="hits that PubMed gives of one query; more are split by date"
     )
     enough_hits: int = Field(20, ge=1, description="hits at which a looser query is not sent any more")
-    count_words: bool = Field(False, description="ask how frequent the words of a question are before loosening it")
     ttl_days: float = Field(7.0, ge=0, description="age at which a stored record is fetched again")
 
     @field_validator("base_url")

@@ -1,6 +1,6 @@
 """Source `pubmed`: questions and PMIDs answered by NCBI's E-utilities, as they are today.
 
-Uses the protocol of Bio.Entrez over a transport of its own. Records go to the store and are fetched again when they are
+Requests are those of Bio.Entrez, sent over httpx. Records go to the store and are fetched again when they are
 older than `ttl_days`, so that revisions and retractions arrive.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 from pydantic import SecretStr
@@ -20,7 +19,6 @@ from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.entrez.client import EntrezClient
-from bioqa_pipeline.sources.entrez.counts import WordCounts
 from bioqa_pipeline.sources.entrez.fetch import Fetcher
 from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question, since_day
 from bioqa_pipeline.sources.entrez.settings import (
@@ -33,7 +31,6 @@ from bioqa_pipeline.sources.entrez.settings import (
 logger = logging.getLogger(__name__)
 
 STORE_FOLDER = "pubmed"
-COUNTS_FILE = "pubmed-word-counts.json"
 MAX_PMID = 2**31 - 1
 
 
@@ -46,15 +43,8 @@ def open_pubmed(
         ConfigError: there is no e-mail address, or the address of the service cannot be used.
         SourceError: the file that keeps the request rate cannot be used.
     """
-    folder = cache_dir()
-    return EntrezSource(
-        AbstractStore(folder / STORE_FOLDER),
-        config,
-        settings=settings_from_environment(),
-        api_key=api_key,
-        since=since,
-        counts_file=folder / COUNTS_FILE,
-    )
+    store = AbstractStore(cache_dir() / STORE_FOLDER)
+    return EntrezSource(store, config, settings=settings_from_environment(), api_key=api_key, since=since)
 
 
 class EntrezSource:
@@ -65,7 +55,6 @@ class EntrezSource:
         config: dates, datetype, sort and e-mail address.
         api_key: raises the rate from 3 to 10 requests a second; None takes NCBI_API_KEY where that is set.
         since: only records entered or revised on that day or later, by search; the caller subtracts an overlap.
-        counts_file: keeps word counts between runs; None asks for them in each.
 
     Raises:
         ConfigError: there is no e-mail address.
@@ -82,20 +71,17 @@ class EntrezSource:
         settings: EntrezSettings | None = None,
         api_key: SecretStr | None = None,
         since: datetime | None = None,
-        counts_file: Path | None = None,
     ) -> None:
         self._store = store
         self._settings = settings or EntrezSettings()
         key = resolve_api_key(api_key)
         self._has_key = key is not None
         self._client = EntrezClient(self._settings, email=resolve_email(config.email), api_key=key)
-        counts = WordCounts(lambda term: self._client.count(term, dates={}), counts_file)
         self._plan = SearchPlan(
             filters=QueryFilters(mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype),
             sort=config.sort,
             enough_hits=self._settings.enough_hits,
             since=since_day(since),
-            word_counts=counts.of if self._settings.count_words else None,
         )
 
     @property

@@ -1,63 +1,48 @@
-"""Requests as Bio.Entrez builds them into decoded answers: the part of Bio.Entrez that sends is replaced.
+"""Requests as Bio.Entrez builds them into decoded answers: sent, and sent again while that may help.
 
-Everything is POSTed, so the API key is in no address; redirections are refused; a request has time-outs, its body is
-read whole and within a limit before it counts as an answer, and whatever may pass is tried again, as late as the
-service asks. An error says its kind and the HTTP status, never the key. Threads may share one transport.
-
-Bio.Entrez keeps its state in globals of its module and sends from inside its public functions. Here those functions run
-in a copy of the module, in which sending gives back the request: other users of Bio.Entrez in the process notice
-nothing, and no lock is needed. Its parsers are not used, so none of their downloads and folders comes about.
+Whatever may pass is tried again, as late as the service asks. An error says its kind and the HTTP status, never the
+key. Threads may share one transport.
 """
 
 from __future__ import annotations
 
-import http.client
-import importlib.util
 import logging
 import random
-import ssl
+import re
 import threading
 import time
-import urllib.request
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
+import httpx
+from Bio import Entrez
 from pydantic import SecretStr
 
-from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
+from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.sources.entrez.exchange import Exchange
 from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
-from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer, check_body, check_status
+from bioqa_pipeline.sources.entrez.responses import as_integer, check_body, check_status
 from bioqa_pipeline.sources.entrez.settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Utility = Literal["esearch", "epost", "efetch"]
+Utility = Literal["esearch", "efetch"]
 
-CHUNK_BYTES = 1 << 16
 # So many requests in a row given up: the service is down, and further ones get a single try until one succeeds.
 PATIENCE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Response:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
     """One try that failed. Not an exception: what is raised in the end must not drag the causes with it."""
 
-    kind: str
+    kind: SourceErrorKind
     reason: str
     is_passing: bool
     retry_after_seconds: float | None = None
@@ -69,20 +54,29 @@ class EntrezTransport:
     Args:
         email: sent with every request.
         api_key: sent with every request where there is one.
+        http: see `Exchange`.
 
     Raises:
+        ConfigError: the address of the service, or of a proxy, cannot be used.
         SourceError: kind "rate_limit_file", the file that keeps the rate cannot be used.
     """
 
-    def __init__(self, settings: EntrezSettings, *, email: str, api_key: SecretStr | None = None) -> None:
+    def __init__(
+        self,
+        settings: EntrezSettings,
+        *,
+        email: str,
+        api_key: SecretStr | None = None,
+        http: httpx.BaseTransport | None = None,
+    ) -> None:
         self.settings = settings
         self.limiter = _limiter(settings, has_key=api_key is not None)
         self._email, self._api_key = email, api_key
         self._given_up = 0
         self._silent_until = 0.0
         self._lock = threading.Lock()
-        self._opener = _opener(settings)
         self.limiter.pause(0.0)  # says now, and not with the first question, that its file cannot be used
+        self._exchange = Exchange(settings, self.limiter, http=http)
 
     def call(
         self, utility: Utility, params: Mapping[str, str], decode: Callable[[bytes], T], *, roots: tuple[str, ...]
@@ -98,16 +92,17 @@ class EntrezTransport:
             RetryableSourceError: it failed so often that it was given up.
             SourceError: it cannot succeed.
         """
-        body = _built(utility, {**params, "db": "pubmed", "tool": TOOL, "email": self._email})
+        url = f"{self.settings.base_url}{utility}.fcgi"
+        form = _form(url, {**params, "db": "pubmed", "tool": TOOL, "email": self._email})
         started = time.monotonic()
         if started < self._silent_until:
             raise RetryableSourceError(
                 f"{utility}: not sent, NCBI asked for a pause of another {self._silent_until - started:.0f} s",
-                kind="http_429",
+                kind=SourceErrorKind.HTTP_429,
             )
         tries = 1 if self._given_up >= PATIENCE else self.settings.max_tries
         for n_try in range(1, tries + 1):
-            result = self._try(utility, body, decode, roots)
+            result = self._try(url, form, decode, roots)
             if not isinstance(result, _Failure):
                 self._given_up = 0
                 return result
@@ -127,67 +122,22 @@ class EntrezTransport:
         )
 
     def redacted(self, text: str) -> str:
-        """A text of the service's without the key, which it repeats in some messages."""
-        key = self._api_key.get_secret_value() if self._api_key else ""
-        return text.replace(key, "***").replace(quote_plus(key), "***") if key else text
+        """A text of the service's without the key, which it repeats in some messages, quoted or not."""
+        return _quoted_or_not(self._api_key.get_secret_value()).sub("***", text) if self._api_key else text
 
-    def _try(self, utility: str, body: bytes, decode: Callable[[bytes], T], roots: tuple[str, ...]) -> T | _Failure:
-        response = self._exchange(utility, body)
-        if isinstance(response, _Failure):
-            return response
+    def _try(self, url: str, form: bytes, decode: Callable[[bytes], T], roots: tuple[str, ...]) -> T | _Failure:
+        headers: Mapping[str, str] = {}
+        if self._api_key:
+            form += f"&api_key={quote_plus(self._api_key.get_secret_value())}".encode()
         try:
+            response = self._exchange.post(url, form)
+            headers = response.headers
             check_status(response.status, response.body)
             check_body(response.body, roots)
             return decode(response.body)
         except SourceError as exc:
             is_passing = isinstance(exc, RetryableSourceError)
-            return _Failure(exc.kind, self.redacted(str(exc)), is_passing, _retry_after(response.headers))
-
-    def _exchange(self, utility: str, body: bytes) -> _Response | _Failure:
-        """One request and its whole answer, within the rate."""
-        headers: Mapping[str, str] = {}
-        token = self.limiter.acquire()
-        try:
-            response = self._opener.open(self._request(utility, body), timeout=self.settings.timeout_seconds)
-            assert response is not None
-            with response:
-                headers = response.headers
-                body = self._read(response) if response.status == 200 else _head(response)
-                return _Response(response.status, headers, body)
-        except SourceError as exc:
-            return _Failure(exc.kind, str(exc), isinstance(exc, RetryableSourceError))
-        except (OSError, http.client.HTTPException, zlib.error) as exc:
-            return _connection_failure(exc)
-        finally:
-            self.limiter.release(
-                token,
-                told_limit=as_integer(headers.get("X-RateLimit-Limit")),
-                told_remaining=as_integer(headers.get("X-RateLimit-Remaining")),
-            )
-
-    def _request(self, utility: str, body: bytes) -> urllib.request.Request:
-        if self._api_key:
-            body += b"&api_key=" + quote_plus(self._api_key.get_secret_value()).encode()
-        headers = {"User-Agent": TOOL, "Accept-Encoding": "identity"}
-        return urllib.request.Request(f"{self.settings.base_url}{utility}.fcgi", body, headers, method="POST")
-
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
-        """The body as far as it was announced, unpacked."""
-        deadline = time.monotonic() + self.settings.try_seconds
-        limit = self.settings.max_body_bytes
-        chunks, size = [], 0
-        while chunk := response.read1(CHUNK_BYTES):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise SourceError(f"an answer of more than {limit} bytes", kind="body_too_large")
-            if time.monotonic() > deadline:
-                raise RetryableSourceError("an answer that does not come to its end", kind="timeout")
-        announced = as_integer(response.headers.get("Content-Length"))
-        if announced is not None and announced != size:
-            raise RetryableSourceError(f"an answer cut off at {size} of {announced} bytes", kind="truncated")
-        body = b"".join(chunks)
-        return _unpacked(body, limit) if response.headers.get("Content-Encoding") == "gzip" else body
+            return _Failure(exc.kind, self.redacted(str(exc)), is_passing, _retry_after(headers))
 
     def _wait_after(self, failure: _Failure, n_try: int) -> float | None:
         """Seconds until the next try; None where there must be none. A limit that was hit stops all others, too."""
@@ -201,21 +151,9 @@ class EntrezTransport:
             return None
         backoff = min(settings.max_backoff_seconds, settings.backoff_seconds * 2.0 ** (n_try - 1))
         wait = max(asked, backoff * random.uniform(0.5, 1.0))
-        if failure.kind in ("http_429", "rate_limited"):
+        if failure.kind in (SourceErrorKind.HTTP_429, SourceErrorKind.RATE_LIMITED):
             self.limiter.pause(wait)
         return wait
-
-
-def _opener(settings: EntrezSettings) -> urllib.request.OpenerDirector:
-    """Opens addresses without following redirections; whatever the status, the response comes back."""
-    is_plain = settings.base_url.startswith("http:")
-    opener = urllib.request.OpenerDirector()
-    # A plain address is one of this machine, and its requests must not leave it through a proxy.
-    opener.add_handler(urllib.request.ProxyHandler({} if is_plain else None))
-    opener.add_handler(urllib.request.HTTPHandler())
-    # One context for all connections: each would read the certificates anew.
-    opener.add_handler(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
-    return opener
 
 
 def _limiter(settings: EntrezSettings, *, has_key: bool) -> RateLimiter:
@@ -228,54 +166,22 @@ def _limiter(settings: EntrezSettings, *, has_key: bool) -> RateLimiter:
     return RateLimiter(folder / name, settings.requests_per_second or (KEY_LIMIT if has_key else ANONYMOUS_LIMIT))
 
 
-@cache
-def _private_entrez() -> Any:
-    """A copy of Bio.Entrez of our own whose functions give back the request in place of sending it."""
-    spec = importlib.util.find_spec("Bio.Entrez")
-    if spec is None or spec.loader is None:
-        raise ConfigError("Biopython is not installed: pip install biopython")
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module._open = lambda request: request
-    return module
+def _form(url: str, params: Mapping[str, str]) -> bytes:
+    """The form-encoded body of a request, from Bio.Entrez.
+
+    Its public functions send what they build, over connections and at a rate of their own; so their builder is called,
+    which has no public name. It keeps nothing, and of the state of the module it would take only what is not given.
+    """
+    # With None it sends no key: somebody else's in this process may have been left in the module.
+    request = Entrez._build_request(url, {**params, "api_key": None}, post=True)  # type: ignore[no-untyped-call]
+    data: bytes = request.data
+    return data
 
 
-def _built(utility: Utility, params: Mapping[str, str]) -> bytes:
-    """The form-encoded body of a request, from Bio.Entrez."""
-    request = getattr(_private_entrez(), utility)(**params)
-    if not isinstance(request, urllib.request.Request):
-        raise ConfigError("this version of Biopython builds its requests in another way: install 1.88")
-    data = request.data
-    return data if isinstance(data, bytes) else urlsplit(request.full_url).query.encode()
-
-
-def _head(response: http.client.HTTPResponse) -> bytes:
-    """The start of an error's body, as far as it comes: the status counts, whatever is wrong with the rest."""
-    with suppress(OSError, http.client.HTTPException):
-        return response.read1(HEAD_BYTES)
-    return b""
-
-
-def _connection_failure(exc: Exception) -> _Failure:
-    cause = getattr(exc, "reason", exc)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return _Failure("certificate", f"the certificate of the service is not valid: {cause.verify_message}", False)
-    if isinstance(cause, TimeoutError):
-        return _Failure("timeout", "no answer in time", True)
-    if isinstance(exc, http.client.IncompleteRead | zlib.error):
-        return _Failure("truncated", "an answer that was cut off", True)
-    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else type(cause).__name__
-    return _Failure("connection", f"the connection failed: {words}", True)
-
-
-def _unpacked(body: bytes, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
-    plain = unpacker.decompress(body, limit + 1)
-    if len(plain) > limit:
-        raise SourceError(f"an answer of more than {limit} bytes", kind="body_too_large")
-    if not unpacker.eof:
-        raise RetryableSourceError("a packed answer that was cut off", kind="truncated")
-    return plain
+def _quoted_or_not(secret: str) -> re.Pattern[str]:
+    """Matches a text in which some characters, or all, may be quoted as in an address."""
+    quoted = ("".join(f"%{byte:02x}" for byte in char.encode()) for char in secret)
+    return re.compile("".join(f"(?:{re.escape(char)}|(?i:{code}))" for char, code in zip(secret, quoted, strict=True)))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind
 
 logger = logging.getLogger(__name__)
 
@@ -76,21 +76,24 @@ def list_files(folder: Path) -> Listing:
             number ("two_files").
     """
     if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder; give one that holds PubMed XML files", kind="no_such_folder")
+        raise SourceError(
+            f"{folder}: no such folder; give one that holds PubMed XML files", kind=SourceErrorKind.NO_SUCH_FOLDER
+        )
     try:
         paths = sorted(p for p in folder.rglob("*") if p.name.endswith(_SUFFIXES) and _is_visible_file(p, folder))
         files = [_file(path, folder) for path in paths]
     except OSError as exc:
-        raise SourceError(f"{folder}: cannot be read: {exc}", kind="unreadable") from exc
+        raise SourceError(f"{folder}: cannot be read: {exc}", kind=SourceErrorKind.UNREADABLE) from exc
     if not files:
-        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it", kind="no_files")
+        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it", kind=SourceErrorKind.NO_FILES)
     years = sorted({file.year for file in files if file.year is not None})
     year = years[-1] if years else None
     numbered = sorted((f for f in files if f.year == year and f.number is not None), key=lambda f: f.number or 0)
     for one, other in pairwise(numbered):
         if one.number == other.number:
             raise SourceError(
-                f"{folder}: {one.name} and {other.name} have the same number; delete one", kind="two_files"
+                f"{folder}: {one.name} and {other.name} have the same number; delete one",
+                kind=SourceErrorKind.TWO_FILES,
             )
     others = [file for file in files if file.year is None]
     return Listing(files=(*numbered, *others), year=year, superseded=tuple(years[:-1]))
@@ -113,7 +116,7 @@ def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> 
         raise SourceError(
             f"{folder}: {names}{more} missing between number {min(numbers)} and {max(numbers)}; an update would be "
             "lost without a word: download what is missing, or move away the files above",
-            kind="gap",
+            kind=SourceErrorKind.GAP,
         )
     if min(numbers) > 1:
         logger.warning(
@@ -140,7 +143,7 @@ def expected_md5(path: Path) -> str | None:
         return None
     found = _MD5.findall(content)
     if len(found) != 1:
-        raise SourceError(f"{beside}: holds no MD5; download it again or delete it", kind="bad_md5")
+        raise SourceError(f"{beside}: holds no MD5; download it again or delete it", kind=SourceErrorKind.BAD_MD5)
     digest: bytes = found[0]
     return digest.decode().lower()
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from bioqa_pipeline.abstracts.parts import write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
-from bioqa_pipeline.errors import SourceError, StoreError
+from bioqa_pipeline.errors import SourceError, SourceErrorKind, StoreError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records import Abstract
 from bioqa_pipeline.sources.medline.files import Listing, MedlineFile, Stamp, check_numbers, expected_md5, file_md5
@@ -147,13 +147,13 @@ def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
         if expected is not None and md5 != expected:
             raise SourceError(
                 f"{file.path}: its MD5 is {md5}, the .md5 file beside it says {expected}; download both again",
-                kind="bad_md5",
+                kind=SourceErrorKind.BAD_MD5,
             )
         bad: list[BadRecord] = []
         deleted: dict[int, None] = {}
         n_rows = write_part(staged, _abstracts(file, bad, deleted), origin=file.name, deleted=deleted)
         if Stamp.of(file.path) != file.stamp:
-            raise SourceError(f"{file.path}: it changed while it was read; run again", kind="changed")
+            raise SourceError(f"{file.path}: it changed while it was read; run again", kind=SourceErrorKind.CHANGED)
     except OSError as exc:
         raise StoreError(f"{exc.filename or file.path}: {exc.strerror or exc}, while importing {file.path}") from exc
     return ImportedFile(
@@ -208,7 +208,7 @@ def _md5(file: MedlineFile) -> str:
     try:
         return file_md5(file.path)
     except OSError as exc:
-        raise SourceError(f"{file.path}: cannot be read: {exc}", kind="unreadable") from exc
+        raise SourceError(f"{file.path}: cannot be read: {exc}", kind=SourceErrorKind.UNREADABLE) from exc
 
 
 def _n_workers(files: Sequence[MedlineFile]) -> int:
@@ -249,7 +249,7 @@ def _result(file: MedlineFile, staged: Path, future: Future[ImportedFile]) -> tu
         raise SourceError(
             f"{file.path}: a parsing process died, perhaps for want of memory or because the program's main script has "
             "no `if __name__ == '__main__'`; what was imported before stays",
-            kind="worker_died",
+            kind=SourceErrorKind.WORKER_DIED,
         ) from exc
 
 

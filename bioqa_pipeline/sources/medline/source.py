@@ -20,7 +20,7 @@ from typing import Literal
 
 from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
+from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
 from bioqa_pipeline.records import (
     FetchStatus,
     Hit,
@@ -84,7 +84,7 @@ class MedlineSource:
         except OSError as exc:
             raise SourceError(
                 f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written",
-                kind="no_cache",
+                kind=SourceErrorKind.NO_CACHE,
             ) from exc
 
     def _open(self, home: Path, workers: int | None) -> None:

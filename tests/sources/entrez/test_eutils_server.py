@@ -81,15 +81,6 @@ def test_paging_ends_at_the_cap(server: EutilsServer) -> None:
     assert "'retstart' cannot be larger than 19" in get(server, "esearch", term="hasabstract", retstart=20)
 
 
-def test_history(server: EutilsServer) -> None:
-    posted = get(server, "epost", id=f"{RECORDS[0].pmid},{RECORDS[1].pmid},x")
-    assert "<InvalidIdList><Id>x</Id>" in posted
-    env = posted.partition("<WebEnv>")[2].partition("<")[0]
-    assert get(server, "efetch", WebEnv=env, query_key=1, retmax=200).count("<PubmedArticle>") == 2
-    server.forget_histories()
-    assert "Unable to obtain query" in get(server, "efetch", WebEnv=env, query_key=1)
-
-
 def test_efetch_answers_by_omission(server: EutilsServer) -> None:
     asked = f"{RECORDS[0].pmid},7,{RECORDS[0].pmid}"
     assert get(server, "efetch", id=asked).count("<PubmedArticle>") == 1

@@ -6,12 +6,10 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.sources.entrez.responses import (
-    HistoryKey,
     SearchAnswer,
     check_body,
     check_status,
     decode_count,
-    decode_post,
     decode_search,
 )
 from support.outside import OutsideMaterial
@@ -67,7 +65,7 @@ def kind_of(body: bytes, roots: tuple[str, ...] = ROOTS) -> tuple[str, bool]:
             "query_error",
             False,
         ),
-        (b"<eFetchResult><ERROR>Unable to obtain query #1</ERROR></eFetchResult>", "history_expired", False),
+        (b"<eFetchResult><ERROR>Unable to obtain query #1</ERROR></eFetchResult>", "query_error", False),
         (b"<eFetchResult><ERROR>ID list is empty! Possibly</ERROR></eFetchResult>", "no_ids", False),
         (b'<!DOCTYPE eSearchResult [<!ENTITY a "b">]><eSearchResult/>', "unsafe_xml", False),
         (b'<!-- x --><!doctype eSearchResult SYSTEM "y" [\n]><eSearchResult/>', "unsafe_xml", False),
@@ -116,16 +114,6 @@ def test_counts() -> None:
     assert decode_count(b"<eSearchResult><Count>12</Count></eSearchResult>") == 12
     with pytest.raises(RetryableSourceError, match="without a count"):
         decode_count(b"<eSearchResult/>")
-
-
-def test_post_answers() -> None:
-    good = b"<ePostResult><QueryKey>1</QueryKey><WebEnv>MCID_0</WebEnv></ePostResult>"
-    assert decode_post(good) == HistoryKey("MCID_0", "1")
-    with pytest.raises(RetryableSourceError, match="WebEnv"):
-        decode_post(b"<ePostResult/>")
-    with pytest.raises(SourceError, match="not one of the ids") as caught:
-        decode_post(b"<ePostResult><ERROR>Empty ID list; Nothing to store</ERROR></ePostResult>")
-    assert caught.value.kind == "no_ids"
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ def question(text: str = "", query: str | None = None) -> Question:
     return Question(id="q1", text=text or "A question.", query=query)
 
 
-def terms(server: EutilsServer, *, counts: bool = False) -> list[str]:
-    """Terms that were sent to ESearch: those for hits, or those for counts only."""
-    return [r.params["term"] for r in server.requests("esearch") if ("rettype" in r.params) is counts]
+def terms(server: EutilsServer) -> list[str]:
+    """Terms whose hits were asked for, and not their number alone."""
+    return [r.params["term"] for r in server.requests("esearch") if "rettype" not in r.params]
 
 
 @pytest.fixture
@@ -115,6 +115,19 @@ def test_a_failed_request_is_never_an_empty_result(server: EutilsServer, tmp_pat
     assert len(server.log) <= 2
 
 
+def test_the_key_is_in_no_query_that_the_service_repeats(server: EutilsServer, tmp_path: Path) -> None:
+    key, quoted = "s3cr3t+key", "s3cr3t%2Bkey"
+    server.keys = (key,)
+    body = (
+        f"<eSearchResult><Count>1</Count><IdList><Id>7</Id></IdList><QueryTranslation>{quoted}</QueryTranslation>"
+        f"<WarningList><OutputMessage>{key} and {quoted}</OutputMessage></WarningList></eSearchResult>"
+    )
+    server.faults.apply = lambda kind, good: type(good)(200, body.encode())  # type: ignore[method-assign]
+    server.fail("esearch", "echo")
+    (attempt,) = make_source(server, tmp_path, api_key=key).search(question(query="aspirin"), 1).attempts
+    assert (attempt.translation, attempt.warnings) == ("***", ("*** and ***",))
+
+
 def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_path: Path) -> None:
     source = make_source(server, tmp_path, max_tries=1)
     server.fail("esearch", "http_503", times=99, after=3)
@@ -124,27 +137,6 @@ def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_pat
     assert "HTTP 503" in (retrieval.error or "")
     assert terms(server)[-1] in (retrieval.error or "")
     assert {h.pmid for h in retrieval.hits} == set().union(*(CORPUS.search(a.term).pmids for a in retrieval.attempts))
-
-
-def test_words_are_counted_once(server: EutilsServer, tmp_path: Path) -> None:
-    text = "Which disease is delayed by statins in the colon or skin of somebody with anemia?"
-    file = tmp_path / "cache" / "counts.json"
-    first = make_source(server, tmp_path, counts_file=file, count_words=True, enough_hits=200).search(
-        question(text), 200
-    )
-    counted = terms(server, counts=True)
-    assert counted
-    assert len(counted) == len(set(counted))
-    second = make_source(server, tmp_path, counts_file=file, count_words=True, enough_hits=200).search(
-        question(text), 200
-    )
-    assert terms(server, counts=True) == counted
-    assert first == second
-    file.write_text("{broken")
-    assert (
-        make_source(server, tmp_path, counts_file=file, count_words=True, enough_hits=200).search(question(text), 200)
-        == first
-    )
 
 
 def test_dates_and_order_are_sent(server: EutilsServer, tmp_path: Path) -> None:

@@ -224,22 +224,6 @@ def test_of_two_versions_the_higher_is_kept(tmp_path: Path) -> None:
         assert (record.version, record.title) == (2, f"Second {RECORDS[0].title}")
 
 
-def test_the_history_server_can_be_used_and_may_forget(server: EutilsServer, tmp_path: Path) -> None:
-    source = make_source(server, tmp_path, use_history=True, batch_size=50)
-    answer = server.answer
-
-    def forgetful(request):  # type: ignore[no-untyped-def]
-        if request.endpoint == "efetch" and len(server.requests("efetch")) == 1:
-            server.forget_histories()
-        return answer(request)
-
-    server.answer = forgetful  # type: ignore[method-assign]
-    assert source.ensure([*PMIDS[:100], 5])[0].pmid == 5
-    assert sorted(contents(source.store)) == PMIDS[:100]
-    assert all("id" not in r.params for r in server.requests("efetch"))
-    assert len(server.requests("epost")) == 3 + 1 + 2  # batches, the forgotten one again, twice what did not come
-
-
 def test_a_killed_fetch_goes_on_where_it_was(tmp_path: Path) -> None:
     script = f"""
 import pathlib, sys, types
@@ -250,7 +234,8 @@ make_source(server, pathlib.Path(sys.argv[2]), batch_size=10).ensure(list(range(
 """
     with EutilsServer([], limit=None, corpus=CORPUS, latency_seconds=0.05) as server:
         process = subprocess.Popen([sys.executable, "-c", script, server.base_url, str(tmp_path)])
-        while len(server.requests("efetch")) < 4 and process.poll() is None:
+        deadline = time.monotonic() + 60
+        while len(server.requests("efetch")) < 4 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -287,7 +272,7 @@ def run_all(
     server: EutilsServer, folder: Path, n: int, **changes: object
 ) -> tuple[list[Retrieval], dict[int, Abstract]]:
     """Searches and fetches for `n` questions, as a run does."""
-    source = make_source(server, folder, counts_file=folder / "counts.json", count_words=True, **changes)
+    source = make_source(server, folder, **changes)
     questions = [Question(id=f"q{i}", text=made_question(RECORDS[i % len(RECORDS)]), line=i) for i in range(n)]
     retrievals = [source.search(question, 10) for question in questions]
     assert source.ensure([hit.pmid for r in retrievals for hit in r.hits]) == []
@@ -309,7 +294,7 @@ def test_questions_come_to_the_same_with_faults_and_without(tmp_path: Path, n: i
 
 
 def test_threads_can_share_a_source(server: EutilsServer, tmp_path: Path) -> None:
-    source = make_source(server, tmp_path, count_words=True)
+    source = make_source(server, tmp_path)
     questions = [Question(id=f"q{i}", text=made_question(record)) for i, record in enumerate(RECORDS[:16])]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda question: source.search(question, 10), questions))

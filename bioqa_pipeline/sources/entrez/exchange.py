@@ -1,0 +1,173 @@
+"""The body of a request to E-utilities into the body of its answer, over httpx and within the rate.
+
+Everything is POSTed, so what is secret in it is in no address. Connections are kept open between requests and closed
+when nobody uses the exchange any more. A whole answer has a deadline and a limit of bytes, packed and unpacked.
+
+Of httpx the transport is used and not its client, which does more than is wanted with an API key: it prepares
+redirections, keeps cookies, takes settings from the environment, logs addresses and hands the request on in its
+exceptions.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import urllib.request
+import weakref
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+import httpx
+
+from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
+from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer
+from bioqa_pipeline.sources.entrez.settings import KEY_LIMIT, TOOL, EntrezSettings
+
+_HEADERS = {
+    "User-Agent": TOOL,
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/x-www-form-urlencoded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer that came whole; of one that is no 200, only the start of its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange:
+    """Sends one request at a time for each thread; threads may share one.
+
+    Args:
+        limiter: asked before each request, and told when its answer is there.
+        http: what sends; None opens connections to the address of the settings.
+
+    Raises:
+        ConfigError: the address of the service, or of a proxy, cannot be used.
+    """
+
+    def __init__(
+        self, settings: EntrezSettings, limiter: RateLimiter, *, http: httpx.BaseTransport | None = None
+    ) -> None:
+        self._settings, self._limiter = settings, limiter
+        self._http = http or _connections(settings.base_url)
+        self._timeouts = httpx.Timeout(settings.timeout_seconds).as_dict()
+        weakref.finalize(self, self._http.close)
+
+    def post(self, url: str, body: bytes) -> Response:
+        """Sends once.
+
+        Raises:
+            RetryableSourceError: no whole answer came.
+            SourceError: it is too long, or the service is not who it says.
+        """
+        request = httpx.Request("POST", url, headers=_HEADERS, content=body, extensions={"timeout": self._timeouts})
+        headers: Mapping[str, str] = {}
+        token = self._limiter.acquire()
+        deadline = time.monotonic() + self._settings.try_seconds
+        try:
+            with closing(self._http.handle_request(request)) as response:
+                headers = response.headers
+                answer = self._read(response, deadline) if response.status_code == 200 else _head(response)
+                return Response(response.status_code, headers, answer)
+        except httpx.TransportError as exc:
+            raise _explained(exc) from exc
+        finally:
+            self._limiter.release(
+                token,
+                told_limit=as_integer(headers.get("X-RateLimit-Limit")),
+                told_remaining=as_integer(headers.get("X-RateLimit-Remaining")),
+            )
+
+    def _read(self, response: httpx.Response, deadline: float) -> bytes:
+        """The whole body, unpacked. That it is as long as was announced is seen to by httpx."""
+        limit = self._settings.max_body_bytes
+        chunks, size = [], 0
+        try:
+            for chunk in response.iter_raw():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                if time.monotonic() > deadline:
+                    raise RetryableSourceError("an answer that does not come to its end", kind=SourceErrorKind.TIMEOUT)
+        except httpx.RemoteProtocolError as exc:
+            raise RetryableSourceError("an answer that was cut off", kind=SourceErrorKind.TRUNCATED) from exc
+        body = b"".join(chunks)
+        return _unpacked(body, limit) if response.headers.get("Content-Encoding") == "gzip" else body
+
+
+def _connections(base_url: str) -> httpx.HTTPTransport:
+    """Connections to the service, through the proxy that the environment names for https, if any."""
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as exc:
+        raise ConfigError(f"{base_url}: {exc}") from exc
+    proxy = None
+    # A plain address is one of this machine, and its requests must not leave it through a proxy.
+    if url.scheme == "https" and not urllib.request.proxy_bypass(url.netloc.decode()):
+        proxy = urllib.request.getproxies().get("https")
+    try:
+        return httpx.HTTPTransport(
+            # One context for all connections: each would read the certificates anew.
+            verify=ssl.create_default_context(),
+            trust_env=False,
+            proxy=f"http://{proxy}" if proxy and "://" not in proxy else proxy,
+            limits=httpx.Limits(max_keepalive_connections=KEY_LIMIT),
+        )
+    except (ValueError, ImportError, httpx.InvalidURL):
+        # Its address is not shown: it may hold a password.
+        raise ConfigError("HTTPS_PROXY: no proxy that can be used, such as http://host:port") from None
+
+
+def _head(response: httpx.Response) -> bytes:
+    """The start of an error's body, as far as it comes: the status counts, whatever is wrong with the rest."""
+    with suppress(httpx.TransportError):
+        return next(response.iter_raw(), b"")[:HEAD_BYTES]
+    return b""
+
+
+def _unpacked(body: bytes, limit: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error as exc:
+        raise RetryableSourceError("a packed answer that is broken", kind=SourceErrorKind.TRUNCATED) from exc
+    if len(plain) > limit:
+        raise _too_large(limit)
+    if not unpacker.eof:
+        raise RetryableSourceError("a packed answer that was cut off", kind=SourceErrorKind.TRUNCATED)
+    return plain
+
+
+def _too_large(limit: int) -> SourceError:
+    return SourceError(f"an answer of more than {limit} bytes", kind=SourceErrorKind.BODY_TOO_LARGE)
+
+
+def _explained(exc: httpx.TransportError) -> SourceError:
+    causes = list(_causes(exc))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return SourceError(
+                f"the certificate of the service is not valid: {cause.verify_message}", kind=SourceErrorKind.CERTIFICATE
+            )
+    if isinstance(exc, httpx.TimeoutException):
+        return RetryableSourceError("no answer in time", kind=SourceErrorKind.TIMEOUT)
+    words = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    reason = words[0] if words else type(exc).__name__
+    return RetryableSourceError(f"the connection failed: {reason}", kind=SourceErrorKind.CONNECTION)
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """An exception and what brought it about; httpcore drops its cause and leaves its context."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
