@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from bioqa_pipeline.questions.query import QueryFilters
-from bioqa_pipeline.records import Question, RetrievalOutcome
+from bioqa_pipeline.records import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer
-from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question
+from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question, since_day
 from support.entrez_sources import make_source
 from support.eutils_faults import QUICK, Faults
 from support.eutils_records import made_question, make_records
@@ -197,6 +197,70 @@ def test_hits_stand_by_strictness_whenever_they_came() -> None:
     retrieval = search_question(question("Does insulin change the qqqq of the liver?"), 5, plan, service)
     assert [attempt.level for attempt in retrieval.attempts] == [0, 1, 0]
     assert [(hit.pmid, hit.rank, hit.level) for hit in retrieval.hits] == [(2, 1, 0), (1, 2, 0), (3, 3, 1)]
+
+
+class Scripted:
+    """A service that gives one answer after the other and then nothing; `total` records match without dates."""
+
+    def __init__(self, *answers: SearchAnswer, total: int | None = None) -> None:
+        self.answers, self.total = list(answers), total
+        self.terms: list[str] = []
+
+    def search(self, term: str, wanted: int, *, sort: str, dates: Mapping[str, str]) -> SearchAnswer:
+        self.terms.append(term)
+        return self.answers.pop(0) if self.answers else SearchAnswer(0)
+
+    def count(self, term: str, *, dates: Mapping[str, str]) -> int:
+        assert self.total is not None, "nothing is to be counted"
+        return self.total
+
+
+LIVER = "Does insulin change the growth of the liver in old mice?"
+
+
+def ask(service: Scripted, limit: int = 5, *, enough_hits: int = 3, since: date | None = None) -> Retrieval:
+    plan = SearchPlan(QueryFilters(), "relevance", enough_hits=enough_hits, since=since)
+    return search_question(question(LIVER), limit, plan, service)
+
+
+def test_no_query_is_sent_twice() -> None:
+    """What is not found may be no word of the question at all, so that without it the queries are the same."""
+    service = Scripted(*[SearchAnswer(0, not_found=("no word of it",))] * 9)
+    levels = [attempt.level for attempt in ask(service).attempts]
+    assert levels == sorted(set(levels))
+    assert len(set(service.terms)) == len(service.terms) > 3
+
+
+def test_ignored_words_are_left_out_of_what_follows() -> None:
+    service = Scripted(SearchAnswer(0, ignored=("liver",)))
+    retrieval = ask(service)
+    assert [attempt.level for attempt in retrieval.attempts][:2] == [0, 1]
+    assert ["liver" in term for term in service.terms] == [True] + [False] * (len(service.terms) - 1)
+
+
+def test_a_word_that_is_missing_still_does_not_start_the_search_again() -> None:
+    missing = SearchAnswer(0, not_found=("insulin",))
+    service = Scripted(missing, replace(missing, ignored=("liver",)))
+    assert [attempt.level for attempt in ask(service).attempts][:3] == [0, 0, 1]
+
+
+def test_hits_that_did_not_come_are_said() -> None:
+    (attempt,) = ask(Scripted(SearchAnswer(9, (1, 2, 3)))).attempts
+    assert attempt.warnings == ("3 of 5 hits came",)
+    (attempt,) = ask(Scripted(SearchAnswer(3, (1, 2, 3)))).attempts
+    assert attempt.warnings == ()
+
+
+def test_since_a_day_no_more_are_wanted_than_asked_for() -> None:
+    day = date(2001, 8, 1)
+    assert len(ask(Scripted(SearchAnswer(2, (1, 2))), 2, since=day).attempts) == 1
+    assert len(ask(Scripted(SearchAnswer(1, (1,)), total=2), 2, enough_hits=20, since=day).attempts) == 1
+    assert len(ask(Scripted(SearchAnswer(1, (1,)), total=1), 2, enough_hits=20, since=day).attempts) > 1
+
+
+def test_a_day_is_that_of_utc() -> None:
+    assert since_day(datetime(2001, 8, 1, 23, tzinfo=timezone(timedelta(hours=-5)))) == date(2001, 8, 2)
+    assert since_day(None) is None
 
 
 def test_more_hits_than_pubmed_gives_are_split_by_date(tmp_path: Path) -> None:
