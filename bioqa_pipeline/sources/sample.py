@@ -38,7 +38,7 @@ class SampleSource(MedlineSource):
         if not files:
             raise SourceError(
                 f"{folder}: the sample records are not there: they come with the source tree; install it with "
-                "`pip install --editable`, or name another source with --source",
+                "`pip install --editable`, or name another source",
                 kind="no_sample",
             )
         digest = hashlib.sha256()

@@ -164,7 +164,7 @@ class RateLimiter:
     def _unusable(self, exc: OSError) -> SourceError:
         return SourceError(
             f"{self.path}: the file that keeps the request rate cannot be used: {exc.strerror}; "
-            "set lock_dir to a folder of yours on a local disk",
+            "set the environment variable TMPDIR to a folder of yours on a local disk",
             kind="rate_limit_file",
         )
 
@@ -179,7 +179,10 @@ def private_folder() -> Path:
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-        raise SourceError(f"{path} belongs to another user: set lock_dir to a folder of yours", kind="rate_limit_file")
+        raise SourceError(
+            f"{path} belongs to another user: set the environment variable TMPDIR to a folder of yours",
+            kind="rate_limit_file",
+        )
     return path
 
 

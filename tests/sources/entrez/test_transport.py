@@ -292,7 +292,7 @@ def test_a_lower_limit_that_the_service_tells_is_kept(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_keep_the_rate_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SourceError, match="lock_dir"):
+    with pytest.raises(SourceError, match="TMPDIR"):
         EntrezTransport(EntrezSettings(lock_dir=tmp_path / "file" / "below"), email=EMAIL)
     EntrezTransport(EntrezSettings(lock_dir=tmp_path / "new" / "below"), email=EMAIL)
 
