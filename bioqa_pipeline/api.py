@@ -1,4 +1,4 @@
-"""Questions into a frame of answers, for scripts and notebooks: the main job without Prefect."""
+"""Questions into a frame of answers, for scripts and notebooks: the main job in one call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bioqa_pipeline.config import EMBEDDED, Engine, ModelConfig, Precision, RunConfig, SourceConfig
-from bioqa_pipeline.errors import BioqaError, ConfigError
+from bioqa_pipeline.config import Engine, ModelConfig, Precision, RunConfig, SourceConfig
+from bioqa_pipeline.errors import BioqaError
 
 if TYPE_CHECKING:
     import polars as pl
+
+_MODEL, _SOURCE = ModelConfig(), SourceConfig()
 
 
 class PartialAnswerError(BioqaError):
@@ -33,15 +35,15 @@ class PartialAnswerError(BioqaError):
 def answer(
     questions: Sequence[str] | str | Path,
     *,
-    source: str = "sample",
-    model: str = EMBEDDED,
+    source: str = _SOURCE.kind,
+    model: str = _MODEL.name,
     out: Path | str | None = None,
-    max_abstracts: int = 20,
+    max_abstracts: int = _SOURCE.max_abstracts,
     threshold: float | None = None,
-    max_answers: int = 10,
-    device: str = "auto",
-    precision: Precision = "auto",
-    engine: Engine = "auto",
+    max_answers: int = RunConfig.model_fields["max_answers"].default,
+    device: str = _MODEL.device,
+    precision: Precision = _MODEL.precision,
+    engine: Engine = _MODEL.engine,
     workers: int = 1,
     **source_settings: Any,
 ) -> pl.DataFrame:
@@ -65,33 +67,34 @@ def answer(
         PartialAnswerError: parts of the run failed; it holds the rest.
         BioqaError: a setting, the questions or the model cannot be used; the run cannot go on.
     """
+    with TemporaryDirectory(prefix="bioqa-") as folder, _question_file(questions, Path(folder)) as file:
+        values = {
+            "questions": file,
+            "out": Path(folder) / "answers" if out is None else out,
+            "model": {"name": model, "device": device, "precision": precision, "engine": engine},
+            "source": {"kind": source, "max_abstracts": max_abstracts, **source_settings},
+            "threshold": threshold,
+            "max_answers": max_answers,
+            "workers": workers,
+        }
+        return _run(RunConfig.checked(values))
+
+
+def _run(config: RunConfig) -> pl.DataFrame:
     import polars as pl
-    from pydantic import ValidationError
 
     from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.run.job import run_job
-    from bioqa_pipeline.run.workers import Pooled
+    from bioqa_pipeline.run.workers import Pooled, worker_count
 
-    with TemporaryDirectory(prefix="bioqa-") as folder, _question_file(questions, Path(folder)) as file:
-        try:
-            config = RunConfig(
-                questions=file,
-                out=Path(folder) / "answers" if out is None else out,
-                model=ModelConfig(name=model, device=device, precision=precision, engine=engine),
-                source=SourceConfig(kind=source, max_abstracts=max_abstracts, **source_settings),
-                threshold=threshold,
-                max_answers=max_answers,
-                workers=workers,
-            )
-        except ValidationError as exc:
-            raise ConfigError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())) from exc
-        result = run_job(config, executor=Pooled(workers) if workers > 1 else None)
-        found = Dataset(config.out).summary().filter(run_id=result.manifest.run_id).collect()
-        order = {question: i for i, question in enumerate(dict.fromkeys(a.question_id for a in result.answers))}
-        found = found.sort(found["question_id"].replace_strict(order, return_dtype=pl.Int64).alias("order"), "rank")
+    n_workers = worker_count(config)
+    result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None)
+    answers = Dataset(config.out).summary().filter(run_id=result.manifest.run_id).collect()
+    order = {question: i for i, question in enumerate(dict.fromkeys(a.question_id for a in result.answers))}
+    answers = answers.sort(answers["question_id"].replace_strict(order, return_dtype=pl.Int64).alias("order"), "rank")
     if result.failures:
-        raise PartialAnswerError(found, result.failures)
-    return found
+        raise PartialAnswerError(answers, result.failures)
+    return answers
 
 
 @contextmanager

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
-from bioqa_pipeline.records import content_digest
+from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.storage.uri import ObjectUri, place
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "torch", "openvino"]
@@ -29,6 +42,9 @@ Runner = Literal["local", "ray"]
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 # The name of the checkpoint that comes with the project.
 EMBEDDED = "embedded"
+AUTO_PRECISION = (
+    "auto takes bf16 where the device computes in it, else fp16 on an NVIDIA GPU and fp32 on any other device"
+)
 
 _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
 
@@ -36,11 +52,32 @@ _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
 class Settings(BaseModel):
     """Base of all settings: immutable, strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Validators are built when they are first used: a command that only shows its help needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """The settings out of plain values.
+
+        Raises:
+            ConfigError: one of them cannot be used, in words.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as exc:
+            raise ConfigError("; ".join(map(_in_words, exc.errors()))) from exc
 
     def changed(self, **values: Any) -> Self:
         """The same settings with these in place of its own, checked like any others."""
         return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
+
+
+def _in_words(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    # Which of a setting's types was tried stands last, as in workers, literal['auto'].
+    setting = ".".join(part for part in map(str, error["loc"]) if part.isidentifier() or part.isdecimal())
+    # A check of several settings names them itself.
+    return f"`{setting}`: {message}" if setting and "`" not in message else message
 
 
 class WindowConfig(Settings):
@@ -55,9 +92,9 @@ class WindowConfig(Settings):
         capacity = self.max_seq_length - self.max_query_length - SPECIAL_TOKENS
         if capacity < self.doc_stride:
             raise ValueError(
-                f"doc_stride {self.doc_stride} leaves gaps: a window holds only {capacity} passage tokens behind a "
-                f"question of max_query_length {self.max_query_length} "
-                f"(max_seq_length {self.max_seq_length} - {self.max_query_length} - {SPECIAL_TOKENS})"
+                f"`doc_stride {self.doc_stride}` leaves gaps: a window holds only {capacity} passage tokens behind a "
+                f"question of `max_query_length {self.max_query_length}` "
+                f"(`max_seq_length {self.max_seq_length}` - {self.max_query_length} - {SPECIAL_TOKENS})"
             )
         return self
 
@@ -75,11 +112,14 @@ class SpanConfig(Settings):
 class ScoringConfig(Settings):
     """All that changes a score, apart from the checkpoint and the precision it runs in."""
 
-    windows: WindowConfig = WindowConfig()
-    spans: SpanConfig = SpanConfig()
+    windows: WindowConfig = Field(default_factory=WindowConfig)
+    spans: SpanConfig = Field(default_factory=SpanConfig)
 
     def key(self, *, checkpoint_digest: str, precision: str, schema_version: int) -> str:
         """The scoring key: equal keys mean that a pair need not be scored again."""
+        # It brings numpy, which no command needs for its help.
+        from bioqa_pipeline.records import content_digest
+
         settings = json.dumps(self.model_dump(), sort_keys=True)
         return content_digest("scoring", settings, checkpoint_digest, precision, str(schema_version))
 
@@ -87,27 +127,41 @@ class ScoringConfig(Settings):
 class SourceConfig(Settings):
     """Where abstracts come from and how many of them a question is asked of."""
 
-    kind: SourceKind = "sample"
-    max_abstracts: int = Field(20, ge=1, le=100_000, description="abstracts retrieved for a question")
-    medline_dir: Path | None = Field(None, description="folder of PubMed XML files, for source medline")
-    pmids_file: Path | None = Field(None, description="file of PMIDs, one a line, for source pmids")
-    mindate: date | None = Field(None, description="earliest date of a record")
-    maxdate: date | None = Field(None, description="latest date of a record")
-    datetype: Literal["pdat", "edat", "mdat"] = Field("pdat", description="publication, entry or modification date")
+    kind: SourceKind = Field(
+        "sample",
+        description="sample: the 60 records that come with the project; pubmed: live E-utilities; medline: a folder of "
+        "PubMed baseline and update files; pmids: a given list",
+    )
+    max_abstracts: int = Field(
+        20, ge=1, le=100_000, description="abstracts retrieved for a question; a list of PMIDs is asked whole"
+    )
+    medline_dir: Path | None = Field(
+        None, description="folder of PubMed's *.xml and *.xml.gz, for source medline; for pmids in place of PubMed"
+    )
+    pmids_file: Path | None = Field(None, description="file with one PMID a line, for source pmids")
+    mindate: date | None = Field(None, description="earliest date of a record, YYYY-MM-DD")
+    maxdate: date | None = Field(None, description="latest date of a record, YYYY-MM-DD")
+    datetype: Literal["pdat", "edat", "mdat"] = Field(
+        "pdat", description="the date that is meant: of publication, entry or modification"
+    )
     sort: Literal["relevance", "pub_date"] = Field("relevance", description="order in which PubMed ranks")
-    since_last_run: bool = Field(False, description="only records entered since the last finished run")
-    email: str | None = Field(None, description="sent to NCBI with every request, as it asks")
+    since_last_run: bool = Field(
+        False, description="only records entered since the last finished run of the data set, with two days' overlap"
+    )
+    email: str | None = Field(
+        None, description="your address, sent to NCBI with every request, as it asks (default: $NCBI_EMAIL)"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> SourceConfig:
         if self.kind == "medline" and self.medline_dir is None:
-            raise ValueError("source medline needs --medline-dir, the folder that holds the PubMed XML files")
+            raise ValueError("source medline needs `medline_dir`, the folder that holds the PubMed XML files")
         if self.kind == "pmids" and self.pmids_file is None:
-            raise ValueError("source pmids needs --pmids, a file with one PMID a line")
+            raise ValueError("source pmids needs `pmids_file`, a file with one PMID a line")
         if self.sort != "relevance" and self.kind != "pubmed":
-            raise ValueError(f"--sort {self.sort} is done by PubMed itself; source {self.kind} has its own order")
+            raise ValueError(f"`sort {self.sort}` is done by PubMed itself; source {self.kind} has its own order")
         if self.mindate and self.maxdate and self.mindate > self.maxdate:
-            raise ValueError(f"--mindate {self.mindate} is later than --maxdate {self.maxdate}")
+            raise ValueError(f"`mindate {self.mindate}` is later than `maxdate {self.maxdate}`")
         return self
 
 
@@ -115,46 +169,62 @@ class ModelConfig(Settings):
     """Which checkpoint, and where it runs."""
 
     name: str = Field(
-        EMBEDDED, description="a folder, a hub name with an optional @revision, or the one that comes with the project"
+        EMBEDDED,
+        description="folder of a checkpoint, or hub name with an optional @revision, such as "
+        "ktrapeznikov/biobert_v1.1_pubmed_squad_v2; embedded is the model that comes with the project",
     )
-    casing: Casing | None = Field(None, description="overrides what the checkpoint says of capitals")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    precision: Precision = Field("auto", description="auto takes bf16 where the device computes in it, else fp32")
-    engine: Engine = Field("auto", description="auto takes openvino for long jobs on a CPU, where it is installed")
+    casing: Casing | None = Field(None, description="what to do with capitals (default: as the checkpoint says)")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    precision: Precision = Field("auto", description=AUTO_PRECISION)
+    engine: Engine = Field(
+        "auto", description="auto takes openvino, where it is installed, for long jobs on a CPU, else torch"
+    )
 
 
 class RunConfig(Settings):
     """One run of the main job, resolved: it is stored in the manifest and in every Parquet file."""
 
-    questions: Path
-    out: Place = Field(description="folder of the data set, or s3://bucket/prefix")
-    model: ModelConfig = ModelConfig()
-    source: SourceConfig = SourceConfig()
-    scoring: ScoringConfig = ScoringConfig()
+    questions: Path = Field(description="file of questions: text, TSV, CSV or JSONL")
+    out: Place = Field(
+        description="the data set: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and the like in the "
+        "environment, which needs pip install 'bioqa[s3]'"
+    )
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    source: SourceConfig = Field(default_factory=SourceConfig)
+    scoring: ScoringConfig = Field(default_factory=ScoringConfig)
     threshold: float | None = Field(
-        None, description="answerable iff score_diff is at most this; None takes the checkpoint's own"
+        None,
+        description="an abstract answers a question when its score_diff is at most this; higher answers more "
+        "(default: the checkpoint's own, else 0.0)",
     )
     max_answers: int = Field(10, ge=1, description="merged answers kept for a question in summary/")
     shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        "auto", description="(question, abstract) pairs scored and committed together; auto goes by device and work"
+        "auto",
+        description="(question, abstract) pairs scored and committed together; auto: 256 on a CPU, 4,096 on a GPU, "
+        "more in runs of over a million pairs, fewer where workers would be idle",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
-        "auto", description="processes that score; auto is one for each visible GPU, or one on a CPU"
+        "auto",
+        description="processes that score: a number, or auto: one for each visible GPU, or one on a CPU; on a Ray "
+        "cluster one for each GPU, or, without GPUs, one for each node",
     )
-    wait_for_lock: bool = Field(True, description="wait while another run writes the data set, instead of failing")
+    wait_for_lock: bool = Field(True, description="wait for another run that writes the data set to end")
     runner: Runner = Field("local", description="where shards are scored: on this machine, or on a Ray cluster")
     ray_address: str | None = Field(
-        None, description="of a running Ray cluster: auto, host:6379 or ray://host:10001; None starts one here"
+        None,
+        description="of a running Ray cluster: auto (the one that this machine belongs to), HOST:6379 or "
+        "ray://HOST:10001 (default: one is started on this machine)",
     )
-
     public_url: str | None = Field(
-        None, description="address at which people reach the folder of the data set; Prefect's links lead there"
+        None, description="address at which people reach the folder of the data set, for links to it"
     )
 
     @model_validator(mode="after")
     def _workers_have_devices(self) -> RunConfig:
         if (self.workers not in {"auto", 1} or self.runner == "ray") and ":" in self.model.device:
-            raise ValueError(f"--device {self.model.device} is one GPU; several workers need --device cuda or cpu")
+            raise ValueError(
+                f"`device {self.model.device}` is one GPU; several workers need `device cuda` or `device cpu`"
+            )
         return self
 
     @model_validator(mode="after")
@@ -163,8 +233,8 @@ class RunConfig(Settings):
             return self
         if self.runner != "ray":
             raise ValueError(
-                f"--ray-address {self.ray_address} needs --runner ray; --runner {self.runner} does not use it"
+                f"`ray_address {self.ray_address}` needs `runner ray`; `runner {self.runner}` does not use it"
             )
         if self.ray_address != "auto" and not _RAY_ADDRESS.fullmatch(self.ray_address):
-            raise ValueError(f"--ray-address {self.ray_address}: give auto, host:6379 or ray://host:10001")
+            raise ValueError(f"`ray_address {self.ray_address}`: give auto, host:6379 or ray://host:10001")
         return self

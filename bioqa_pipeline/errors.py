@@ -1,7 +1,11 @@
-"""The error tree.
+"""The error tree, and how a message names a setting.
+
+In backticks, by its name in `bioqa_pipeline.config`, with its value or the one to use instead: "`device cuda:3`: this
+machine has no such device; use `device cpu`", "source medline needs `medline_dir`". A command line puts its options in
+their place.
 
 BioqaError
-├── ConfigError            a setting or a command-line argument cannot be used
+├── ConfigError            a setting cannot be used
 ├── InputError             a file that the user gave cannot be read; names file and line
 ├── CheckpointError        a model folder or hub name cannot be loaded as an extractive QA model
 ├── NonFiniteLogitError    a model gave a logit that is not a number; no score can be had of it
@@ -36,7 +40,7 @@ def _made_again(kind: type[BioqaError], args: tuple[object, ...], state: dict[st
 
 
 class ConfigError(BioqaError):
-    """A setting or a command-line argument cannot be used."""
+    """A setting cannot be used."""
 
 
 class InputError(BioqaError):

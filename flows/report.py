@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.commands.run import EXIT_DONE, EXIT_FAILED
+from bioqa_pipeline.errors import BioqaError, DatasetError
+from flows.commands.options import command_parser
+from flows.commands.outcome import EXIT_DONE, run_command
 
 DESCRIPTION = """\
 Make the HTML page of a run from its data set. Every run leaves its page in the data set, as runs/RUN_ID.html; this
@@ -17,12 +18,7 @@ makes it again, for example with a newer version of the program."""
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.report",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("python -m flows.report", DESCRIPTION)
     parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of flows.run")
     parser.add_argument("--run", metavar="RUN_ID", help="which run (default: the last one)")
     parser.add_argument(
@@ -34,19 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    from bioqa_pipeline.errors import BioqaError
-
-    try:
-        return _write(args.data_set, args.run, args.out)
-    except (BioqaError, OSError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return EXIT_FAILED
+    return run_command(lambda: _write(args.data_set, args.run, args.out))
 
 
 def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
-    from bioqa_pipeline.errors import DatasetError
     from bioqa_pipeline.report.page import make_run_page
 
     dataset = Dataset(data_set)
@@ -60,7 +48,10 @@ def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
         sys.stdout.write(page)
         return EXIT_DONE
     path = out or Path(f"{run_id}.html")
-    path.write_text(page, "utf-8")
+    try:
+        path.write_text(page, "utf-8")
+    except OSError as exc:
+        raise BioqaError(f"{path}: the page cannot be written: {exc.strerror}") from exc
     sys.stdout.write(f"{path}\n")
     return EXIT_DONE
 

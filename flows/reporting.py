@@ -9,9 +9,8 @@ from contextlib import contextmanager, nullcontext
 
 from prefect.logging import get_run_logger
 
-from bioqa_pipeline.run.progress import Progress, Reporter
+from bioqa_pipeline.run.progress import Progress, Reporter, progress_text
 from flows.artifacts import progress_artifact
-from flows.commands.console import progress_text
 
 
 class FlowReporter:

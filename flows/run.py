@@ -23,7 +23,7 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.run.job import RunResult, run_job
-from bioqa_pipeline.run.progress import Reporter as ConsoleReporter
+from bioqa_pipeline.run.progress import Reporter
 from bioqa_pipeline.run.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
 from flows.credentials import ncbi_api_key
@@ -50,7 +50,7 @@ class PartialRunError(BioqaError):
 class Session:
     """What a command line gives to the flow that it calls, and gets back; a deployment has none."""
 
-    reporter: ConsoleReporter
+    reporter: Reporter
     result: RunResult | None = None
 
 
@@ -108,7 +108,7 @@ def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
         yield executor
 
 
-def run_for_command_line(config: RunConfig, reporter: ConsoleReporter) -> RunResult:
+def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
     """The same flow, with progress shown by `reporter`; failed parts are in the result and do not raise."""
     session = Session(reporter)
     token = _session.set(session)

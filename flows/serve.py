@@ -13,8 +13,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from flows.commands.run import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, job_parser, parse_config
-from flows.environment import apply_defaults
+from bioqa_pipeline.errors import BioqaError, ConfigError
+from flows.commands.outcome import EXIT_DONE, run_command
+from flows.commands.run import SETTINGS, job_parser, parse_config
 
 DESCRIPTION = """\
 Run the main job on a schedule on this machine, until it is stopped. Takes the options of `python -m flows.run`, which
@@ -45,24 +46,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until it is stopped; returns the exit code."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    apply_defaults()
-    from bioqa_pipeline.errors import BioqaError
+    return run_command(lambda: _work(args), in_options=SETTINGS.in_options, log_level=logging.INFO)
 
-    try:
-        config = parse_config(args)
-        from bioqa_pipeline.run.preflight import preflight
 
-        preflight(config)
-    except BioqaError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return EXIT_USAGE
-    try:
-        with server(args.port):
-            return _serve(args, config.model_dump(mode="json"))
-    except BioqaError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return EXIT_FAILED
+def _work(args: argparse.Namespace) -> int:
+    from bioqa_pipeline.run.preflight import preflight
+
+    config = parse_config(args)
+    preflight(config)
+    with server(args.port):
+        return _serve(args, config.model_dump(mode="json"))
 
 
 def _serve(args: argparse.Namespace, config: dict[str, object]) -> int:
@@ -92,15 +85,14 @@ def server(port: int) -> Iterator[None]:
     """The server that Prefect is set to use; else one of our own on loopback, for as long as this lasts.
 
     Raises:
-        ConfigError: it does not start, or somebody else listens on its port.
+        ConfigError: somebody else listens on its port.
+        BioqaError: it does not start.
     """
     from prefect.settings import PREFECT_API_URL
 
     if PREFECT_API_URL.value():
         yield
         return
-    from bioqa_pipeline.errors import ConfigError
-
     if _answers(port):
         raise ConfigError(
             f"something listens on port {port} already: set PREFECT_API_URL=http://127.0.0.1:{port}/api if it is a "
@@ -112,7 +104,7 @@ def server(port: int) -> Iterator[None]:
         end = time.monotonic() + SERVER_SECONDS
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > end:
-                raise ConfigError(f"Prefect's server did not start: {' '.join(command)} says why")
+                raise BioqaError(f"Prefect's server did not start: {' '.join(command)} says why")
             time.sleep(0.2)
         url = f"http://127.0.0.1:{port}/api"
         sys.stderr.write(f"Prefect's server: http://127.0.0.1:{port}\n")

@@ -204,7 +204,7 @@ def _download(name: str, revision: str | None) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as exc:
         raise CheckpointError(
             f"cannot get {name}{'@' + revision if revision else ''} from the model hub ({type(exc).__name__}: "
-            f"{str(exc).splitlines()[0]}); check name, revision and network, or give a local folder with --model"
+            f"{str(exc).splitlines()[0]}); check name, revision and network, or give a local folder"
         ) from exc
     return folder
 

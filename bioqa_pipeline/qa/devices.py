@@ -26,15 +26,17 @@ def resolve_device(device: str) -> str:
     try:
         kind = torch.device(device).type
     except RuntimeError as exc:
-        raise ConfigError(f"--device {device}: not a device name (auto, cpu, cuda, cuda:1, mps)") from exc
+        raise ConfigError(f"`device {device}`: not a device name (auto, cpu, cuda, cuda:1, mps)") from exc
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(kind, False):
-        raise ConfigError(f"--device {device}: this machine has no such device; use --device cpu")
+        raise ConfigError(f"`device {device}`: this machine has no such device; use `device cpu`")
     return device
 
 
 def resolve_precision(precision: Precision, device: str) -> str:
-    """ "auto" into the fastest precision that is sound on the device: bf16 where its matrix units have it, else fp32.
+    """ "auto" into the fastest precision that is sound on the device.
+
+    That is bf16 where its matrix units have it, else fp16 on an NVIDIA GPU and fp32 on any other device.
 
     Raises:
         ConfigError: fp16 on a CPU, which has no kernels for it.
@@ -43,7 +45,7 @@ def resolve_precision(precision: Precision, device: str) -> str:
 
     on_cpu = device == "cpu"
     if precision == "fp16" and on_cpu:
-        raise ConfigError("--precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
+        raise ConfigError("`precision fp16` needs a GPU; use `precision bf16` or `precision fp32` on a CPU")
     if precision != "auto":
         return precision
     if on_cpu:

@@ -29,9 +29,9 @@ def resolve_engine(engine: Engine, device: str, *, n_pairs: int) -> Engine:
         return "openvino" if device == "cpu" and installed and n_pairs >= OPENVINO_PAYS else "torch"
     if engine == "openvino":
         if device != "cpu":
-            raise ConfigError(f"--engine openvino runs on the CPU, not on {device}; use --engine torch or --device cpu")
+            raise ConfigError(f"`engine openvino` runs on the CPU, not on {device}; use `engine torch` or `device cpu`")
         if not installed:
-            raise ConfigError("--engine openvino: the package is not installed; run pip install 'bioqa[openvino]'")
+            raise ConfigError("`engine openvino`: the package is not installed; run pip install 'bioqa[openvino]'")
     return engine
 
 

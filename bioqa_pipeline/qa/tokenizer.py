@@ -101,12 +101,12 @@ def read_tokenizer(folder: Path, casing: Casing | None) -> tuple[tokenizers.Toke
     if casing == "cased" and by_vocabulary == "uncased":
         raise CheckpointError(
             f"{folder}: the tokenizer keeps capitals but the vocabulary has none, so every capitalised word would be "
-            "[UNK]; set do_lower_case to true in tokenizer_config.json, or pass --casing uncased"
+            "[UNK]; set do_lower_case to true in tokenizer_config.json, or use `casing uncased`"
         )
     if casing == "uncased" and by_vocabulary == "cased":
         logger.warning(
             "%s: the vocabulary is cased (%d entries with a capital) but the tokenizer lowercases, as the checkpoint "
-            "says; if it was trained on cased text, pass --casing cased",
+            "says; if it was trained on cased text, use `casing cased`",
             folder,
             capitals,
         )

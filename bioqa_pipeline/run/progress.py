@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from bioqa_pipeline.html.page import duration
+
 # Called with the steps that were done since the last call.
 Progress = Callable[[float], None]
 
@@ -26,3 +28,10 @@ class SilentReporter:
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Progress]:
         return nullcontext(lambda steps: None)
+
+
+def progress_text(name: str, done: float, total: int, unit: str, seconds: float) -> str:
+    """ "scoring: 512 of 2,000 pairs, 13.1/s, 2 min 05 s left"."""
+    rate = done / max(seconds, 1e-9)
+    left = f", {duration((total - done) / rate)} left" if rate and done < total else ""
+    return f"{name}: {done:,.0f} of {total:,} {unit}, {rate:,.1f}/s{left}"

@@ -26,12 +26,12 @@ def summarise(
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
     best_pairs: list[str | None] = []
-    for some in _question_batches(len(questions), sizes):
-        wanted = asked.filter(pl.col("question_index").is_in(some)).collect().lazy()
-        found = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
-        by_question = found.partition_by("question_index", as_dict=True)
-        for index in some:
-            rows = by_question.get((index,), found.clear())
+    for batch in _question_batches(len(questions), sizes):
+        wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
+        best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+        by_question = best.partition_by("question_index", as_dict=True)
+        for index in batch:
+            rows = by_question.get((index,), best.clear())
             answers = merge_answers(questions[index], _candidates(rows, threshold), limit=max_answers)
             pairs = dict(
                 rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
@@ -58,14 +58,14 @@ def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | N
 
 def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
     """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory."""
-    some: list[int] = []
+    batch: list[int] = []
     for index in range(n_questions):
-        some.append(index)
-        if sum(sizes.get(i, 0) for i in some) >= SUMMARY_PAIRS:
-            yield some
-            some = []
-    if some:
-        yield some
+        batch.append(index)
+        if sum(sizes.get(i, 0) for i in batch) >= SUMMARY_PAIRS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:

@@ -48,7 +48,7 @@ def check_source(config: SourceConfig) -> None:
         ConfigError: no e-mail address for PubMed, or no such folder.
     """
     if config.medline_dir is not None and not config.medline_dir.is_dir():
-        raise ConfigError(f"--medline-dir {config.medline_dir}: no such folder")
+        raise ConfigError(f"`medline_dir {config.medline_dir}`: no such folder")
     if config.pmids_file is not None:
         from bioqa_pipeline.sources.pmids import read_pmids
 

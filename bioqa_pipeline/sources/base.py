@@ -16,7 +16,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """As in `--source`."""
+        """As in `SourceConfig`."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""`--out` into a folder or an object store's prefix: a `Path` or an `ObjectUri`. Opens nothing."""
+"""A place, as `out` names it, into a folder or an object store's prefix: a `Path` or an `ObjectUri`. Opens nothing."""
 
 from __future__ import annotations
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from bioqa_pipeline.config import Settings, WindowConfig
-from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.config import AUTO_PRECISION, Precision, Settings, WindowConfig
+from bioqa_pipeline.errors import ConfigError, InputError
 
 
 class NegativesConfig(Settings):
@@ -35,7 +35,7 @@ class DataConfig(Settings):
         0.0, ge=0, le=1, description="share of examples whose paragraph is cut to whole sentences"
     )
     crop_chars: int = Field(350, ge=1, description="characters that a cut paragraph keeps at most, the answer apart")
-    negatives: NegativesConfig = NegativesConfig()
+    negatives: NegativesConfig = Field(default_factory=NegativesConfig)
 
 
 class DistillationConfig(Settings):
@@ -65,9 +65,9 @@ class TrainingConfig(Settings):
     frozen_layers: int = Field(0, ge=0, description="lowest layers, and the embeddings, that stay as they are")
     distillation: DistillationConfig | None = None
     data: tuple[DataConfig, ...] = Field(min_length=1)
-    windows: WindowConfig = WindowConfig()
-    learning_rate: float = Field(3e-5, gt=0)
-    epochs: int = Field(3, ge=1)
+    windows: WindowConfig = Field(default_factory=WindowConfig)
+    learning_rate: float = Field(3e-5, gt=0, description="highest learning rate")
+    epochs: int = Field(3, ge=1, description="passes over the data")
     drawn_epochs: int | None = Field(
         None,
         ge=1,
@@ -76,24 +76,24 @@ class TrainingConfig(Settings):
     )
     max_steps: int | None = Field(None, ge=1, description="ends the training early; the decay ends there too")
     train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
-    batch_tokens: int | None = Field(None, ge=8, description="token budget of a batch, instead of train_batch_size")
+    batch_tokens: int | None = Field(None, ge=8, description="token budget of a batch, instead of `train_batch_size`")
     eval_batch_size: int = Field(64, ge=1, description="full windows of a batch at most, when the result is scored")
-    gradient_accumulation_steps: int = Field(1, ge=1)
-    warmup_steps: int = Field(550, ge=0)
+    gradient_accumulation_steps: int = Field(1, ge=1, description="batches that make one step")
+    warmup_steps: int = Field(550, ge=0, description="steps of the rising learning rate")
     decay_steps: int | None = Field(
-        None, ge=1, description="steps of the final linear decay; None decays from the end of the warm-up"
+        None, ge=1, description="steps of the final linear decay (default: all after the warm-up)"
     )
-    weight_decay: float = Field(0.0, ge=0)
-    adam_epsilon: float = Field(1e-8, gt=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    adam_epsilon: float = Field(1e-8, gt=0, description="of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="of hidden states and attention; None keeps the base model's own"
+        None, ge=0, lt=1, description="of hidden states and attention (default: the base model's own)"
     )
-    save_steps: int = Field(2000, ge=1)
-    logging_steps: int = Field(50, ge=1)
-    average_checkpoints: int = Field(1, ge=1, description="last checkpoints whose weights are averaged")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    seed: int = 42
+    save_steps: int = Field(2000, ge=1, description="steps between two resumable states")
+    logging_steps: int = Field(50, ge=1, description="steps between two reports of the loss")
+    average_checkpoints: int = Field(1, ge=1, description="last resumable states whose weights are averaged")
+    precision: Precision = Field("auto", description=AUTO_PRECISION)
+    seed: int = Field(42, description="of everything that is drawn")
 
     @model_validator(mode="after")
     def _files_once(self) -> TrainingConfig:
@@ -121,24 +121,31 @@ def check_training_config(content: dict[str, Any], path: Path, *, data_root: Pat
     return _check(content, path, data_root, within=(path,))
 
 
-def _read(path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
-    if path in within:
-        raise InputError("needs itself to be made first", path)
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a recipe says, unchecked.
+
+    Raises:
+        InputError: it cannot be read, or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror}", path) from exc
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise InputError(f"is not TOML: {exc}", path) from exc
-    return _check(content, path, data_root, (*within, path))
+
+
+def _read(path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
+    if path in within:
+        raise InputError("needs itself to be made first", path)
+    return _check(read_toml(path), path, data_root, (*within, path))
 
 
 def _check(content: dict[str, Any], path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
     try:
-        config = TrainingConfig.model_validate(content)
-    except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-        raise InputError(problems, path) from exc
+        config = TrainingConfig.checked(content)
+    except ConfigError as exc:
+        raise InputError(str(exc), path) from exc
     distillation = config.distillation
     if config.base_recipe or (distillation and distillation.teacher_recipe):
         raise InputError("base_recipe and teacher_recipe are read from the files that are named; leave them out", path)

@@ -213,7 +213,7 @@ class PlannedTrainer(Trainer):
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower the learning rate, "
-                "lengthen the warm-up or train with --precision fp32"
+                "lengthen the warm-up or train with `precision fp32`"
             )
         return (loss, output) if return_outputs else loss
 

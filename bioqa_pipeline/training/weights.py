@@ -102,7 +102,7 @@ def keep_settings(config: TrainingConfig, out: Path) -> None:
         different = sorted(k for k in settings if found.get(k) != settings[k] and k not in CHANGEABLE)
         if different:
             raise TrainingError(
-                f"{out} holds an unfinished training with other settings ({', '.join(different)}); give another --out, "
+                f"{out} holds an unfinished training with other settings ({', '.join(different)}); give another `out`, "
                 f"or remove {out / CHECKPOINTS} to begin anew"
             )
     out.mkdir(parents=True, exist_ok=True)

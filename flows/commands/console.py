@@ -21,7 +21,7 @@ from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
 from bioqa_pipeline.run.job import RunResult
-from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
 
 LINE_EVERY_SECONDS = 5.0
@@ -29,7 +29,7 @@ SHOWN = 10
 PIPE_WIDTH = 160
 
 
-class Reporter:
+class TerminalReporter:
     """Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -67,17 +67,10 @@ class RateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def progress_text(name: str, done: float, total: int, unit: str, seconds: float) -> str:
-    """ "scoring: 512 of 2,000 pairs, 13.1/s, 2 min 05 s left"."""
-    rate = done / max(seconds, 1e-9)
-    left = f", {duration((total - done) / rate)} left" if rate and done < total else ""
-    return f"{name}: {done:,.0f} of {total:,} {unit}, {rate:,.1f}/s{left}"
-
-
 class LineProgress:
     """A line every few seconds, for logs and pipes."""
 
-    def __init__(self, reporter: Reporter, name: str, total: int, unit: str) -> None:
+    def __init__(self, reporter: TerminalReporter, name: str, total: int, unit: str) -> None:
         self._say = reporter.say
         self._name, self._total, self._unit = name, total, unit
         self._done = 0.0
@@ -90,9 +83,7 @@ class LineProgress:
             now = time.monotonic()
             if now - self._said >= LINE_EVERY_SECONDS and self._done < self._total:
                 self._said = now
-                rate = self._done / (now - self._started)
-                left = f", {duration((self._total - self._done) / rate)} left" if rate else ""
-                self._say(f"{self._name}: {self._done:,.0f} of {self._total:,} {self._unit}, {rate:,.1f}/s{left}")
+                self._say(progress_text(self._name, self._done, self._total, self._unit, now - self._started))
 
     def finish(self) -> None:
         """The last line of the stage."""
@@ -144,7 +135,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     ]
     nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
     if nothing:
-        lines.append(f"nothing found for {len(nothing):,} questions: {_some(nothing)}")
+        lines.append(f"nothing found for {len(nothing):,} questions: {_first(nothing)}")
     if result.failures:
         lines.append(f"{len(result.failures):,} failures; the next run tries them again:")
         lines += [f"  {failure}" for failure in result.failures[:SHOWN]]
@@ -157,5 +148,5 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _some(names: Sequence[str]) -> str:
+def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")

@@ -6,13 +6,24 @@ Imports neither torch nor Prefect until there is something to score, so that --h
 from __future__ import annotations
 
 import argparse
-import logging
+import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flows.commands.run import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from flows.environment import apply_defaults
+from bioqa_pipeline.config import ModelConfig
+from bioqa_pipeline.errors import ConfigError
+from flows.commands.options import SettingOptions, command_parser
+from flows.commands.outcome import EXIT_DONE, run_command
+
+if TYPE_CHECKING:
+    from bioqa_pipeline.evaluation.evaluate import Evaluation
+
+# By name: the flow's module starts this command, and importing it is importing Prefect.
+FLOW = "flows.evaluate:evaluate"
+
+SETTINGS = SettingOptions(ModelConfig, {"a model": "name casing device precision engine"}, names={"name": "--model"})
 
 DESCRIPTION = """\
 Score a checkpoint on a SQuAD v2.0 file with the windows, the inference and the spans of the main job, and give the
@@ -33,33 +44,10 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.evaluate",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("python -m flows.evaluate", DESCRIPTION, EPILOG)
     parser.add_argument("--dataset", type=Path, required=True, metavar="FILE", help="SQuAD v1.1 or v2.0 JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for table, predictions, plots (default: none)")
-    model = parser.add_argument_group("a model")
-    model.add_argument(
-        "--model",
-        default="embedded",
-        metavar="NAME",
-        help="folder of a checkpoint, or hub name with optional @revision (default: the model that comes with the "
-        "project)",
-    )
-    model.add_argument("--casing", choices=("cased", "uncased"), help="default: as the checkpoint says")
-    model.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps (default: auto)"
-    )
-    model.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="see flows.run (default: auto)"
-    )
-    model.add_argument(
-        "--engine", choices=("auto", "torch", "openvino"), default="auto", help="see flows.run (default: auto)"
-    )
+    SETTINGS.add_to(parser)
     files = parser.add_argument_group("somebody's predictions, instead of a model")
     files.add_argument("--predictions", type=Path, metavar="FILE", help="JSON, question id to answer text")
     files.add_argument("--na-prob", type=Path, metavar="FILE", help="JSON, question id to no-answer score")
@@ -78,21 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
-
-    apply_defaults()
-    try:
-        return _score_files(args) if args.predictions else _score_model(args)
-    except (ConfigError, InputError, CheckpointError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return EXIT_USAGE
-    except BioqaError as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        return EXIT_INTERRUPTED
+    score = _score_files if args.predictions else _score_model
+    return run_command(lambda: score(args), in_options=SETTINGS.in_options)
 
 
 def _score_files(args: argparse.Namespace) -> int:
@@ -100,30 +75,25 @@ def _score_files(args: argparse.Namespace) -> int:
     from bioqa_pipeline.evaluation.table import format_table
 
     threshold = 1.0 if args.threshold is None else args.threshold
-    found = evaluate_prediction_files(args.dataset, args.predictions, args.na_prob, threshold=threshold, out=args.out)
-    sys.stdout.write(format_table(found))
+    evaluation = evaluate_prediction_files(
+        args.dataset, args.predictions, args.na_prob, threshold=threshold, out=args.out
+    )
+    sys.stdout.write(format_table(evaluation))
     return EXIT_DONE
 
 
 def _score_model(args: argparse.Namespace) -> int:
-    from bioqa_pipeline.config import ModelConfig
-    from bioqa_pipeline.errors import ConfigError
-
     if args.na_prob:
         raise ConfigError("--na-prob belongs to --predictions")
-    model = ModelConfig(
-        name=args.model, casing=args.casing, device=args.device, precision=args.precision, engine=args.engine
-    )
+    model = ModelConfig.checked(SETTINGS.values(args))
+    from bioqa_pipeline.evaluation.job import evaluate_checkpoint
     from bioqa_pipeline.evaluation.squad import read_squad
     from bioqa_pipeline.evaluation.table import format_table
-    from flows.commands.console import Reporter
+    from flows.commands.console import TerminalReporter
 
-    if args.no_prefect:
-        from bioqa_pipeline.evaluation.job import evaluate_checkpoint as run
-    else:
-        from flows.evaluate import evaluate as run
+    evaluate: Callable[..., Evaluation] = evaluate_checkpoint if args.no_prefect else pkgutil.resolve_name(FLOW)
     total = sum(len(p.questions) for p in read_squad(args.dataset))
-    with Reporter(quiet=args.quiet).stage("scoring", total, "questions") as stage:
-        found = run(args.dataset, model, threshold=args.threshold, out=args.out, on_questions=stage)
-    sys.stdout.write(format_table(found))
+    with TerminalReporter(quiet=args.quiet).stage("scoring", total, "questions") as stage:
+        evaluation = evaluate(args.dataset, model, threshold=args.threshold, out=args.out, on_questions=stage)
+    sys.stdout.write(format_table(evaluation))
     return EXIT_DONE

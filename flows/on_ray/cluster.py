@@ -5,7 +5,6 @@ Ray is imported only once it is asked for; it is an extra of the project. Knows 
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import platform
@@ -25,6 +24,7 @@ from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.qa.threads import core_count
 from bioqa_pipeline.run.preflight import resolve_model
+from flows.on_ray.requirements import require_ray
 
 if TYPE_CHECKING:
     from prefect_ray import RayTaskRunner
@@ -65,23 +65,6 @@ class NodeReport:
     problems: tuple[str, ...] = ()
 
 
-def require_ray(*, without_prefect: bool = False) -> None:
-    """Says at once what is missing for `--runner ray`.
-
-    Raises:
-        ConfigError: a package is not installed, or Prefect is not wanted.
-    """
-    if without_prefect:
-        raise ConfigError("--runner ray scores shards as Prefect tasks: leave --no-prefect away, or use --runner local")
-    missing = [name for name in ("ray", "prefect_ray") if importlib.util.find_spec(name) is None]
-    if missing:
-        packages = " and ".join(name.replace("_", "-") for name in missing)
-        raise ConfigError(
-            f"--runner ray: {packages} is not installed; run pip install -c constraints.txt 'prefect-ray' 'ray', "
-            "here and on every node"
-        )
-
-
 @contextmanager
 def connected(address: str | None, n_workers: int | Literal["auto"]) -> Iterator[RayTaskRunner[Any]]:
     """Prefect's task runner on a Ray cluster; None starts one on this machine and ends it afterwards.
@@ -106,7 +89,7 @@ def connected(address: str | None, n_workers: int | Literal["auto"]) -> Iterator
         with _sigterm_kept():
             runner.__enter__()
     except (ConnectionError, RuntimeError, ValueError) as exc:
-        where = "a Ray on this machine cannot be started" if address is None else f"--ray-address {address}"
+        where = "a Ray on this machine cannot be started" if address is None else f"`ray_address {address}`"
         raise ConfigError(f"{where}: {exc}") from exc
     try:
         yield runner
@@ -151,7 +134,7 @@ def _check_reachable(address: str) -> None:
     try:
         socket.create_connection((str(url.hostname), int(url.port or 0)), timeout=CONNECT_SECONDS).close()
     except OSError as exc:
-        raise ConfigError(f"--ray-address {address}: no Ray cluster answers there: {exc}") from exc
+        raise ConfigError(f"`ray_address {address}`: no Ray cluster answers there: {exc}") from exc
 
 
 def living_nodes() -> list[dict[str, Any]]:

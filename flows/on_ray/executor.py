@@ -108,7 +108,7 @@ class RayExecutor(PrefectExecutor):
         resources = [node["Resources"] for node in living_nodes()]
         has_gpus = any(r.get("GPU", 0) >= 1 for r in resources)
         if model.device == "cuda" and not has_gpus:
-            raise ConfigError("--device cuda: the Ray cluster has no GPU; use --device cpu")
+            raise ConfigError("`device cuda`: the Ray cluster has no GPU; use `device cpu`")
         if model.device == "auto":
             model = model.changed(device="cuda" if has_gpus else "cpu")
         share = self.share(model.device)
@@ -119,7 +119,8 @@ class RayExecutor(PrefectExecutor):
             raise ConfigError("no node of the Ray cluster is free to score; try again later")
         if len(found) > 1:
             raise ConfigError(
-                f"--precision auto would be {' on some nodes and '.join(found)} on others; name one, such as fp32"
+                f"`precision auto` would be {' on some nodes and '.join(found)} on others; name one, such as "
+                "`precision fp32`"
             )
         return model.changed(precision=found[0])
 

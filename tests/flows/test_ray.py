@@ -345,7 +345,7 @@ def test_nodes_that_cannot_score_are_named_before_anything_is_scored(
 
     cluster = new_cluster({"num_cpus": 1})
     config = settings(config, runner="ray", ray_address=cluster.address)
-    with pytest.raises(ConfigError, match="the Ray cluster has no GPU; use --device cpu"):
+    with pytest.raises(ConfigError, match="the Ray cluster has no GPU; use `device cpu`"):
         run_watched(settings(config, model=config.model.model_copy(update={"device": "cuda"})), tmp_path / "notes")
     with monkeypatch.context() as patch:
         patch.setattr(flows.on_ray.executor, "__version__", "0.0.1")
@@ -386,5 +386,5 @@ with connected(None, 3) as runner:
 def test_an_address_without_ray_is_said_at_once(config: RunConfig, ray: Any, prefect_server: None) -> None:
     from flows.run import run
 
-    with pytest.raises(BioqaError, match=r"--ray-address 127\.0\.0\.1:9: no Ray cluster answers there"):
+    with pytest.raises(BioqaError, match=r"`ray_address 127\.0\.0\.1:9`: no Ray cluster answers there"):
         run(settings(config, runner="ray", ray_address="127.0.0.1:9"))

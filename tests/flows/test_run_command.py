@@ -28,8 +28,7 @@ def test_every_option_has_help_and_says_its_default() -> None:
     for action in build_parser()._actions:
         if not action.option_strings or action.dest in {"help", "questions"} or action.nargs == 0:
             continue
-        optional_file = action.dest in {"medline_dir", "pmids"}
-        assert action.help and ("(default" in action.help or optional_file), action.dest
+        assert action.help and "(default" in action.help, action.dest
 
 
 def test_defaults_are_those_of_the_settings() -> None:
@@ -52,19 +51,44 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--mindate", "2024-02-01", "--maxdate", "2024-01-01"], "later than"),
         (["--model", "./nowhere"], "no such folder"),
         (["--device", "tpu"], "--device"),
-        (["--precision", "fp16", "--device", "cpu"], "GPU"),
+        (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU; use --precision bf16"),
+        (["--engine", "openvino", "--device", "mps"], "--device mps"),
+        (["--max-abstracts", "x"], "--max-abstracts: Input should be a valid integer"),
+        (["--threshold", "x"], "--threshold: Input should be a valid number"),
+        (["--sort", "pub_date"], "--sort pub_date is done by PubMed itself"),
+        (["--device", "cuda:1", "--workers", "2"], "--device cuda:1 is one GPU"),
+        (["--ray-address", "auto"], "--ray-address auto needs --runner ray"),
+        (["--runner", "ray"], "--runner ray scores shards as Prefect tasks"),
+        (["--out", "gs://bucket/x"], "--out: gs://bucket/x: gs is not supported"),
+        (["--source", "pubmed"], "NCBI_EMAIL or --email"),
+        (["--source", "medline", "--medline-dir", "none"], "--medline-dir none: no such folder"),
+        (["--source", "pmids", "--pmids", "none.txt"], "none.txt"),
     ],
 )
 def test_settings_that_cannot_be_used_exit_with_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
 ) -> None:
+    monkeypatch.delenv("NCBI_EMAIL", raising=False)
     questions = tmp_path / "q.txt"
     questions.write_text("What causes scurvy?\n")
     model = make_checkpoint(tmp_path / "model")
     arguments = ["--questions", str(questions), "--model", str(model), "--no-prefect", "--out", str(tmp_path / "out")]
     assert main([*arguments, *options]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and "`" not in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--questions", "q", "--source", "x"], ["--questions", "q", "--max-abs", "3"]])
+def test_arguments_that_are_none_exit_with_2(capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(options)
+    assert caught.value.code == 2
+    assert "usage: python -m flows.run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -107,7 +131,7 @@ def test_progress_lines_can_be_written_before_anything_is_done(
     from flows.commands import console
 
     monkeypatch.setattr(console, "LINE_EVERY_SECONDS", 0.0)
-    with console.Reporter().stage("scoring", 4, "pairs") as progress:
+    with console.TerminalReporter().stage("scoring", 4, "pairs") as progress:
         progress(0)  # what a shard that failed counts for
         progress(2)
     first, second, last = capsys.readouterr().err.splitlines()

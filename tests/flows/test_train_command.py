@@ -71,7 +71,7 @@ def test_options_replace_a_recipes_settings(tmp_path: Path) -> None:
     [
         ("epochs = ", "is not TOML"),
         ('base_model = "a"\ndata = []\n', "data"),
-        ('base_model = "a"\nepocs = 3\n[[data]]\npath = "x"\n', "epocs: Extra inputs are not permitted"),
+        ('base_model = "a"\nepocs = 3\n[[data]]\npath = "x"\n', "`epocs`: Extra inputs are not permitted"),
         ('base_model = "a"\n[[data]]\npath = "x"\n[[data]]\npath = "x"\n', "stands in the recipe twice"),
     ],
 )
@@ -100,7 +100,11 @@ def test_the_embedded_models_recipe_can_be_read() -> None:
         ("--out out --train-file absent.json", "give --base-model"),
         ("--out out --train-file absent.json --base-model no/such/folder", "no such folder: no/such/folder"),
         ("--out out --recipe absent.toml", "absent.toml: cannot be read"),
-        ("--out out --train-file x --base-model y --learning-rate -1", "learning_rate"),
+        (
+            "--out out --train-file x --base-model y --learning-rate -1",
+            "--learning-rate: Input should be greater than 0",
+        ),
+        ("--out out --train-file x --base-model y --doc-stride 500", "--doc-stride 500 leaves gaps"),
     ],
 )
 def test_wrong_usage_is_said_in_one_line(
@@ -114,13 +118,13 @@ def test_wrong_usage_is_said_in_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["flows.train", "flows.evaluate"])
+@pytest.mark.parametrize("command", ["flows.train", "flows.evaluate", "flows.serve", "flows.report"])
 def test_help_needs_neither_torch_nor_prefect(command: str) -> None:
     code = (
         "import sys, runpy; sys.argv = ['x', '--help']\n"
         f"try: runpy.run_module('{command}', run_name='__main__')\n"
         "except SystemExit as e: assert not e.code\n"
-        "assert not {'torch', 'transformers', 'prefect', 'polars'} & set(sys.modules)"
+        "assert not {'torch', 'transformers', 'prefect', 'polars', 'numpy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -151,8 +155,10 @@ def test_train_then_evaluate_through_prefect(dataset: Path, tmp_path: Path, caps
     assert exact[0] == exact[1]
 
 
-def test_evaluating_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_evaluating_what_is_not_there(dataset: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert evaluate_cli.main(["--dataset", str(tmp_path / "absent.json"), "--no-prefect"]) == 2
     assert "absent.json: cannot be read" in capsys.readouterr().err
     assert evaluate_cli.main(["--dataset", "x", "--na-prob", "y"]) == 2
     assert "--na-prob belongs to --predictions" in capsys.readouterr().err
+    assert evaluate_cli.main(["--dataset", str(dataset), "--device", "tpu", "--no-prefect"]) == 2
+    assert "--device tpu: " in capsys.readouterr().err

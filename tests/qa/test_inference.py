@@ -202,7 +202,7 @@ def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Chec
 
 @pytest.mark.parametrize("device", ["cuda:99x", "tpu", "nonsense"])
 def test_a_device_that_is_not_there_is_a_clear_error(device: str) -> None:
-    with pytest.raises(ConfigError, match="--device"):
+    with pytest.raises(ConfigError, match="`device"):
         resolve_device(device)
 
 

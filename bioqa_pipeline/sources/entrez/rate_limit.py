@@ -164,7 +164,7 @@ class RateLimiter:
     def _unusable(self, exc: OSError) -> SourceError:
         return SourceError(
             f"{self.path}: the file that keeps the request rate cannot be used: {exc.strerror}; "
-            "set lock_dir to a folder of yours on a local disk",
+            "set the environment variable TMPDIR to a folder of yours on a local disk",
             kind=SourceErrorKind.RATE_LIMIT_FILE,
         )
 
@@ -180,7 +180,8 @@ def private_folder() -> Path:
     found = path.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise SourceError(
-            f"{path} belongs to another user: set lock_dir to a folder of yours", kind=SourceErrorKind.RATE_LIMIT_FILE
+            f"{path} belongs to another user: set the environment variable TMPDIR to a folder of yours",
+            kind=SourceErrorKind.RATE_LIMIT_FILE,
         )
     return path
 

@@ -70,7 +70,7 @@ def resolve_email(email: str | None) -> str:
     found = (email or os.environ.get("NCBI_EMAIL", "")).strip()
     if "@" not in found:
         raise ConfigError(
-            "NCBI asks for an e-mail address with every request: set the environment variable NCBI_EMAIL or --email"
+            "NCBI asks for an e-mail address with every request: set the environment variable NCBI_EMAIL or `email`"
         )
     return found
 

@@ -195,7 +195,9 @@ def _date_ranges(
     ranges = []
     if mindate is not None or maxdate is not None:
         if datetype == "edat":
-            raise ConfigError("PubMed's files do not tell when a record was entered: use --datetype pdat or mdat")
+            raise ConfigError(
+                "PubMed's files do not tell when a record was entered: use `datetype pdat` or `datetype mdat`"
+            )
         ranges.append(DateRange("published" if datetype == "pdat" else "revised", mindate, maxdate))
     if since is not None:
         ranges.append(DateRange("arrived", since))

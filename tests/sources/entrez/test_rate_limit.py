@@ -133,12 +133,12 @@ def test_what_the_service_says_lowers_the_limit_and_counts_other_programs(tmp_pa
 
 
 def test_an_unusable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="lock_dir") as caught:
+    with pytest.raises(SourceError, match="TMPDIR") as caught:
         RateLimiter(tmp_path / "absent" / "file", 3).acquire()
     assert caught.value.kind == "rate_limit_file"
     (tmp_path / "target").touch()
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    with pytest.raises(SourceError, match="lock_dir"):
+    with pytest.raises(SourceError, match="TMPDIR"):
         RateLimiter(tmp_path / "link", 3).acquire()
 
 

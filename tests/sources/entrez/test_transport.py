@@ -417,7 +417,7 @@ def test_a_handler_can_stand_for_the_network(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_keep_the_rate_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SourceError, match="lock_dir"):
+    with pytest.raises(SourceError, match="TMPDIR"):
         EntrezTransport(EntrezSettings(lock_dir=tmp_path / "file" / "below"), email=EMAIL)
     EntrezTransport(EntrezSettings(lock_dir=tmp_path / "new" / "below"), email=EMAIL)
 

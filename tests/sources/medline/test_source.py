@@ -320,7 +320,7 @@ def test_dates_hold_for_the_sample_too(tmp_path: Path, monkeypatch: pytest.Monke
     question = Question(id="q", text="Which patients and which treatment?")
     found = [open_source(SourceConfig(mindate=day)).search(question, 50).hits for day in (None, date(2010, 1, 1))]
     assert len(found[0]) > len(found[1]) > 0
-    with pytest.raises(ValidationError, match="--sort pub_date"):
+    with pytest.raises(ValidationError, match="`sort pub_date`"):
         SourceConfig(sort="pub_date")
 
 

@@ -1,0 +1,142 @@
+"""Settings as command-line options: defaults, choices and help stand in the models alone; and options as settings."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from bioqa_pipeline.config import Settings
+
+# A setting in a message, with or without a value, as `bioqa_pipeline.errors` has it: `device cpu`.
+_NAMED = re.compile(r"`([a-z][a-z0-9_.]*)( [^`]*)?`")
+
+
+def command_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """A parser that leaves texts as they are and takes no option by half its name."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+class SettingOptions:
+    """The settings of a model that a command offers.
+
+    Args:
+        groups: title of a group of options into its settings, each by its path in the model, such as "source.email";
+            "source" is all that is below it.
+        names: options that are not called as their setting is, with older names behind.
+        others: the command's own options, by the names that messages of the library have for them.
+        underscores: options are taken with underscores in place of dashes, too.
+    """
+
+    def __init__(
+        self,
+        model: type[Settings],
+        groups: Mapping[str, str],
+        *,
+        names: Mapping[str, str],
+        others: Mapping[str, str] | None = None,
+        underscores: bool = False,
+    ) -> None:
+        self._groups = {title: dict(_fields(model, paths.split())) for title, paths in groups.items()}
+        self.fields = {path: field for fields in self._groups.values() for path, field in fields.items()}
+        self._names = {path: names[path].split() if path in names else [_option(path)] for path in self.fields}
+        by_path = {path: names[0] for path, names in self._names.items()}
+        self._options = {_last(path): option for path, option in by_path.items()} | by_path | dict(others or {})
+        if underscores:
+            for path, spellings in self._names.items():
+                self._names[path] = list(dict.fromkeys([*spellings, "--" + spellings[0][2:].replace("-", "_")]))
+
+    def add_to(
+        self, parser: argparse.ArgumentParser, defaults: Mapping[str, str] | None = None, *, partly: bool = False
+    ) -> None:
+        """Adds the options, in their groups. One that is not given leaves its setting out.
+
+        Args:
+            defaults: the command's own, where the model has none.
+            partly: the model's other settings come from elsewhere, so that none has to be given.
+        """
+        for title, fields in self._groups.items():
+            group = parser.add_argument_group(title)
+            for path, field in fields.items():
+                default = (defaults or {}).get(path)
+                group.add_argument(
+                    *self._names[path],
+                    dest=path,
+                    default=argparse.SUPPRESS if default is None else default,
+                    required=field.is_required() and default is None and not partly,
+                    help=self._help(field, default),
+                    **_kind(path, field),
+                )
+
+    def _help(self, field: FieldInfo, default: str | None) -> str:
+        text = self.in_options(str(field.description)).replace("%", "%%")
+        if isinstance(field.default, bool):
+            return f"do not {text}" if field.default else text
+        if "(default: " in text or (field.is_required() and default is None):
+            return text
+        said = field.default if default is None else default
+        return f"{text} (default: {'none' if said is None else said})"
+
+    def values(self, args: argparse.Namespace) -> dict[str, Any]:
+        """What the arguments set, laid out as the model is."""
+        values: dict[str, Any] = {}
+        for path in self.fields.keys() & vars(args).keys():
+            *parents, name = path.split(".")
+            inner = values
+            for parent in parents:
+                inner = inner.setdefault(parent, {})
+            inner[name] = getattr(args, path)
+        return values
+
+    def in_options(self, message: str) -> str:
+        """A message of the library, with options in place of the settings that it names in backticks."""
+
+        def option(named: re.Match[str]) -> str:
+            return self._options[named[1]] + (named[2] or "") if named[1] in self._options else named[0]
+
+        return _NAMED.sub(option, message)
+
+
+def _fields(model: Any, paths: Iterable[str]) -> Iterator[tuple[str, FieldInfo]]:
+    for path in paths:
+        name, _, rest = path.partition(".")
+        field = model.model_fields[name]
+        if hasattr(field.annotation, "model_fields"):
+            below = _fields(field.annotation, [rest] if rest else field.annotation.model_fields)
+            yield from ((f"{name}.{inner}", found) for inner, found in below)
+        else:
+            yield path, field
+
+
+def _kind(path: str, field: FieldInfo) -> dict[str, Any]:
+    if isinstance(field.default, bool):
+        return {"action": "store_const", "const": not field.default}
+    if choices := _choices(field.annotation):
+        return {"choices": choices}
+    return {"metavar": path.replace(".", "_").rpartition("_")[2].upper()}
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """All that may be given, where the type says so: Literal, with or without None."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return _choices(kinds[0]) if len(kinds) == 1 else ()
+
+
+def _option(path: str) -> str:
+    return "--" + _last(path).replace("_", "-")
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]

@@ -1,0 +1,50 @@
+"""What becomes of a command: errors into one line on standard error and an exit code; and where its log goes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
+from flows.environment import apply_defaults
+from flows.signals import Terminated, sigterm_raises
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+
+
+def run_command(
+    work: Callable[[], int],
+    *,
+    in_options: Callable[[str], str] = str,
+    log_level: int = logging.WARNING,
+    kept: str = "",
+) -> int:
+    """Does the work of a command and returns its exit code.
+
+    Args:
+        in_options: a message of the library into the command's own words, `SettingOptions.in_options`.
+        kept: what is left of work that was broken off.
+    """
+    _log_to_terminal(log_level)
+    apply_defaults()
+    try:
+        with sigterm_raises():
+            return work()
+    except BioqaError as exc:
+        sys.stderr.write(f"error: {in_options(str(exc))}\n")
+        return EXIT_USAGE if isinstance(exc, ConfigError | InputError | CheckpointError) else EXIT_FAILED
+    except KeyboardInterrupt:
+        # Behind the terminal's ^C.
+        sys.stderr.write(f"\ninterrupted{kept and '; '}{kept}\n")
+        return EXIT_INTERRUPTED
+    except Terminated:
+        sys.stderr.write(f"terminated{kept and '; '}{kept}\n")
+        return EXIT_TERMINATED
+
+
+def _log_to_terminal(level: int) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    # Prefect's loggers have levels of their own and ask the root logger's handlers only.
+    handler.setLevel(level)
+    logging.basicConfig(handlers=[handler], level=level, format="%(levelname)s %(name)s: %(message)s")
