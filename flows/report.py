@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bioqa_pipeline.errors import BioqaError, DatasetError
-from flows.commands.options import command_parser
-from flows.commands.outcome import EXIT_DONE, run_command
+from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 DESCRIPTION = """\
 Make the HTML page of a run from its data set. Every run leaves its page in the data set, as runs/RUN_ID.html; this

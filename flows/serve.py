@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -121,6 +120,8 @@ def server(port: int) -> Iterator[None]:
 
 
 def _answers(port: int) -> bool:
+    import urllib.request
+
     with suppress(OSError, ValueError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as got:
         return json.load(got) is True
     return False

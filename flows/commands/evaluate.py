@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ConfigError
-from flows.commands.options import SettingOptions, command_parser
-from flows.commands.outcome import EXIT_DONE, run_command
+from flows.commands.options import SettingOptions
+from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 if TYPE_CHECKING:
     from bioqa_pipeline.evaluation.evaluate import Evaluation

@@ -16,17 +16,6 @@ from bioqa_pipeline.config import Settings
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)( [^`]*)?`")
 
 
-def command_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """A parser that leaves texts as they are and takes no option by half its name."""
-    return argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
 class SettingOptions:
     """The settings of a model that a command offers.
 

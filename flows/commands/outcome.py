@@ -1,7 +1,8 @@
-"""What becomes of a command: errors into one line on standard error and an exit code; and where its log goes."""
+"""How every command begins and ends: its parser, its log; errors into one line on standard error and an exit code."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 from collections.abc import Callable
@@ -11,6 +12,17 @@ from flows.environment import apply_defaults
 from flows.signals import Terminated, sigterm_raises
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+
+
+def command_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """A parser that leaves texts as they are and takes no option by half its name."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def run_command(

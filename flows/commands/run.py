@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from bioqa_pipeline.config import RunConfig
-from flows.commands.options import SettingOptions, command_parser
-from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, run_command
+from flows.commands.options import SettingOptions
+from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
 if TYPE_CHECKING:
     from bioqa_pipeline.run.job import RunResult

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.training.recipe import TrainingConfig, check_training_config, read_toml
-from flows.commands.options import SettingOptions, command_parser
-from flows.commands.outcome import EXIT_DONE, run_command
+from flows.commands.options import SettingOptions
+from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 if TYPE_CHECKING:
     from bioqa_pipeline.training.job import FineTuned
