@@ -118,7 +118,7 @@ class ScoringConfig(Settings):
     def key(self, *, checkpoint_digest: str, precision: str, schema_version: int) -> str:
         """The scoring key: equal keys mean that a pair need not be scored again."""
         # It brings numpy, which no command needs for its help.
-        from bioqa_pipeline.records import content_digest
+        from bioqa_pipeline.records.texts import content_digest
 
         settings = json.dumps(self.model_dump(), sort_keys=True)
         return content_digest("scoring", settings, checkpoint_digest, precision, str(schema_version))

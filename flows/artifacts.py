@@ -26,7 +26,8 @@ from prefect.assets import Asset, AssetProperties
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.schemas import RUNS
-from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
 

@@ -58,7 +58,7 @@ def test_wrong_use_is_said_in_words(tmp_path: Path, model: str) -> None:
 
 
 def test_what_failed_does_not_take_the_rest_with_it(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bioqa_pipeline.records import Question, Retrieval, RetrievalOutcome
+    from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
     from bioqa_pipeline.sources.sample import SampleSource
 
     search = SampleSource.search

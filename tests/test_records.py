@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bioqa_pipeline.records import Abstract, Section
+from bioqa_pipeline.records.texts import Abstract, Section
 
 RECORD = Abstract(pmid=1, title="A title", text="A text.", journal="A journal", pub_date="1998", doi="10.1/x")
 # What an answer row takes from the record.

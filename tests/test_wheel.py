@@ -57,7 +57,7 @@ FINDS = r"""
 import bioqa_pipeline.qa.checkpoint as checkpoint
 import flows
 from bioqa_pipeline.paths import DATA
-from bioqa_pipeline.records import Question
+from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.sources.sample import SampleSource
 
 print(flows.__file__, checkpoint.__file__, DATA, sep="\n")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_DELETED, IS_RETRACTED, Entry, batched
 from bioqa_pipeline.errors import StoreError
-from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
+from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Section
 
 SCHEMA_VERSION = "1"
 # A record is read with its whole row group; many small groups make the file slow to open.

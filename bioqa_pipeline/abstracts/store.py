@@ -29,7 +29,7 @@ from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, 
 from bioqa_pipeline.abstracts.parts import read_rows, scan
 from bioqa_pipeline.abstracts.writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
 from bioqa_pipeline.errors import StoreError
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.storage.local import LocalStorage
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from bioqa_pipeline.abstracts.locator import Entry, Locator, batched, is_broken
 from bioqa_pipeline.abstracts.parts import entries, record_digest, write_part
 from bioqa_pipeline.errors import DatasetError, StoreError
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import LocalStorage
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
-from bioqa_pipeline.records import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records.texts import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
 
 RunStatus = Literal["completed", "partial", "failed"]
 

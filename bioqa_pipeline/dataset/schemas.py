@@ -14,7 +14,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
-from bioqa_pipeline.records import SpanAnswer, content_digest
+from bioqa_pipeline.records.scores import SpanAnswer
+from bioqa_pipeline.records.texts import content_digest
 
 # Raised whenever a column changes its name, type or meaning; a data set holds files of one version only.
 SCHEMA_VERSION = 1

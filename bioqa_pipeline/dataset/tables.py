@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records import MergedAnswer
+from bioqa_pipeline.records.scores import MergedAnswer
 
 logger = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ from bioqa_pipeline.dataset.tables import (
     to_table,
 )
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records import MergedAnswer
+from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import Storage, storage_at
 

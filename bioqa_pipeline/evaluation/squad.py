@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.records import Passage
+from bioqa_pipeline.records.texts import Passage
 
 
 @dataclass(frozen=True, slots=True)

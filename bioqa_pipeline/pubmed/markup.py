@@ -13,7 +13,7 @@ from typing import cast
 
 from lxml import etree
 
-from bioqa_pipeline.records import Section
+from bioqa_pipeline.records.texts import Section
 from bioqa_pipeline.text import normalize_text
 
 Element = etree._Element

@@ -11,7 +11,7 @@ from functools import lru_cache
 from bioqa_pipeline.pubmed.authors import author_names
 from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, split_title, whole_number
 from bioqa_pipeline.pubmed.markup import Element, plain_text, structured_text
-from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
+from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Section
 from bioqa_pipeline.text import normalize_text
 
 MAX_TEXT_CHARS = 1_000_000

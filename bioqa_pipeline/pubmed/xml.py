@@ -20,7 +20,7 @@ from lxml import etree
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bioqa_pipeline.records import Batch, Window
+from bioqa_pipeline.records.scores import Batch, Window
 
 
 def make_batches(windows: Sequence[Window], *, token_budget: int, pad_id: int) -> Iterator[Batch]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.qa.batching import make_batches
 from bioqa_pipeline.qa.spans import Decoded, decode, window_scores
-from bioqa_pipeline.records import Batch, FloatArray, Window, WindowScore
+from bioqa_pipeline.records.scores import Batch, FloatArray, Window, WindowScore
 
 # Tokens of a batch, padding included: enough to fill the device, few enough to keep padding and memory low.
 TOKEN_BUDGETS = {"cpu": 2048, "cuda": 32768, "mps": 8192}

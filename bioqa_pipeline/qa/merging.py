@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.records import MergedAnswer, Question
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import Question
 
 _ARTICLES = frozenset({"a", "an", "the"})
 # Words that say what kind of thing a name names, or hedge a number, and do not tell two answers apart.

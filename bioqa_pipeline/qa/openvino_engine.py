@@ -17,7 +17,7 @@ from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
 from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
 from bioqa_pipeline.qa.threads import thread_count
-from bioqa_pipeline.records import Batch, FloatArray
+from bioqa_pipeline.records.scores import Batch, FloatArray
 
 # OpenVINO reports its use to its makers over the network, unasked, where this package is found: at import and at each
 # conversion.

@@ -16,7 +16,8 @@ from bioqa_pipeline.qa.inference import Scorer, score_windows
 from bioqa_pipeline.qa.spans import answer_passage
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records import Passage, PassageAnswer, TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.scores import PassageAnswer, TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.texts import Passage
 
 # An abstract of 300 tokens takes 4 KB: at most some 16 MB are kept.
 CACHED_TEXTS = 4096

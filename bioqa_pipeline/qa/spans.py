@@ -29,9 +29,8 @@ from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.windows import char_range
-from bioqa_pipeline.records import (
+from bioqa_pipeline.records.scores import (
     FloatArray,
-    Passage,
     PassageAnswer,
     Span,
     SpanAnswer,
@@ -39,6 +38,7 @@ from bioqa_pipeline.records import (
     Window,
     WindowScore,
 )
+from bioqa_pipeline.records.texts import Passage
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -13,7 +13,7 @@ import torch
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
 from bioqa_pipeline.qa.spans import Decoded, window_columns
-from bioqa_pipeline.records import Window
+from bioqa_pipeline.records.scores import Window
 
 
 def begin_decoding(

@@ -17,7 +17,7 @@ import tokenizers
 
 from bioqa_pipeline.config import Casing
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.records import SpecialIds, TokenizedText
+from bioqa_pipeline.records.scores import SpecialIds, TokenizedText
 
 logger = logging.getLogger(__name__)
 

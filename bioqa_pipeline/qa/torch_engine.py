@@ -12,7 +12,7 @@ from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
 from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
 from bioqa_pipeline.qa.spans import Decoded
-from bioqa_pipeline.records import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Window
 
 
 class TorchScorer(Scorer):

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from bioqa_pipeline.config import SPECIAL_TOKENS, WindowConfig
-from bioqa_pipeline.records import SpecialIds, TokenizedText, Window
+from bioqa_pipeline.records.scores import SpecialIds, TokenizedText, Window
 
 
 def window_ranges(n_tokens: int, capacity: int, doc_stride: int) -> tuple[tuple[int, int], ...]:

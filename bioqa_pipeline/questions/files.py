@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.records import Question, content_digest
+from bioqa_pipeline.records.texts import Question, content_digest
 from bioqa_pipeline.text import normalize_text
 
 MAX_QUESTION_CHARS = 2000

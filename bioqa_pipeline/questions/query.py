@@ -18,7 +18,7 @@ from typing import Literal
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.questions.terms import Word, question_words
-from bioqa_pipeline.records import Question
+from bioqa_pipeline.records.texts import Question
 
 MAX_LOOSE_WORDS = 8
 _FIRST_DAY = date(1000, 1, 1)

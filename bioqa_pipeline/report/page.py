@@ -13,7 +13,7 @@ from urllib.parse import quote
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.html.page import asset, duration, environment, html_page
-from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.reading import only_newest, read_manifest, read_report
 

@@ -21,7 +21,7 @@ from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
 from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.qa.merging import answer_key
-from bioqa_pipeline.records import RetrievalOutcome
+from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
 
 logger = logging.getLogger(__name__)

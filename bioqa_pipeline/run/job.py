@@ -22,7 +22,8 @@ from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, ShardError
 from bioqa_pipeline.qa.engines import resolve_engine
-from bioqa_pipeline.records import MergedAnswer, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.clock import last_start, start_time
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with

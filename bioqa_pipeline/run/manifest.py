@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest
-from bioqa_pipeline.records import Retrieval
+from bioqa_pipeline.records.texts import Retrieval
 from bioqa_pipeline.run.preflight import Preflight
 
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")

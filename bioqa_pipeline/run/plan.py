@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.schemas import make_pair_id, make_shard_id
-from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import FetchStatus, Missing, Question, Retrieval
 from bioqa_pipeline.run.records import FailedPair, RunPlan, ShardPlan
 from bioqa_pipeline.storage.local import Storage
 
@@ -61,18 +61,9 @@ def plan_run(
 
     usable = records.filter(pl.col("has_abstract")).select("pmid", "content_hash", "is_retracted")
     pairs = asked.join(usable, on="pmid", how="inner").sort("question_index", "rank")
-    pairs = pairs.with_columns(
-        pl.Series(
-            "pair_id",
-            [
-                make_pair_id(question_id, text, pmid, content_hash, scoring_key)
-                for question_id, text, pmid, content_hash in pairs.select(
-                    "question_id", "question", "pmid", "content_hash"
-                ).iter_rows()
-            ],
-            dtype=pl.String,
-        )
-    )
+    identity = pairs.select("question_id", "question", "pmid", "content_hash").iter_rows()
+    pair_ids = [make_pair_id(q_id, text, pmid, digest, scoring_key) for q_id, text, pmid, digest in identity]
+    pairs = pairs.with_columns(pl.Series("pair_id", pair_ids, dtype=pl.String))
     is_done = done(pairs["pair_id"])
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
     data, shards = _encode_plan(new, reused, shard_pairs(len(new)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bioqa_pipeline.records import Missing
+from bioqa_pipeline.records.texts import Missing
 
 # Pairs that a message names in full.
 NAMED_PAIRS = 8

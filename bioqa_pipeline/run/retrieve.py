@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from bioqa_pipeline.records import Question, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.sources.base import Source
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from bioqa_pipeline.dataset.schemas import AnswerRow, ChunkRow
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
 from bioqa_pipeline.qa.windows import char_range
-from bioqa_pipeline.records import Abstract, Pair, SpanAnswer
+from bioqa_pipeline.records.scores import Pair, SpanAnswer
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.text import sentences
 

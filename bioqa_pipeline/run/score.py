@@ -20,7 +20,8 @@ from bioqa_pipeline.errors import NonFiniteLogitError, ShardError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
-from bioqa_pipeline.records import Pair, Passage, Question
+from bioqa_pipeline.records.scores import Pair
+from bioqa_pipeline.records.texts import Passage, Question
 from bioqa_pipeline.run.plan import planned_pairs
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, ShardPlan, ShardReport
@@ -103,19 +104,21 @@ def score_shard(
         raise
     except Exception as exc:
         raise ShardError(f"{type(exc).__name__}: {exc}", shard_id=shard.shard_id) from exc
-    seconds = time.perf_counter() - started
-    n_windows = len(chunks)
+    report = ShardReport(
+        shard_id=shard.shard_id,
+        n_pairs=len(scored),
+        n_windows=len(chunks),
+        seconds=time.perf_counter() - started,
+        failed=tuple(failed),
+    )
     logger.info(
-        "shard %s: %d pairs, %d windows, %.1f windows/s, %d failed",
+        "shard %s: %d pairs, %.1f windows/s, %d failed",
         shard.shard_id[:12],
         len(scored),
-        n_windows,
-        n_windows / seconds,
+        len(chunks) / report.seconds,
         len(failed),
     )
-    return ShardReport(
-        shard_id=shard.shard_id, n_pairs=len(scored), n_windows=n_windows, seconds=seconds, failed=tuple(failed)
-    )
+    return report
 
 
 def _load_pairs(table: pl.DataFrame, store: AbstractStore) -> tuple[list[Pair], list[FailedPair]]:

@@ -9,7 +9,8 @@ import polars as pl
 
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
-from bioqa_pipeline.records import MergedAnswer, Question
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.plan import scan_plan
 
 SUMMARY_PAIRS = 10_000

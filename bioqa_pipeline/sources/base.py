@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.records import Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import Missing, Question, Retrieval
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import Hit, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records import TokenizedText, Window
+from bioqa_pipeline.records.scores import TokenizedText, Window
 from bioqa_pipeline.training.negatives import make_negatives
 from bioqa_pipeline.training.phrases import content_words, sentence_bounds
 from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig

@@ -21,7 +21,7 @@ from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Decoded
-from bioqa_pipeline.records import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Window
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import LoggedPoint, TrainingResult, train
 from bioqa_pipeline.training.weights import is_finished

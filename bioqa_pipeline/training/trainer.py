@@ -107,14 +107,12 @@ def train(
     batches = plan_batches(training_set, config)
     logger.info("training set: %s; %d batches", training_set.counts, len(batches))
     set_seed(config.seed)
-    model = load_for_training(base, config, device=where)
     try:
         keep_settings(config, out)
         resume_from = last_checkpoint(out / CHECKPOINTS)
-        arguments = _arguments(config, out, where)
         trainer = PlannedTrainer(
-            model=model,
-            args=arguments,
+            model=load_for_training(base, config, device=where),
+            args=_arguments(config, out, where),
             train_dataset=WindowDataset(training_set.windows),
             batches=batches,
             epochs=config.epochs,

@@ -12,10 +12,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (
-    AutoModelForQuestionAnswering,
-    PreTrainedModel,
-)
+from transformers import AutoModelForQuestionAnswering, PreTrainedModel
 
 from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, attention_kernel

@@ -19,7 +19,8 @@ from rich.text import Text
 
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
-from bioqa_pipeline.records import MergedAnswer, RetrievalOutcome
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri

@@ -12,7 +12,7 @@ from bioqa_pipeline.abstracts import fulltext
 from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 
 
 @pytest.fixture

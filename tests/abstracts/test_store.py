@@ -23,7 +23,7 @@ from bioqa_pipeline.abstracts.locator import Locator
 from bioqa_pipeline.abstracts.parts import ROW_GROUP_RECORDS, SCHEMA_VERSION, write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, AddCount
 from bioqa_pipeline.errors import StoreError
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.local import LocalStorage
 from support.store_processes import FULL, add_for_ever
 

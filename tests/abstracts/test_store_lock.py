@@ -9,7 +9,7 @@ import pytest
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import StoreError
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from support.waiting import wait_for
 
 

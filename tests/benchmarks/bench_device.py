@@ -34,7 +34,7 @@ from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision  # noqa: E402
 from bioqa_pipeline.qa.inference import Scorer, score_windows  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
-from bioqa_pipeline.records import Batch, Window  # noqa: E402
+from bioqa_pipeline.records.scores import Batch, Window  # noqa: E402
 
 SHARD_WINDOWS = 4096
 FORWARD_WINDOWS = 20_000

@@ -33,7 +33,7 @@ from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
 from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
-from bioqa_pipeline.records import Window  # noqa: E402
+from bioqa_pipeline.records.scores import Window  # noqa: E402
 from support.outside import OutsideMaterial  # noqa: E402
 
 

@@ -131,7 +131,7 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
     from bioqa_pipeline.qa.engines import load_scorer
     from bioqa_pipeline.qa.threads import thread_count
-    from bioqa_pipeline.records import Window
+    from bioqa_pipeline.records.scores import Window
 
     torch.set_num_threads(thread_count())
     rng = np.random.default_rng(0)

@@ -43,7 +43,8 @@ def measure(size: int) -> None:
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
     from bioqa_pipeline.qa.inference import ScorerInfo
     from bioqa_pipeline.qa.scoring import PairScorer
-    from bioqa_pipeline.records import Abstract, Batch, FloatArray, Hit, Missing, Question, Retrieval
+    from bioqa_pipeline.records.scores import Batch, FloatArray
+    from bioqa_pipeline.records.texts import Abstract, Hit, Missing, Question, Retrieval
     from bioqa_pipeline.run import job
     from support.checkpoints import WORDS, make_checkpoint
 

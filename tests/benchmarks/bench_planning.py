@@ -30,7 +30,8 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import ANSWERS, AnswerRow, make_pair_id, make_shard_id
 from bioqa_pipeline.dataset.tables import encode, to_table
-from bioqa_pipeline.records import Abstract, Hit, Question, Retrieval, SpanAnswer, content_digest
+from bioqa_pipeline.records.scores import SpanAnswer
+from bioqa_pipeline.records.texts import Abstract, Hit, Question, Retrieval, content_digest
 from bioqa_pipeline.run.plan import plan_run
 from bioqa_pipeline.storage.local import LocalStorage
 

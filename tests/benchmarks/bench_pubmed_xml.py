@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bioqa_pipeline.pubmed.xml import parse_records  # noqa: E402
-from bioqa_pipeline.records import Abstract  # noqa: E402
+from bioqa_pipeline.records.texts import Abstract  # noqa: E402
 from support.biopython_reading import fitting_dtd, joined, read, split  # noqa: E402
 from support.outside import OutsideMaterial  # noqa: E402
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bioqa_pipeline.records import Question, Retrieval
+from bioqa_pipeline.records.texts import Question, Retrieval
 from support.eutils_records import read_records
 from support.eutils_server import EutilsServer
 from support.outside import OutsideMaterial

@@ -48,7 +48,8 @@ from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.questions.files import read_questions  # noqa: E402
-from bioqa_pipeline.records import Abstract, Batch, Passage, Window, WindowScore  # noqa: E402
+from bioqa_pipeline.records.scores import Batch, Window, WindowScore  # noqa: E402
+from bioqa_pipeline.records.texts import Abstract, Passage  # noqa: E402
 from support.outside import OutsideMaterial  # noqa: E402
 from support.score_drift import drift  # noqa: E402
 

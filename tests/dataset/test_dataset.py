@@ -23,7 +23,7 @@ from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
 from bioqa_pipeline.dataset.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.records import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer, unanswered_row
 from support.waiting import exit_code

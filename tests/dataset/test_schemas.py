@@ -27,7 +27,8 @@ from bioqa_pipeline.dataset.schemas import (
 )
 from bioqa_pipeline.dataset.tables import decode, empty_frame, encode, file_metadata, summary_rows, to_table
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records import SpanAnswer, content_digest
+from bioqa_pipeline.records.scores import SpanAnswer
+from bioqa_pipeline.records.texts import content_digest
 from support.dataset_rows import METADATA, answer_row, chunk_rows, merged_answer, unanswered_row
 
 ARROW_TYPES: dict[Any, set[pa.DataType]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from bioqa_pipeline.pubmed.fields import split_title
 from bioqa_pipeline.pubmed.xml import parse_records
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from support.biopython_reading import fitting_dtd, joined, read, split
 from support.outside import OutsideMaterial
 from support.pubmed_reading import normal, text_of_markup

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from bioqa_pipeline.pubmed.xml import parse_records
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from support.pubmed_reading import article, document
 
 

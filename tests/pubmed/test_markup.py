@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bioqa_pipeline.pubmed.markup import plain_text, structured_text
-from bioqa_pipeline.records import Section
+from bioqa_pipeline.records.texts import Section
 from bioqa_pipeline.text import normalize_text
 from support.pubmed_reading import MATH, normal, text_of_markup
 

@@ -10,7 +10,7 @@ import pytest
 from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, split_title, whole_number
 from bioqa_pipeline.pubmed.record import MAX_TEXT_CHARS
 from bioqa_pipeline.pubmed.xml import BadRecord, parse_records
-from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
+from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Section
 from support.pubmed_reading import article, document
 
 

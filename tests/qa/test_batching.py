@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.qa.batching import make_batches, pad_batch
-from bioqa_pipeline.records import Batch, Window
+from bioqa_pipeline.records.scores import Batch, Window
 from support.builders import SPECIAL, pair_windows, window_lists
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bioqa_pipeline.qa.windows import char_range
-from bioqa_pipeline.records import TokenizedText
+from bioqa_pipeline.records.scores import TokenizedText
 
 
 def tokens(*offsets: tuple[int, int]) -> TokenizedText:

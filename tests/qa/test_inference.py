@@ -23,7 +23,8 @@ from bioqa_pipeline.qa.inference import Scorer, score_windows
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
 from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records import Batch, FloatArray, Passage, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.records.texts import Passage
 from support.checkpoints import WORDS, make_checkpoint
 
 SMALL = WindowConfig(max_seq_length=64, doc_stride=24, max_query_length=16)

@@ -17,7 +17,8 @@ from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Scorer, score_windows
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.questions.files import read_questions
-from bioqa_pipeline.records import Abstract, Window, WindowScore
+from bioqa_pipeline.records.scores import Window, WindowScore
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.run.executor import Executor, InProcess
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.workers import Pooled

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.qa.merging import Candidate, answer_key, merge_answers
-from bioqa_pipeline.records import MergedAnswer, Question
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import Question
 
 QUESTION = Question(id="q1", text="Which gene?")
 

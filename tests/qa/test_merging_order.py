@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
-from bioqa_pipeline.records import Question
+from bioqa_pipeline.records.texts import Question
 
 QUESTION = Question(id="q1", text="Which drug?")
 

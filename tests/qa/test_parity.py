@@ -19,7 +19,8 @@ from bioqa_pipeline.qa.batching import make_batches
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.spans import answer_passage, decode, window_scores
 from bioqa_pipeline.qa.windows import char_range, make_windows
-from bioqa_pipeline.records import Passage, TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.scores import TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.texts import Passage
 from parity.material import MAX_ANSWER_LENGTH, N_BEST, N_PAIRS, Material, materials, pieces, window_logits
 from support.paths import TESTS
 from support.word_pieces import text_tokenizer

@@ -13,7 +13,8 @@ from bioqa_pipeline.qa.inference import Scorer, ScorerInfo
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Calibration, answer_passage
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.records import Batch, FloatArray, Passage, PassageAnswer, Span, TokenizedText
+from bioqa_pipeline.records.scores import Batch, FloatArray, PassageAnswer, Span, TokenizedText
+from bioqa_pipeline.records.texts import Passage
 from support.builders import span, window_score
 from support.word_pieces import text_tokenizer, toy_pieces
 

@@ -18,7 +18,8 @@ from bioqa_pipeline.qa.spans import Decoded, answer_passage, decode, window_scor
 from bioqa_pipeline.qa.spans_torch import begin_decoding
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records import FloatArray, Passage, PassageAnswer, Window, WindowScore
+from bioqa_pipeline.records.scores import FloatArray, PassageAnswer, Window, WindowScore
+from bioqa_pipeline.records.texts import Passage
 from support.builders import (
     SMALL_WINDOWS,
     SPECIAL,

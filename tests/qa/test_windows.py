@@ -18,7 +18,7 @@ from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import char_range, make_windows, max_context_ranges, window_ranges
-from bioqa_pipeline.records import TokenizedText, Window
+from bioqa_pipeline.records.scores import TokenizedText, Window
 from support.builders import SPECIAL, word_tokens
 from support.outside import OutsideMaterial
 from support.word_pieces import bert_backend, file_pieces, text_tokenizer, toy_pieces

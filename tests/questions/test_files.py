@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.questions.files import MAX_QUESTION_CHARS, MergedQuestion, QuestionFile, default_id, read_questions
-from bioqa_pipeline.records import Question
+from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.text import normalize_text
 
 

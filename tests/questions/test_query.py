@@ -24,7 +24,7 @@ from bioqa_pipeline.questions.query import (
 )
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.questions.terms import question_words
-from bioqa_pipeline.records import Question
+from bioqa_pipeline.records.texts import Question
 from support.boolean_queries import Document, Query, QuerySyntaxError
 
 PLAIN = QueryFilters(has_abstract=False)

@@ -10,7 +10,7 @@ import pytest
 
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.evaluation.job import evaluate_prediction_files
-from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from support.browser import Opened, chromium, opened
 from support.report_sets import add_run, hundred_abstracts, retrieval, said
 

@@ -16,7 +16,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.executor import InProcess

@@ -11,7 +11,7 @@ import pytest
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.records import FetchStatus
+from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.run.job import InProcess, ScoringJob, run_job
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport

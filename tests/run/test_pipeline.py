@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.records import Hit, Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import Hit, Missing, Question, Retrieval
 from bioqa_pipeline.run.plan import automatic_shard_pairs
 from bioqa_pipeline.run.retrieve import SEARCHES_AT_ONCE, retrieve
 

@@ -12,7 +12,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.paths import DATA
-from bioqa_pipeline.records import FetchStatus
+from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.sources.pmids import read_pmids
 from support.checkpoints import make_checkpoint

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.records import FetchStatus, Hit, Question, Retrieval
+from bioqa_pipeline.records.texts import FetchStatus, Hit, Question, Retrieval
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from support.checkpoints import make_checkpoint

@@ -12,7 +12,7 @@ import pytest
 
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.questions.files import read_questions
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.text import normalize_text
 from support.paths import ROOT
 

@@ -11,7 +11,7 @@ from typing import Any
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import ANSWERS, AnswerRow, ChunkRow, make_pair_id
-from bioqa_pipeline.records import MergedAnswer, SpanAnswer
+from bioqa_pipeline.records.scores import MergedAnswer, SpanAnswer
 
 METADATA = {"config": '{"windows": {"doc_stride": 128}}', "scoring_key": "key"}
 TEXT = "The α-gene is BRCA1. It is on chromosome 17."

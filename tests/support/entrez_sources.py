@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from bioqa_pipeline.sources.entrez.source import EntrezSource
 from support.eutils_server import EutilsServer, LoggedRequest

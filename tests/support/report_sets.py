@@ -12,7 +12,8 @@ from bioqa_pipeline.dataset.manifest import RetrievalRecord
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
-from bioqa_pipeline.records import QueryAttempt, Question, RetrievalOutcome, SpanAnswer, content_digest
+from bioqa_pipeline.records.scores import SpanAnswer
+from bioqa_pipeline.records.texts import QueryAttempt, Question, RetrievalOutcome, content_digest
 from bioqa_pipeline.report.page import make_run_page
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest
 

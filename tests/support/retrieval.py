@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.records import Question, Retrieval
+from bioqa_pipeline.records.texts import Question, Retrieval
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from bioqa_pipeline.sources.entrez.source import EntrezSource
 from bioqa_pipeline.sources.medline.source import MedlineSource

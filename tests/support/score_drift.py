@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.qa.inference import Scorer
-from bioqa_pipeline.records import Span, Window, WindowScore
+from bioqa_pipeline.records.scores import Span, Window, WindowScore
 
 
 @dataclass(frozen=True, slots=True)

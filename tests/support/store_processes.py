@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.records import Abstract, Correction, OtherAbstract, Section
+from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Section
 
 FULL = Abstract(
     pmid=7,

@@ -14,7 +14,7 @@ from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.records import Window
+from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.training.data import (
     Example,
     LabelledWindow,

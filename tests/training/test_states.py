@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bioqa_pipeline.records import Window
+from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.training.data import LabelledWindow, TrainingSet, plan_batches
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import last_checkpoint

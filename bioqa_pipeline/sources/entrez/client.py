@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer, decode_count, decode_search
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from bioqa_pipeline.sources.entrez.transport import EntrezTransport

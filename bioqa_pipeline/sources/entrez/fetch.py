@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
-from bioqa_pipeline.records import Abstract, FetchStatus, Missing
+from bioqa_pipeline.records.texts import Abstract, FetchStatus, Missing
 from bioqa_pipeline.sources.entrez.client import FetchAnswer
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,8 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.questions.query import (
-    LadderStep,
-    QueryFilters,
-    build_queries,
-    date_parameters,
-)
-from bioqa_pipeline.records import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome
+from bioqa_pipeline.questions.query import LadderStep, QueryFilters, build_queries, date_parameters
+from bioqa_pipeline.records.texts import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.sources.entrez.client import date_range
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.questions.query import QueryFilters
-from bioqa_pipeline.records import FetchStatus, Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import FetchStatus, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.entrez.client import EntrezClient
 from bioqa_pipeline.sources.entrez.fetch import Fetcher

@@ -27,7 +27,7 @@ from bioqa_pipeline.abstracts.parts import write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
 from bioqa_pipeline.errors import SourceError, SourceErrorKind, StoreError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
-from bioqa_pipeline.records import Abstract
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.medline.files import Listing, MedlineFile, Stamp, check_numbers, expected_md5, file_md5
 from bioqa_pipeline.storage.local import LocalStorage
 

@@ -21,7 +21,7 @@ from typing import Literal
 from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
-from bioqa_pipeline.records import (
+from bioqa_pipeline.records.texts import (
     FetchStatus,
     Hit,
     Missing,

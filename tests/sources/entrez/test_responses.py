@@ -5,13 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
-from bioqa_pipeline.sources.entrez.responses import (
-    SearchAnswer,
-    check_body,
-    check_status,
-    decode_count,
-    decode_search,
-)
+from bioqa_pipeline.sources.entrez.responses import SearchAnswer, check_body, check_status, decode_count, decode_search
 from support.outside import OutsideMaterial
 
 ROOTS = ("eSearchResult",)

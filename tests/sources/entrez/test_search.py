@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bioqa_pipeline.questions.query import QueryFilters
-from bioqa_pipeline.records import Question, Retrieval, RetrievalOutcome
+from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer
 from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question, since_day
 from support.entrez_sources import make_source

@@ -21,7 +21,7 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.pubmed.xml import parse_records
-from bioqa_pipeline.records import Abstract, FetchStatus, Question, Retrieval
+from bioqa_pipeline.records.texts import Abstract, FetchStatus, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.sources.entrez import source as entrez
 from bioqa_pipeline.sources.entrez.source import EntrezSource, open_pubmed

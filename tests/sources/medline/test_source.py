@@ -19,7 +19,7 @@ import bioqa_pipeline.sources.medline.importing as medline_import
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError, SourceError
-from bioqa_pipeline.records import Abstract, FetchStatus, Missing, Question, RetrievalOutcome
+from bioqa_pipeline.records.texts import Abstract, FetchStatus, Missing, Question, RetrievalOutcome
 from bioqa_pipeline.sources import open_source
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
