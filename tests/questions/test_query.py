@@ -164,7 +164,7 @@ def test_a_bare_number_is_no_pmid() -> None:
 
 def test_the_same_question_gives_the_same_ladder_in_every_process() -> None:
     code = (
-        "from bioqa_pipeline.questions.query import *; from bioqa_pipeline.records import Question;"
+        "from bioqa_pipeline.questions.query import *; from bioqa_pipeline.records.texts import Question;"
         "print(build_queries(Question('q', 'Do IL-6, TNF-α, p53 and long words of many kinds change the growth of "
         "liver cancer cells in old mice fed clofibrate?'), filters=QueryFilters()))"
     )

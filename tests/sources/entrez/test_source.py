@@ -316,7 +316,7 @@ def test_nothing_is_written_to_the_home_and_no_dtd_is_asked_for(server: EutilsSe
 import pathlib, socket, sys, types
 sys.path.insert(0, {str(TESTS)!r})
 from support.entrez_sources import make_source
-from bioqa_pipeline.records import Question
+from bioqa_pipeline.records.texts import Question
 connect = socket.create_connection
 def local_only(address, *args, **kwargs):
     assert address[0] == "127.0.0.1", address
