@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig
@@ -21,7 +21,7 @@ from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import SETTINGS_FILE, CheckpointSettings, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer, ScorerInfo
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.records import Batch, FloatArray, Window
@@ -153,14 +153,7 @@ class _SmallerBatches(Scorer):
 
     def __init__(self, scorer: Scorer, token_budget: int) -> None:
         self._scorer = scorer
-        own = scorer.info
-        self.info = ScorerInfo(
-            device=own.device,
-            precision=own.precision,
-            engine=own.engine,
-            token_budget=min(own.token_budget, token_budget),
-            pad_id=own.pad_id,
-        )
+        self.info = replace(scorer.info, token_budget=min(scorer.info.token_budget, token_budget))
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         return self._scorer.logits(batch)
