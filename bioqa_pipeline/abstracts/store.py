@@ -140,7 +140,7 @@ class AbstractStore:
         Args:
             columns: of `parts.SCHEMA`, besides pmid and is_deleted.
         """
-        for part in sorted(self._ask(Locator.parts, set[int]())):
+        for part in sorted(self._taken_up()):
             if part > after:
                 yield from self._part_changes(part, columns)
 
@@ -150,7 +150,7 @@ class AbstractStore:
 
     def latest_part(self) -> int:
         """The number of the latest commit; 0 for an empty store."""
-        return max(self._ask(Locator.parts, set[int]()), default=0)
+        return max(self._taken_up(), default=0)
 
     def repair(self) -> None:
         """Takes up parts that the locator does not know; makes it anew where it is lost or damaged."""
@@ -175,6 +175,9 @@ class AbstractStore:
 
     def _read(self, part: int, rows: Sequence[int]) -> list[Abstract]:
         return read_rows(part_path(self.path, part), rows)
+
+    def _taken_up(self) -> set[int]:
+        return self._ask(Locator.parts, set[int]())
 
     def _find(self, pmids: Iterable[int]) -> dict[int, Entry]:
         asked = list(pmids)

@@ -74,13 +74,9 @@ class StoreWriter:
     def recover(self) -> None:
         """What a killed writer left: unfinished work goes, a part whose commit it did not end is taken up."""
         with explained(self._path):
-            self.sweep()
+            self._storage.delete(STAGING)
+            (self._path / STAGING).mkdir(exist_ok=True)
             self._recover()
-
-    def sweep(self) -> None:
-        """Deletes what was staged and not committed."""
-        self._storage.delete(STAGING)
-        (self._path / STAGING).mkdir(exist_ok=True)
 
     def _recover(self) -> None:
         files = part_numbers(self._path)
@@ -165,6 +161,6 @@ def explained(path: Path) -> Iterator[None]:
     """What can go wrong in a store, as StoreError."""
     try:
         yield
-    except (DatasetError, OSError, pa.ArrowException, sqlite3.Error) as exc:
+    except (DatasetError, OSError, pa.ArrowException, sqlite3.Error) as exc:  # the first is of the storage below
         reason = f"{exc.filename or path}: {exc.strerror or exc}" if isinstance(exc, OSError) else exc
         raise StoreError(f"{path}: the abstract store cannot be used: {reason}; what it holds is unharmed") from exc

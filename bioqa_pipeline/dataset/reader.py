@@ -130,15 +130,20 @@ class Dataset:
             DatasetError: a manifest cannot be read.
         """
         self._check_root(must_exist=True)
-        manifests = []
-        for name in self._run_files():
-            try:
-                manifests.append(RunManifest.model_validate_json(self.storage.read(f"{RUNS}/{name}")))
-            except ValidationError as exc:
-                raise DatasetError(
-                    f"{self.storage.uri(f'{RUNS}/{name}')}: not a manifest of this version: {exc}"
-                ) from exc
+        manifests = [self.run(name.removesuffix(".json")) for name in self._run_files()]
         return sorted(manifests, key=lambda m: (m.started_at, m.run_id))
+
+    def run(self, run_id: str) -> RunManifest:
+        """The manifest of a run.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        name = f"{RUNS}/{run_id}.json"
+        try:
+            return RunManifest.model_validate_json(self.storage.read(name))
+        except ValidationError as exc:
+            raise DatasetError(f"{self.storage.uri(name)}: not a manifest of this version: {exc}") from exc
 
     def last_time(self) -> datetime | None:
         """The latest time that any row or manifest bears; None where there is none. Each run begins after it."""

@@ -218,8 +218,7 @@ class DatasetWriter:
 
     def _staged_attempt(self, folder: str) -> str | None:
         mark = f".answers{PARQUET}"
-        attempts = [name.removesuffix(mark) for name in self._storage.list(folder) if name.endswith(mark)]
-        return attempts[0] if attempts else None
+        return next((name.removesuffix(mark) for name in self._storage.list(folder) if name.endswith(mark)), None)
 
     def _commit(self, shard_id: str, attempt: str) -> bool:
         answers = self._storage.read(f"{attempt}.answers{PARQUET}")
@@ -256,11 +255,8 @@ class DatasetWriter:
             raise DatasetError(f"{self._storage.location}: {name} was committed by another writer; run again")
 
     def _not_committed(self, pair_ids: Sequence[str]) -> list[str]:
-        unknown = [pair_id for pair_id in pair_ids if pair_id not in self._free]
-        if not unknown:
-            return list(pair_ids)
-        mask = self._committed(pl.Series(unknown, dtype=pl.String))
-        committed = {pair_id for pair_id, is_done in zip(unknown, mask, strict=True) if is_done}
+        unknown = pl.Series([pair_id for pair_id in pair_ids if pair_id not in self._free], dtype=pl.String)
+        committed = set(unknown.filter(self._committed(unknown)))
         return [pair_id for pair_id in pair_ids if pair_id not in committed]
 
     def _restage(self, shard_id: str, answers: bytes, chunks: bytes, keep: Sequence[str]) -> tuple[str, bytes, bytes]:

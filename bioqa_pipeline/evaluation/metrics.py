@@ -140,10 +140,9 @@ def official_metrics(
     answerable = [q.id for q in gold if q.answers and q.id in scores]
     impossible = [q.id for q in gold if not q.answers and q.id in scores]
     table = _means(scores, list(scores))
-    if answerable:
-        table |= {f"HasAns_{k}": v for k, v in _means(scores, answerable).items()}
-    if impossible:
-        table |= {f"NoAns_{k}": v for k, v in _means(scores, impossible).items()}
+    for kind, ids in (("HasAns", answerable), ("NoAns", impossible)):
+        if ids:
+            table |= {f"{kind}_{k}": v for k, v in _means(scores, ids).items()}
     if no_answer:
         for name in ("exact", "f1"):
             best = best_threshold(gold, raw, predictions, no_answer, metric=name)
@@ -211,18 +210,16 @@ def precision_recall(
     n_positive = sum(has_answer.values())
     ordered = sorted(no_answer, key=lambda i: no_answer[i])
     true_positives = 0.0
-    current_precision, current_recall = 1.0, 0.0
     precisions, recalls = [1.0], [0.0]
     average = 0.0
     for i, question_id in enumerate(ordered):
         if has_answer[question_id]:
             true_positives += 1.0 if metric == "oracle" else getattr(scores[question_id], metric)
-        current_precision = true_positives / float(i + 1)
-        current_recall = true_positives / float(n_positive)
         if i == len(ordered) - 1 or no_answer[question_id] != no_answer[ordered[i + 1]]:
-            average += current_precision * (current_recall - recalls[-1])
-            precisions.append(current_precision)
-            recalls.append(current_recall)
+            precision, recall = true_positives / (i + 1), true_positives / n_positive
+            average += precision * (recall - recalls[-1])
+            precisions.append(precision)
+            recalls.append(recall)
     return PrecisionRecall(tuple(precisions), tuple(recalls), 100.0 * average)
 
 

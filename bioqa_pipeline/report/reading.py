@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from pydantic import ValidationError
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
@@ -39,15 +38,7 @@ def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
     """
     if f"{run_id}.json" not in dataset.storage.list(RUNS):
         raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
-    return _parse(dataset, run_id)
-
-
-def _parse(dataset: Dataset, run_id: str) -> RunManifest:
-    name = f"{RUNS}/{run_id}.json"
-    try:
-        return RunManifest.model_validate_json(dataset.storage.read(name))
-    except ValidationError as exc:
-        raise DatasetError(f"{dataset.storage.uri(name)}: not a manifest of this version: {exc}") from exc
+    return dataset.run(run_id)
 
 
 def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
@@ -87,6 +78,7 @@ def only_newest(manifest: RunManifest) -> bool:
 
 
 _Key = tuple[str, int]
+_AS_IN_ANSWERS = ("pmid", "title", "journal", "pub_date", "doi", "is_retracted", "answerability", "is_new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +166,7 @@ def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None
     previous = None
     for run_id in [*below, *above]:
         try:
-            run = _parse(dataset, run_id)
+            run = dataset.run(run_id)
         except DatasetError as exc:
             logger.warning("passed over: %s", exc)
             continue
@@ -248,19 +240,7 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
         first = row["evidence_start"]
         before, answer, after = _quote(row["evidence"], row["start"] - first, row["end"] - first)
         evidence[row["question_id"], row["rank"]].append(
-            Evidence(
-                pmid=row["pmid"],
-                title=row["title"],
-                journal=row["journal"],
-                pub_date=row["pub_date"],
-                doi=row["doi"],
-                is_retracted=row["is_retracted"],
-                answerability=row["answerability"],
-                is_new=row["is_new"],
-                before=before,
-                answer=answer,
-                after=after,
-            )
+            Evidence(**{name: row[name] for name in _AS_IN_ANSWERS}, before=before, answer=answer, after=after)
         )
     return evidence
 

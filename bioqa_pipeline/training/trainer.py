@@ -172,7 +172,7 @@ class PlannedTrainer(Trainer):
         # The loss below is the mean of its batch, so the Trainer shall divide by the accumulated batches.
         self.model_accepts_loss_kwargs = False
         if on_progress:
-            self.add_callback(_Report(self._point, on_progress))
+            self.add_callback(_Report(lambda entry: on_progress(self._point(entry))))
 
     def get_train_dataloader(self) -> DataLoader[tuple[int, LabelledWindow]]:
         """This process's share of the plan."""
@@ -221,30 +221,24 @@ class PlannedTrainer(Trainer):
 
     def _point(self, entry: Mapping[str, Any]) -> LoggedPoint:
         step = int(entry.get("step", self.state.global_step))
+        n_batches = step * self.args.gradient_accumulation_steps * self.args.world_size
         return LoggedPoint(
             step=step,
             n_steps=self.state.max_steps,
-            epoch=self._epochs
-            * step
-            * self.args.gradient_accumulation_steps
-            * self.args.world_size
-            / len(self._batches),
+            epoch=self._epochs * n_batches / len(self._batches),
             loss=float(entry["loss"]),
             learning_rate=float(entry["learning_rate"]),
         )
 
 
 class _Report(TrainerCallback):
-    def __init__(
-        self, point: Callable[[Mapping[str, Any]], LoggedPoint], on_progress: Callable[[LoggedPoint], None]
-    ) -> None:
-        self._point = point
-        self._on_progress = on_progress
+    def __init__(self, report: Callable[[Mapping[str, Any]], None]) -> None:
+        self._report = report
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Passes the newest entry on, in the first process only."""
         if state.is_world_process_zero and "loss" in kwargs.get("logs", {}):
-            self._on_progress(self._point(kwargs["logs"]))
+            self._report(kwargs["logs"])
 
 
 def _arguments(config: TrainingConfig, out: Path, device: str) -> TrainingArguments:

@@ -41,7 +41,7 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
     dropout = changes.get("attention_probs_dropout_prob", base.config.get("attention_probs_dropout_prob", 0.1))
     # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
     attention = "eager" if device == "cpu" and dropout > 0 else attention_kernel(base.config)
-    loaded: Any = AutoModelForQuestionAnswering.from_pretrained(
+    model, info = AutoModelForQuestionAnswering.from_pretrained(
         base.folder,
         attn_implementation=attention,
         dtype=torch.float32,
@@ -49,7 +49,6 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
         output_loading_info=True,
         **changes,
     )
-    model, info = loaded
     missing = sorted(k for k in info["missing_keys"] if not k.startswith("qa_outputs."))
     if missing or info["mismatched_keys"]:
         raise CheckpointError(f"{base.folder}: incomplete weights: {', '.join((missing or ['wrong shapes'])[:5])}")

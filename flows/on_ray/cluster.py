@@ -37,22 +37,19 @@ CONNECT_SECONDS = 10.0
 # Until a node has started a process, imported torch and answered; one whose resources others hold answers later.
 ANSWER_SECONDS = 120.0
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
-# Ray takes an address other than loopback, and listens there, unless it is told that it is on such a system.
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one shard is scored with.
-
-    Attributes:
-        n_slots: shards that the cluster scores at once.
-    """
+    """What one shard is scored with."""
 
     n_cpus: int
     n_gpus: int
-    n_slots: int
+
+    def slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
+        """Shards that nodes with these resources score at once."""
+        if self.n_gpus:
+            return sum(int(node.get("GPU", 0)) for node in nodes)
+        return sum(int(node.get("CPU", 0)) // self.n_cpus for node in nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,7 @@ def connected(address: str | None, n_workers: int | Literal["auto"]) -> Iterator
         ConfigError: nothing answers at the address.
     """
     require_ray()
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
         runner = _own_ray(n_workers)
     else:
@@ -109,8 +105,8 @@ def _sigterm_kept() -> Iterator[None]:
 
 
 def _own_ray(n_workers: int | Literal["auto"]) -> RayTaskRunner[Any]:
-    for name, value in _LOOPBACK.items():
-        os.environ.setdefault(name, value)
+    # Ray takes an address other than loopback, and listens there, unless it is told that it is on such a system.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "RAY_AUTH_MODE" not in os.environ:
         # In the environment of Ray's processes alone; Ray's own way is a file in the home directory.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
@@ -157,12 +153,12 @@ def share_of(nodes: Sequence[Mapping[str, float]], *, on_gpu: bool, workers: int
     if on_gpu:
         with_gpus = [(int(n.get("CPU", 0)), int(n["GPU"])) for n in nodes if n.get("GPU", 0) >= 1]
         cores = min((cpus // gpus for cpus, gpus in with_gpus), default=0)
-        return Share(n_cpus=cores, n_gpus=1, n_slots=sum(gpus for _, gpus in with_gpus))
+        return Share(n_cpus=cores, n_gpus=1)
     cpus = [int(n["CPU"]) for n in nodes if n.get("CPU", 0) >= 1]
     size = min(cpus, default=1)
     while workers != "auto" and size > 1 and sum(n // size for n in cpus) < workers:
         size -= 1
-    return Share(n_cpus=size, n_gpus=0, n_slots=sum(n // size for n in cpus))
+    return Share(n_cpus=size, n_gpus=0)
 
 
 def ask_nodes(function: Callable[P, NodeReport], share: Share, *args: P.args, **kwargs: P.kwargs) -> list[NodeReport]:

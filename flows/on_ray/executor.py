@@ -105,8 +105,7 @@ class RayExecutor(PrefectExecutor):
         Raises:
             ConfigError: nodes without the device or the project, or that cannot reach the Prefect server.
         """
-        resources = [node["Resources"] for node in living_nodes()]
-        has_gpus = any(r.get("GPU", 0) >= 1 for r in resources)
+        has_gpus = any(node.get("GPU", 0) >= 1 for node in _resources())
         if model.device == "cuda" and not has_gpus:
             raise ConfigError("`device cuda`: the Ray cluster has no GPU; use `device cpu`")
         if model.device == "auto":
@@ -126,8 +125,7 @@ class RayExecutor(PrefectExecutor):
 
     def share(self, device: str) -> Share:
         """What a shard is scored with, by the nodes that the cluster has now."""
-        resources = [node["Resources"] for node in living_nodes()]
-        return share_of(resources, on_gpu=device.startswith("cuda"), workers=self.workers)
+        return share_of(_resources(), on_gpu=device.startswith("cuda"), workers=self.workers)
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
@@ -159,7 +157,7 @@ class RayExecutor(PrefectExecutor):
 
         Counted anew each time: nodes come and go.
         """
-        slots = _slots(share)
+        slots = share.slots(_resources())
         workers = slots if self.workers == "auto" else self.workers
         return workers if workers < slots else SHARDS_IN_FLIGHT * max(1, workers)
 
@@ -172,7 +170,7 @@ class RayExecutor(PrefectExecutor):
         import ray
 
         while not (done := ray.wait(list(under_way), num_returns=1, timeout=WARN_SECONDS)[0]):
-            if not _slots(share):
+            if not share.slots(_resources()):
                 logger.warning("the Ray cluster has no node left that can score; waiting for one to join it")
         shard, future = under_way.pop(done[0])
         # Unlike result(), this turns the death of a worker into a state; a dead worker has told the server nothing.
@@ -205,12 +203,9 @@ def _with_absolute_paths(job: ScoringJob) -> ScoringJob:
     return replace(job, store_path=job.store_path.absolute())
 
 
-def _slots(share: Share) -> int:
-    """Shards that the cluster, as it is now, can score at once."""
-    nodes = [node["Resources"] for node in living_nodes()]
-    if share.n_gpus:
-        return sum(int(node.get("GPU", 0)) for node in nodes)
-    return sum(int(node["CPU"]) // share.n_cpus for node in nodes)
+def _resources() -> list[dict[str, float]]:
+    """Of the nodes that the cluster has now."""
+    return [node["Resources"] for node in living_nodes()]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -91,15 +91,31 @@ def test_without_ray_the_way_to_install_it_is_said(
     assert "ray and prefect-ray is not installed; run pip install -c constraints.txt 'prefect-ray' 'ray'" in said
 
 
-def test_equal_shares_of_unequal_nodes() -> None:
-    gpus = [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 64.0}]
-    assert share_of(gpus, on_gpu=True, workers="auto") == Share(n_cpus=2, n_gpus=1, n_slots=6)
+@pytest.mark.parametrize(
+    ("workers", "share", "n_slots"),
+    [
+        ("auto", Share(n_cpus=4, n_gpus=0), 3),
+        (2, Share(n_cpus=4, n_gpus=0), 3),
+        (4, Share(n_cpus=2, n_gpus=0), 6),
+        (100, Share(n_cpus=1, n_gpus=0), 12),
+    ],
+)
+def test_equal_shares_of_unequal_nodes(workers: int | Literal["auto"], share: Share, n_slots: int) -> None:
     cpus = [{"CPU": 4.0}, {"CPU": 8.0}, {"memory": 1.0}]
-    assert share_of(cpus, on_gpu=False, workers="auto") == Share(n_cpus=4, n_gpus=0, n_slots=3)
-    assert share_of(cpus, on_gpu=False, workers=2) == Share(n_cpus=4, n_gpus=0, n_slots=3)
-    assert share_of(cpus, on_gpu=False, workers=4) == Share(n_cpus=2, n_gpus=0, n_slots=6)
-    assert share_of(cpus, on_gpu=False, workers=100) == Share(n_cpus=1, n_gpus=0, n_slots=12)
-    assert share_of([{"CPU": 1.0, "GPU": 2.0}], on_gpu=True, workers="auto") == Share(n_cpus=0, n_gpus=1, n_slots=2)
+    assert share_of(cpus, on_gpu=False, workers=workers) == share
+    assert share.slots(cpus) == n_slots
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "n_slots"),
+    [
+        ([{"CPU": 16.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 64.0}], Share(n_cpus=2, n_gpus=1), 6),
+        ([{"CPU": 1.0, "GPU": 2.0}], Share(n_cpus=0, n_gpus=1), 2),
+    ],
+)
+def test_a_share_of_a_node_with_gpus_is_one_of_them(gpus: list[dict[str, float]], share: Share, n_slots: int) -> None:
+    assert share_of(gpus, on_gpu=True, workers="auto") == share
+    assert share.slots(gpus) == n_slots
 
 
 def test_what_nodes_complain_of_is_said_with_their_names() -> None:
