@@ -73,11 +73,14 @@ class Settings(BaseModel):
 
 
 def _in_words(error: ErrorDetails) -> str:
+    is_ours = error["type"] == "value_error"
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"].endswith("_parsing"):
+        message += f": {error['input']}"
     # Which of a setting's types was tried stands last, as in workers, literal['auto'].
     setting = ".".join(part for part in map(str, error["loc"]) if part.isidentifier() or part.isdecimal())
     # A check of several settings names them itself.
-    return f"`{setting}`: {message}" if setting and "`" not in message else message
+    return message if (is_ours and "`" in message) or not setting else f"`{setting}`: {message}"
 
 
 class WindowConfig(Settings):

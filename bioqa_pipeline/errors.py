@@ -117,7 +117,7 @@ class SourceErrorKind(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> SourceErrorKind | None:
         """The kind of an HTTP status that has no name above."""
-        if not isinstance(value, str) or re.fullmatch(r"http_[1-5][0-9][0-9]", value) is None:
+        if not isinstance(value, str) or re.fullmatch(r"http_[0-9]{3}", value) is None:
             return None
         member = str.__new__(cls, value)
         member._name_, member._value_ = value.upper(), value

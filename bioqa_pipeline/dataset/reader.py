@@ -169,7 +169,7 @@ class Dataset:
         location = self.storage.location
         if not self.storage.exists():
             if must_exist:
-                raise DatasetError(f"{location}: there is no data set here; a run with this folder as `out` makes one")
+                raise DatasetError(f"{location}: there is no data set here; a run that writes to this place makes one")
             return
         entries = self.storage.list("")
         foreign = [name for name in entries if name not in _HARMLESS and not name.startswith(".")]

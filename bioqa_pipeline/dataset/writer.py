@@ -256,6 +256,8 @@ class DatasetWriter:
 
     def _not_committed(self, pair_ids: Sequence[str]) -> list[str]:
         unknown = pl.Series([pair_id for pair_id in pair_ids if pair_id not in self._free], dtype=pl.String)
+        if unknown.is_empty():  # the usual case, which asks the storage nothing
+            return list(pair_ids)
         committed = set(unknown.filter(self._committed(unknown)))
         return [pair_id for pair_id in pair_ids if pair_id not in committed]
 

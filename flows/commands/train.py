@@ -119,7 +119,9 @@ def parse_config(args: argparse.Namespace) -> TrainingConfig:
         raise ConfigError("give --train-file or --recipe: there is nothing to train on")
     content = read_toml(args.recipe) if args.recipe else {}
     given = SETTINGS.values(args)
-    content |= given | {"windows": content.get("windows", {}) | given.get("windows", {})}
+    if isinstance(windows := content.get("windows"), dict) and "windows" in given:
+        given["windows"] = windows | given["windows"]
+    content |= given
     if args.train_file:
         content["data"] = [{"path": path.absolute()} for path in args.train_file]
     if "base_model" not in content:

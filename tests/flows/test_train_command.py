@@ -85,7 +85,7 @@ def test_a_recipe_that_cannot_be_used(tmp_path: Path, content: str, message: str
 
 def test_the_embedded_models_recipe_can_be_read() -> None:
     recipe = read_recipe(ROOT / "data" / "model" / "recipe.toml", data_root=Path("/data"))
-    assert recipe.data[0].held_out
+    assert recipe.data[0].path == Path("/data/squad2/train-articles.json")
     first = recipe
     while first.base_recipe:
         first = first.base_recipe

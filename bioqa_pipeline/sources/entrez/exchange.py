@@ -10,6 +10,7 @@ exceptions.
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 import urllib.request
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 import httpx
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.sources.entrez.deadline import DeadlineTransport, ends_at
 from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
 from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer
 from bioqa_pipeline.sources.entrez.settings import KEY_LIMIT, TOOL, EntrezSettings
@@ -73,7 +75,7 @@ class Exchange:
         token = self._limiter.acquire()
         deadline = time.monotonic() + self._settings.try_seconds
         try:
-            with closing(self._http.handle_request(request)) as response:
+            with ends_at(deadline), closing(self._http.handle_request(request)) as response:
                 headers = response.headers
                 answer = self._read(response, deadline) if response.status_code == 200 else _head(response)
                 return Response(response.status_code, headers, answer)
@@ -110,12 +112,14 @@ def _connections(base_url: str) -> httpx.HTTPTransport:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as exc:
         raise ConfigError(f"{base_url}: {exc}") from exc
+    # At DEBUG it logs an answer's headers, which can repeat the key.
+    logging.getLogger("httpcore").setLevel(logging.INFO)
     proxy = None
     # A plain address is one of this machine, and its requests must not leave it through a proxy.
     if url.scheme == "https" and not urllib.request.proxy_bypass(url.netloc.decode()):
         proxy = urllib.request.getproxies().get("https")
     try:
-        return httpx.HTTPTransport(
+        return DeadlineTransport(
             # One context for all connections: each would read the certificates anew.
             verify=ssl.create_default_context(),
             trust_env=False,
