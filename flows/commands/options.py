@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from bioqa_pipeline.config import Settings
+from bioqa_pipeline.storage.uri import ObjectUri
 
+# What stands for a value in --help; the first that fits.
+METAVARS = {ObjectUri: "place", Path: "file", date: "date", int: "n", float: "x"}
 # A setting in a message, with or without a value, as `bioqa_pipeline.errors` has it: `device cpu`.
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)( [^`]*)?`")
 
@@ -112,7 +117,15 @@ def _kind(path: str, field: FieldInfo) -> dict[str, Any]:
         return {"action": "store_const", "const": not field.default}
     if choices := _choices(field.annotation):
         return {"choices": choices}
-    return {"metavar": path.replace(".", "_").rpartition("_")[2].upper()}
+    kinds = set(_types(field.annotation))
+    word = next((word for kind, word in METAVARS.items() if kind in kinds), path.replace(".", "_").rpartition("_")[2])
+    return {"metavar": "DIR" if path.endswith("_dir") else word.upper()}
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -119,9 +119,10 @@ def parse_config(args: argparse.Namespace) -> TrainingConfig:
         raise ConfigError("give --train-file or --recipe: there is nothing to train on")
     content = read_toml(args.recipe) if args.recipe else {}
     given = SETTINGS.values(args)
-    if isinstance(windows := content.get("windows"), dict) and "windows" in given:
-        given["windows"] = windows | given["windows"]
+    windows = content.get("windows", {})
     content |= given
+    # One that is no table is left to be refused.
+    content["windows"] = windows | given.get("windows", {}) if isinstance(windows, dict) else windows
     if args.train_file:
         content["data"] = [{"path": path.absolute()} for path in args.train_file]
     if "base_model" not in content:

@@ -6,13 +6,14 @@ import argparse
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, Settings
-from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.training.recipe import TrainingConfig
 from flows import serve
 from flows.commands import evaluate, run, train
@@ -133,3 +134,32 @@ def test_the_library_names_no_option() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 # var(--ink) is CSS, and pip has options of its own.
                 assert not re.search(r"(?<![\w(-])(?<!pip install )--[a-z]", node.value), f"{path}:{node.lineno}"
+
+
+def test_a_value_is_named_by_its_kind() -> None:
+    words = re.findall(r"--[a-z-]+ [A-Z]+", " ".join(run.build_parser().format_help().split()))
+    expected = (
+        "--n-best N, --threshold X, --mindate DATE, --questions FILE, --medline-dir DIR, --out PLACE, --workers N"
+    )
+    assert set(expected.split(", ")) <= set(words)
+
+
+@pytest.mark.parametrize("value", ["2020/01/01", "soon"])
+def test_a_date_that_is_none_names_its_option(value: str) -> None:
+    arguments = run.build_parser().parse_args(["--questions", "q.txt", "--mindate", value])
+    with pytest.raises(ConfigError) as caught:
+        run.parse_config(arguments)
+    assert run.SETTINGS.in_options(str(caught.value)).startswith("--mindate: ")
+
+
+def test_what_cannot_be_parsed_is_shown() -> None:
+    with pytest.raises(ConfigError, match=r"`source\.max_abstracts`.*: few$"):
+        run.parse_config(run.build_parser().parse_args(["--questions", "q.txt", "--max-abstracts", "few"]))
+
+
+def test_a_recipe_whose_windows_are_no_table_is_named(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('windows = 3\nbase_model = "b"\n[[data]]\npath = "x"\n')
+    for more in ([], ["--doc-stride", "64"]):
+        with pytest.raises(InputError, match=r"r\.toml: `windows`"):
+            train.parse_config(train.build_parser().parse_args(["--recipe", str(recipe), "--out", "o", *more]))
