@@ -19,9 +19,9 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 
 
 @contextmanager
-def ends_at(moment: float) -> Iterator[None]:
-    """Requests of this thread through a `DeadlineTransport` time out at this moment of `time.monotonic`."""
-    token = _deadline.set(moment)
+def ends_within(seconds: float) -> Iterator[None]:
+    """Requests of this thread through a `DeadlineTransport` time out after so long."""
+    token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import httpx
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError, SourceErrorKind
-from bioqa_pipeline.sources.entrez.deadline import DeadlineTransport, ends_at
+from bioqa_pipeline.sources.entrez.deadline import DeadlineTransport, ends_within
 from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
 from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer
 from bioqa_pipeline.sources.entrez.settings import KEY_LIMIT, TOOL, EntrezSettings
@@ -75,7 +75,7 @@ class Exchange:
         token = self._limiter.acquire()
         deadline = time.monotonic() + self._settings.try_seconds
         try:
-            with ends_at(deadline), closing(self._http.handle_request(request)) as response:
+            with ends_within(self._settings.try_seconds), closing(self._http.handle_request(request)) as response:
                 headers = response.headers
                 answer = self._read(response, deadline) if response.status_code == 200 else _head(response)
                 return Response(response.status_code, headers, answer)
