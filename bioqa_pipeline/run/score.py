@@ -111,13 +111,8 @@ def score_shard(
         seconds=time.perf_counter() - started,
         failed=tuple(failed),
     )
-    logger.info(
-        "shard %s: %d pairs, %.1f windows/s, %d failed",
-        shard.shard_id[:12],
-        len(scored),
-        len(chunks) / report.seconds,
-        len(failed),
-    )
+    rate = len(chunks) / report.seconds
+    logger.info("shard %s: %d pairs, %.1f windows/s, %d failed", shard.shard_id[:12], len(scored), rate, len(failed))
     return report
 
 
