@@ -74,6 +74,7 @@ class ShownQuestion:
         text: None where the run broke off before the question was kept.
         n_answers: merged answers in the summary, shown or not.
         nearest: for a question without an answer, the candidate that came nearest.
+        evidence: for a question that asks for yes or no, what abstracts say; it has no answers then.
         retrieval: None where the run broke off before the search.
         changed: whether the best answer of the run before was another; `before` is that answer.
     """
@@ -86,6 +87,7 @@ class ShownQuestion:
     answers: tuple[ShownAnswer, ...]
     nearest: Evidence | None
     retrieval: RetrievalRecord | None
+    evidence: ShownAnswer | None = None
     changed: bool = False
     before: str | None = None
 
@@ -96,11 +98,16 @@ class ShownQuestion:
 
     @property
     def is_new(self) -> bool:
-        return any(answer.is_new for answer in self.answers)
+        return any(answer.is_new for answer in self.said)
 
     @property
     def has_retracted(self) -> bool:
-        return any(answer.n_retracted for answer in self.answers)
+        return any(answer.n_retracted for answer in self.said)
+
+    @property
+    def said(self) -> tuple[ShownAnswer, ...]:
+        """Its answers, or the evidence that stands in their place."""
+        return self.answers or ((self.evidence,) if self.evidence else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,28 @@ import polars as pl
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import Question
+from bioqa_pipeline.records.texts import Question, Retrieval
+from bioqa_pipeline.run.outcomes import stated
 from bioqa_pipeline.run.plan import scan_plan
 
 SUMMARY_PAIRS = 10_000
 
 
 def summarise(
-    questions: Sequence[Question], plan: str, dataset: Dataset, *, threshold: float, max_answers: int
+    questions: Sequence[Question],
+    retrievals: Sequence[Retrieval],
+    plan: str,
+    dataset: Dataset,
+    *,
+    threshold: float,
+    max_answers: int,
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
     Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
+
+    Args:
+        retrievals: one a question, in their order.
     """
     asked = scan_plan(dataset.storage, plan).select("question_index", "pair_id")
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
@@ -33,7 +43,8 @@ def summarise(
         by_question = best.partition_by("question_index", as_dict=True)
         for index in batch:
             rows = by_question.get((index,), best.clear())
-            answers = merge_answers(questions[index], _candidates(rows, threshold), limit=max_answers)
+            found = merge_answers(questions[index], _candidates(rows, threshold), limit=max(1, len(rows)))
+            answers = stated(found, retrievals[index], limit=max_answers)
             pairs = dict(
                 rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
             )
