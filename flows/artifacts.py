@@ -24,10 +24,10 @@ from prefect.artifacts import (
 from prefect.assets import Asset, AssetProperties
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import RunManifest, shortened
+from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
-from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import RetrievalOutcome
+from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
+from bioqa_pipeline.report.words import best_words, statuses, strength
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
 
@@ -130,12 +130,13 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
     return [
         {
             "question": a.question,
-            "best answer": shortened(a.answer) or "no answer",
+            "best answer": shortened(best_words(a)),
             "probability": round(a.answerability, 2) if a.answer else None,
+            "weight": strength(a.answerability) if a.answer else None,
             "support": f"{len(a.support_pmids)} of {a.n_abstracts}",
-            "PMID": a.best_pmid if a.answer else None,
+            "PMID": a.best_pmid,
             "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
-            "evidence": shortened(a.evidence) if a.answer else None,
+            "evidence": shortened(a.evidence),
         }
         for a in answers
         if a.rank == 1
@@ -153,7 +154,7 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     """Counts, rates, what was skipped and what failed, for people."""
     manifest = result.manifest
     seconds = manifest.timings_seconds.get("score", 0.0)
-    rate = f", {manifest.n_windows / seconds:,.1f} windows/s" if seconds and manifest.n_windows else ""
+    rate = f", {manifest.n_windows / seconds:,.1f} pieces of text a second" if seconds and manifest.n_windows else ""
     best = [a for a in result.answers if a.rank == 1]
     lines = [
         f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered",
@@ -164,23 +165,22 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         "| --- | --- |",
         f"| data set | `{out}` |",
         f"| page | [{manifest.run_id}]({page}) |",
-        f"| scored | {manifest.n_scored:,} new pairs, {manifest.n_windows:,} windows{rate} |",
+        f"| scored | {manifest.n_scored:,} new pairs{rate} |",
         f"| reused | {manifest.n_reused:,} pairs |",
         f"| failed | {manifest.n_failed:,} pairs |",
-        f"| abstracts | {_counts(manifest)} |",
+        f"| abstracts | {statuses(manifest.statuses)} |",
         f"| time | {', '.join(f'{name} {s:,.1f} s' for name, s in manifest.timings_seconds.items())} |",
         f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
         f"| source | {_cell(', '.join(f'{k} {v}' for k, v in manifest.source.items()))} |",
     ]
-    nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
-    n_nothing = manifest.search_outcomes.get(RetrievalOutcome.NO_HITS, 0)
-    lines += _listed("Nothing found for", nothing, n_nothing)
+    for title, outcome in (
+        ("Nothing found for", AnswerOutcome.NOTHING_FOUND),
+        ("Search failed for", AnswerOutcome.SEARCH_FAILED),
+    ):
+        ids = [a.question_id for a in result.answers if a.outcome is outcome]
+        lines += _listed(title, ids, len(ids))
     lines += _listed("Failures, which the next run tries again", result.failures, len(result.failures))
     return "\n".join(lines) + "\n"
-
-
-def _counts(manifest: RunManifest) -> str:
-    return ", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in manifest.statuses.items()) or "none"
 
 
 def _listed(title: str, items: Sequence[str], n_items: int) -> list[str]:

@@ -145,6 +145,11 @@ class SummaryRow:
     best_pmid: Annotated[int | None, PMID, "the best abstract"]
     evidence: Annotated[str | None, "the sentence that holds the answer in the best abstract"]
     n_abstracts: Annotated[int, "abstracts that were asked this question"]
+    outcome: Annotated[
+        str | None,
+        "answered; or why `answer` is null: no_answer (in the abstracts that were asked), evidence_only (a yes/no "
+        "question), nothing_found, no_abstract, search_failed; null in rows written before there was this column",
+    ]
 
 
 Row = AnswerRow | ChunkRow | SummaryRow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +151,17 @@ class Pair:
     pair_id: str
 
 
+class AnswerOutcome(StrEnum):
+    """What became of a question: its answer, or why it has none."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"  # abstracts were asked, and none says it
+    EVIDENCE_ONLY = "evidence_only"  # asks for yes or no, which a quotation cannot give; its evidence is shown
+    NOTHING_FOUND = "nothing_found"
+    NO_ABSTRACT = "no_abstract"  # records were found, none with an abstract that could be asked
+    SEARCH_FAILED = "search_failed"  # nobody knows
+
+
 @dataclass(frozen=True, slots=True)
 class MergedAnswer:
     """One answer to a question over many abstracts; `rank` counts from 1 within the question.
@@ -158,7 +170,8 @@ class MergedAnswer:
         support_pmids: abstracts that give this answer, best first.
         variants: the wordings that were merged, best first.
         retracted_pmids: those of the support that were retracted.
-        answer: None in the one row of a question that no abstract answers; the evidence is then empty too.
+        answer: None in the one row of a question without an answer, whose `outcome` says why; the evidence is then
+            empty too, but for `EVIDENCE_ONLY`.
     """
 
     question_id: str
@@ -173,3 +186,4 @@ class MergedAnswer:
     best_pmid: int | None = None
     evidence: str | None = None
     n_abstracts: int = field(default=0)
+    outcome: AnswerOutcome = AnswerOutcome.ANSWERED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import RetrievalOutcome
 
 
@@ -96,6 +97,8 @@ class ShownQuestion:
         text: None where the run broke off before the question was kept.
         n_answers: merged answers in the summary, shown or not.
         nearest: for a question without an answer, the candidate that came nearest.
+        evidence: for a question that asks for yes or no, what abstracts say; it has no answers then.
+        outcome: None in runs that did not say.
         retrieval: None where the run broke off before the search, or the manifest has no room for it.
         was_searched: whether the search came to its end, with hits or without.
         changed: whether the best answer of the run before was another; `before` is that answer.
@@ -109,6 +112,8 @@ class ShownQuestion:
     answers: tuple[ShownAnswer, ...]
     nearest: Evidence | None
     retrieval: RetrievalRecord | None
+    evidence: ShownAnswer | None = None
+    outcome: AnswerOutcome | None = None
     was_searched: bool = False
     changed: bool = False
     before: str | None = None
@@ -120,11 +125,16 @@ class ShownQuestion:
 
     @property
     def is_new(self) -> bool:
-        return any(answer.is_new for answer in self.answers)
+        return any(answer.is_new for answer in self.said)
 
     @property
     def has_retracted(self) -> bool:
-        return any(answer.n_retracted for answer in self.answers)
+        return any(answer.n_retracted for answer in self.said)
+
+    @property
+    def said(self) -> tuple[ShownAnswer, ...]:
+        """Its answers, or the evidence that stands in their place."""
+        return self.answers or ((self.evidence,) if self.evidence else ())
 
 
 @dataclass(frozen=True, slots=True)

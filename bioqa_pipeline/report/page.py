@@ -6,6 +6,7 @@ scripts and loads nothing.
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
@@ -13,9 +14,12 @@ from urllib.parse import quote
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.html.page import asset, duration, environment, html_page
+from bioqa_pipeline.qa.calibration import Calibration
+from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.reading import only_newest, read_manifest, read_report
+from bioqa_pipeline.report.words import counted, strength, without_answer
 
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150
@@ -26,7 +30,7 @@ SEARCH_CHARS = 400_000
 STATUS = {
     "completed": ("good", "complete"),
     "partial": ("warn", "partial"),
-    "failed": ("bad", "broke off"),
+    "failed": ("bad", "failed"),
 }
 SKIPPED = {
     FetchStatus.NO_ABSTRACT: "no abstract",
@@ -63,6 +67,8 @@ def render_run_page(report: RunReport) -> str:
             doi_url=doi_url,
             verdict=verdict,
             contents=contents,
+            strength=strength,
+            tick=_tick(manifest),
             m=manifest,
             status=STATUS[manifest.status],
             lead=_lead(report),
@@ -93,27 +99,30 @@ def verdict(question: ShownQuestion) -> str:
     retrieval = question.retrieval
     if question.text is None:
         return "Not asked: the run broke off"
-    if question.n_abstracts:
-        return f"No answer in {_count(question.n_abstracts, 'abstract')}"
-    if retrieval is None:
+    if question.outcome not in (None, AnswerOutcome.NO_ABSTRACT):
+        outcome = question.outcome
+    elif question.n_abstracts:
+        outcome = AnswerOutcome.NO_ANSWER
+    elif retrieval is None:
         return "No abstract to read" if question.was_searched else "No abstract to read, or the search failed"
-    if retrieval.outcome is RetrievalOutcome.FAILED:
-        return "The search failed"
-    if retrieval.outcome is RetrievalOutcome.NO_HITS:
-        return "The search found nothing"
-    return f"{_count(retrieval.hits, 'record')} found, no abstract to read"
+    elif retrieval.outcome is RetrievalOutcome.FAILED:
+        outcome = AnswerOutcome.SEARCH_FAILED
+    elif retrieval.outcome is RetrievalOutcome.NO_HITS:
+        outcome = AnswerOutcome.NOTHING_FOUND
+    else:
+        return f"{counted(retrieval.hits, 'record')} found, no abstract to read"
+    words = without_answer(outcome, question.n_abstracts)
+    return words[0].upper() + words[1:]
 
 
 def contents(question: ShownQuestion) -> str:
     """What opening a question shows."""
+    n = sum(len(said.evidence) for said in question.said)
     if question.answers:
-        n = sum(len(answer.evidence) for answer in question.answers)
-        return f"{_count(len(question.answers), 'answer')}, {_count(n, 'sentence')} of evidence"
+        return f"{counted(len(question.answers), 'answer')}, {counted(n, 'sentence')} of evidence"
+    if question.evidence:
+        return f"{counted(n, 'sentence')} of evidence"
     return "Nearest candidate and search" if question.nearest else "Search"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _n_abstracts(manifest: RunManifest) -> int:
@@ -123,16 +132,17 @@ def _n_abstracts(manifest: RunManifest) -> int:
 def _lead(report: RunReport) -> str:
     manifest, questions, n_answered = report.manifest, report.questions, report.n_answered
     if manifest.status == "failed" and not n_answered:
-        return f"{_count(manifest.n_questions, 'question')} asked; the run broke off before it had answers."
+        why = "the run broke off before it had answers" if manifest.error else "every search failed"
+        return f"{counted(manifest.n_questions, 'question')} asked; {why}."
     lead = (
-        f"{n_answered:,} of {_count(report.n_questions, 'question')} answered, from "
-        f"{_count(_n_abstracts(manifest), 'abstract')}."
+        f"{n_answered:,} of {counted(report.n_questions, 'question')} answered, from "
+        f"{counted(_n_abstracts(manifest), 'abstract')}."
     )
     if report.previous is None:
         return f"{lead} No earlier run in this data set asked these questions."
     since = f"the run of {report.previous.started_at:%d %B %Y, %H:%M} UTC"
     n_new, n_changed = sum(q.is_new for q in questions), sum(q.changed for q in questions)
-    news = [f"{_count(n_new, 'question')} with new answers"] * report.compares
+    news = [f"{counted(n_new, 'question')} with new answers"] * report.compares
     news += [f"{n_changed:,} whose best answer changed"] * (not only_newest(manifest))
     if len(questions) < report.n_questions and news:
         news[-1] += f", of the {len(questions):,} that this page shows"
@@ -142,7 +152,7 @@ def _lead(report: RunReport) -> str:
 def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
     manifest = report.manifest
     seconds = manifest.timings_seconds.get("score", 0.0)
-    rate = f"{manifest.n_windows / seconds:,.1f} windows/s" if seconds and manifest.n_windows else "nothing to score"
+    rate = f"{manifest.n_windows / seconds:,.1f} a second" if seconds and manifest.n_windows else "nothing to score"
     n_retracted = manifest.statuses.get(FetchStatus.SCORED_RETRACTED, 0)
     took = (manifest.finished_at - manifest.started_at).total_seconds()
     return [
@@ -157,7 +167,7 @@ def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
             f"{manifest.n_pairs:,}",
             f"{manifest.n_scored:,} new, {manifest.n_reused:,} reused, {manifest.n_failed:,} failed",
         ),
-        ("Windows scored", f"{manifest.n_windows:,}", rate),
+        ("Pieces of text read", f"{manifest.n_windows:,}", rate),
         ("Time", duration(took), f"started {manifest.started_at:%H:%M} UTC"),
     ]
 
@@ -194,7 +204,7 @@ def _notes(report: RunReport) -> list[tuple[str, str]]:
     n_retracted = sum(q.has_retracted for q in report.questions)
     if n_retracted:
         notes.append(
-            ("warn", f"{_count(n_retracted, 'question')}: retracted articles are among the support. They are marked.")
+            ("warn", f"{counted(n_retracted, 'question')}: retracted articles are among the support. They are marked.")
         )
     return notes
 
@@ -249,11 +259,20 @@ def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
 def _shown(report: RunReport) -> str:
     n_answers = report.n_answers
     n_shown = sum(len(q.answers) for q in report.questions)
-    answers = _count(n_shown, "answer") if n_shown == n_answers else f"{n_shown:,} of {n_answers:,} answers"
+    answers = counted(n_shown, "answer") if n_shown == n_answers else f"{n_shown:,} of {n_answers:,} answers"
     return (
         f"This page shows {answers} with {report.n_evidence:,} sentences of evidence from {report.n_support:,} "
         "supporting abstracts."
     )
+
+
+def _tick(manifest: RunManifest) -> float | None:
+    """The probability of a piece of text that lies at the threshold; None where the run does not say."""
+    threshold, calibration = manifest.config.get("threshold"), manifest.model.get("calibration")
+    if not isinstance(threshold, int | float) or not calibration:
+        return None
+    probability = Calibration.model_validate_json(calibration).probability(-threshold, 1)
+    return probability if math.isfinite(probability) else None
 
 
 def _search_chars(manifest: RunManifest) -> int:

@@ -20,6 +20,7 @@ from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
 from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.qa.merging import answer_key
+from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class _Parts:
         rows = frame.sort("rank").to_dicts() if frame is not None else []
         text = rows[0]["question"] if rows else None
         answers = tuple(self._answer(row) for row in rows if row["answer"] is not None)
+        only = next((row for row in rows if row["outcome"] == AnswerOutcome.EVIDENCE_ONLY), None)
         known = text is not None and (question_id, text) in self.before
         before = self.before[question_id, text] if known and text is not None else None
         now = answers[0].text if answers else None
@@ -117,8 +119,10 @@ class _Parts:
             answers=answers,
             nearest=next(iter(self.nearest.get((question_id, 1), [])), None),
             retrieval=self.searches.named.get(question_id),
+            evidence=None if only is None else self._answer(only),
+            outcome=AnswerOutcome(rows[0]["outcome"]) if rows and rows[0]["outcome"] else None,
             was_searched=searched,
-            changed=known and searched and self.is_whole and _key(before) != _key(now),
+            changed=known and searched and only is None and self.is_whole and _key(before) != _key(now),
             before=before,
         )
 
@@ -127,7 +131,7 @@ class _Parts:
         first, last, n_new, is_new = self.facts.get(key, (None, None, 0, False))
         return ShownAnswer(
             rank=row["rank"],
-            text=row["answer"],
+            text=row["answer"] or "",
             answerability=row["answerability"],
             support_pmids=tuple(row["support_pmids"]),
             n_retracted=len(row["retracted_pmids"]),
@@ -150,7 +154,8 @@ def _summary(dataset: Dataset, run_id: str) -> pl.DataFrame:
         return empty_frame(SUMMARY).collect()
     frame = pl.from_arrow(decode(dataset.storage.read(f"{SUMMARY.name}/{name}")))
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    # Columns that came later are absent in older files.
+    return pl.concat([empty_frame(SUMMARY).collect(), frame], how="diagonal")
 
 
 def _shown_questions(summary: pl.DataFrame, searches: Searches, most: int) -> list[str]:
@@ -218,7 +223,7 @@ def _support(
 ) -> pl.DataFrame:
     """One row an answer and abstract that supports it: question_id, rank, pmid, place (from 0, best first) and the row
     of `answers` that was scored last, with is_new."""
-    answered = shown.drop_nulls("answer")
+    answered = shown.filter(_is_said())
     asked = answered.select("question_id", "question", "rank", pmid="support_pmids").explode("pmid")
     asked = asked.with_columns(place=pl.int_range(pl.len()).over("question_id", "rank"))
     new = pl.col("run_id") == manifest.run_id
@@ -230,10 +235,15 @@ def _support(
 
 def _nearest(dataset: Dataset, manifest: RunManifest, shown: pl.DataFrame) -> pl.DataFrame:
     """The same for questions without an answer, whose margin in the summary is that of the nearest candidate."""
-    asked = shown.filter(pl.col("answer").is_null()).drop_nulls("margin").select("question_id", "question", "margin")
+    asked = shown.filter(~_is_said()).drop_nulls("margin").select("question_id", "question", "margin")
     pairs = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "margin"], how="inner")
     first = pairs.collect(engine="streaming").sort("scored_at", "pair_id").unique("question_id", keep="last")
     return first.with_columns(rank=pl.lit(1, pl.Int32), place=pl.lit(0, pl.Int64), is_new=pl.lit(False))
+
+
+def _is_said() -> pl.Expr:
+    """Rows with an answer, or with evidence in its place."""
+    return pl.col("answer").is_not_null() | pl.col("outcome").eq_missing(pl.lit(AnswerOutcome.EVIDENCE_ONLY.value))
 
 
 def _facts(support: pl.DataFrame) -> dict[_Key, tuple[int | None, int | None, int, bool]]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, RunStatus, SkippedRecord, shortened
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, ShardError
@@ -121,7 +121,7 @@ class _Run:
         reports, failed = self._score(source, plan, writer)
         answers = self._summarise(plan, writer)
         manifest = self._manifest().changed(
-            status="partial" if self.failures else "completed",
+            status=self._status(),
             n_pairs=plan.n_pairs,
             n_reused=plan.n_reused,
             n_scored=sum(r.n_pairs for r in reports),
@@ -132,6 +132,13 @@ class _Run:
         )
         manifest = self.executor.stage(FINISH, lambda: self._finish(writer, manifest))
         return RunResult(manifest, tuple(answers), tuple(self.failures), self.has_page)
+
+    def _status(self) -> RunStatus:
+        """A run whose every search failed asked nothing."""
+        failed = [r for r in self.retrievals if r.outcome is RetrievalOutcome.FAILED and not r.hits]
+        if failed and len(failed) == len(self.retrievals):
+            return "failed"
+        return "partial" if self.failures else "completed"
 
     def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         self._write_page(writer, manifest)
@@ -244,6 +251,7 @@ class _Run:
                 "summarise",
                 lambda: summarise(
                     self.ready.questions.questions,
+                    self.retrievals,
                     plan.name,
                     self.dataset,
                     threshold=self.ready.threshold,

@@ -62,6 +62,7 @@ def unfinished_manifest(
             "revision": checkpoint.revision,
             "digest": checkpoint.digest,
             "casing": checkpoint.casing,
+            "calibration": checkpoint.settings.calibration.model_dump_json(),
         },
     )
 

@@ -10,7 +10,8 @@ import polars as pl
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import Question
+from bioqa_pipeline.records.texts import Question, Retrieval
+from bioqa_pipeline.run.outcomes import stated
 from bioqa_pipeline.run.plan import scan_plan
 
 SUMMARY_PAIRS = 10_000
@@ -18,11 +19,20 @@ MOST_SCANS = 20
 
 
 def summarise(
-    questions: Sequence[Question], plan: str, dataset: Dataset, *, threshold: float, max_answers: int
+    questions: Sequence[Question],
+    retrievals: Sequence[Retrieval],
+    plan: str,
+    dataset: Dataset,
+    *,
+    threshold: float,
+    max_answers: int,
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
     Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
+
+    Args:
+        retrievals: one a question, in their order.
     """
     asked = scan_plan(dataset.storage, plan).select("question_index", "pair_id")
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
@@ -33,7 +43,8 @@ def summarise(
         for index in batch:
             rows = by_question.get(index)
             candidates = () if rows is None else _candidates(rows, threshold)
-            answers = merge_answers(questions[index], candidates, limit=max_answers)
+            found = merge_answers(questions[index], candidates, limit=1 if rows is None else len(rows))
+            answers = stated(found, retrievals[index], limit=max_answers)
             pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
             merged += answers
             best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]

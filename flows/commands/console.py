@@ -20,8 +20,8 @@ from rich.text import Text
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
-from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import RetrievalOutcome
+from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
+from bioqa_pipeline.report.words import best_words, counted, statuses, strength
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -103,19 +103,20 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("question", ratio=5)
     table.add_column("best answer", ratio=4)
-    table.add_column("p", justify="right")
+    table.add_column("probability", justify="right")
     table.add_column("support", justify="right")
     table.add_column("PMID", justify="right")
     for answer in best[:TABLE_ROWS]:
         if answer.answer is None:
-            support = f"0 of {answer.n_abstracts}"
-            table.add_row(escape(answer.question), "[dim]no answer[/dim]", "", support, "")
+            support = f"{len(answer.support_pmids)} of {answer.n_abstracts}"
+            words = f"[dim]{escape(best_words(answer))}[/dim]"
+            table.add_row(escape(answer.question), words, "", support, str(answer.best_pmid or ""))
             continue
         retracted = " (retracted)" if answer.best_pmid in answer.retracted_pmids else ""
         table.add_row(
             escape(answer.question),
             escape(answer.answer),
-            f"{answer.answerability:.2f}",
+            f"{answer.answerability:.2f} {strength(answer.answerability)}",
             f"{len(answer.support_pmids)} of {answer.n_abstracts}",
             f"{answer.best_pmid}{retracted}",
         )
@@ -132,18 +133,15 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     """Counts, what was skipped and why, what failed, and the path written; on standard output."""
     manifest = result.manifest
     lines = [
-        f"scored {manifest.n_scored:,} new pairs ({manifest.n_windows:,} windows), reused {manifest.n_reused:,}, "
-        f"failed {manifest.n_failed:,}",
-        "abstracts: "
-        + (", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in manifest.statuses.items()) or "none"),
+        f"scored {manifest.n_scored:,} new pairs, reused {manifest.n_reused:,}, failed {manifest.n_failed:,}",
+        f"abstracts: {statuses(manifest.statuses)}",
     ]
-    n_nothing = manifest.search_outcomes.get(RetrievalOutcome.NO_HITS, 0)
-    nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
-    if n_nothing:
-        more = " …" if n_nothing > SHOWN else ""
-        lines.append(f"nothing found for {n_nothing:,} questions: {', '.join(nothing[:SHOWN])}{more}")
+    for outcome in (AnswerOutcome.NOTHING_FOUND, AnswerOutcome.SEARCH_FAILED):
+        ids = [a.question_id for a in result.answers if a.outcome is outcome]
+        if ids:
+            lines.append(f"{outcome.replace('_', ' ')} for {counted(len(ids), 'question')}: {_first(ids)}")
     if result.failures:
-        lines.append(f"{len(result.failures):,} failures; the next run tries them again:")
+        lines.append(f"{counted(len(result.failures), 'failure')}; the next run tries again:")
         lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
         if len(result.failures) > SHOWN:
             lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
@@ -152,3 +150,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         page = f"none; make it with python -m flows.report --data-set {out}"
     lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")

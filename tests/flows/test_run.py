@@ -221,7 +221,7 @@ def test_a_failed_part_exits_with_1_and_is_named(
     monkeypatch.setattr(ScoringJob, "score", broken)
     assert main(command(config, "--no-prefect")) == 1
     shown = capsys.readouterr().out
-    assert "the worker died" in shown and "the next run tries them again" in shown
+    assert "the worker died" in shown and "the next run tries again" in shown
 
 
 def test_the_manifest_and_every_file_hold_the_resolved_configuration(config: RunConfig) -> None:

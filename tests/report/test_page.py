@@ -16,9 +16,10 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.report.words import strength
 from bioqa_pipeline.run.executor import InProcess
 from bioqa_pipeline.run.job import run_job
 from flows.report import main
@@ -77,16 +78,24 @@ def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tm
         assert answer.answer is not None
         shown = cells(body)
         assert shown[2].startswith(" ".join(answer.answer.split()))
-        assert shown[3:5] == [f"{answer.answerability:.2f}", f"{len(answer.support_pmids)} of {answer.n_abstracts}"]
+        assert shown[3:5] == [
+            f"{answer.answerability:.2f} {strength(answer.answerability)}",
+            f"{len(answer.support_pmids)} of {answer.n_abstracts}",
+        ]
         marked = body.xpath(".//mark")
         assert {m.getparent().text_content() for m in marked if m.text == answer.answer} >= {answer.evidence}
         links = body.xpath(".//a/@href")
         assert f"https://pubmed.ncbi.nlm.nih.gov/{answer.best_pmid}/" in links
         assert any(link.startswith("https://doi.org/10.5555/bioqa.sample.") for link in links)
-    assert cells(asked["What is zzyzx?"])[2:] == ["The search found nothing", "", "0 of 0", ""]
+    assert cells(asked["What is zzyzx?"])[2:] == ["Nothing found", "", "0 of 0", ""]
     whole = text(html.fromstring(page))
     scored, windows = result.manifest.n_scored, result.manifest.n_windows
-    for said_so in (f"{scored} new, 0 reused, 0 failed", f"Windows scored {windows}", str(config.questions), run_id):
+    for said_so in (
+        f"{scored} new, 0 reused, 0 failed",
+        f"Pieces of text read {windows}",
+        str(config.questions),
+        run_id,
+    ):
         assert said_so in whole
     assert "No earlier run in this data set asked these questions" in whole
 
@@ -149,9 +158,9 @@ def test_questions_without_an_answer_say_why(root: Path) -> None:
     )
     shown = questions(page)
     assert [cells(shown[q])[2] for q in asked] == [
-        "No answer in 2 abstracts nearest, rejected: nearly (0.40)",
-        "The search found nothing",
-        "The search failed",
+        "No answer in 2 abstracts nearest, below the threshold: nearly",
+        "Nothing found",
+        "Search failed",
         "4 records found, no abstract to read",
         "No answer in 1 abstract",
     ]
@@ -423,3 +432,45 @@ def test_five_hundred_questions_of_a_hundred_abstracts_stay_a_usable_page(root: 
     assert len(shown) == 500
     assert all(body.xpath(".//blockquote") for body in shown.values())
     assert id_of(next(iter(shown))) in page
+
+
+def test_a_yes_no_question_shows_its_evidence_and_no_answer(root: Path) -> None:
+    yes_no = "Does vitamin C cure scurvy?"
+    page = add_run(root, "20260101", [said(yes_no, 1, "vitamin C", p=0.9), said(yes_no, 2, "oranges", p=0.7)])
+    shown = questions(page)[yes_no]
+    assert cells(shown)[2:5] == ["Yes/no question: read the evidence", "", "2 of 2"]
+    assert len(shown.xpath(".//blockquote")) == 2 and "Passages can be quoted" in text(shown)
+    (row,) = Dataset(root).summary().collect().to_dicts()
+    assert (row["answer"], row["outcome"], row["best_pmid"]) == (None, "evidence_only", 1)
+    assert row["support_pmids"] == [1, 2] and row["variants"] == ["vitamin C", "oranges"]
+
+
+def test_a_probability_and_its_verdict_do_not_contradict_each_other(root: Path) -> None:
+    """Rejected candidates have none; accepted ones say how strong they are, with the threshold as a tick."""
+    page = add_run(
+        root,
+        "20260101",
+        [said(GENE, 1, "BRCA1", p=0.53), said(VITAMIN, 2, "C", p=0.9), said(NOBODY, 3, "me", p=0.49)],
+        config={"threshold": 2.0},
+        model={"name": "m", "revision": "1", "calibration": '{"slope": 0.5, "log_windows": 0, "intercept": 0.5}'},
+    )
+    shown = questions(page)
+    assert [cells(shown[q])[3] for q in (GENE, VITAMIN, NOBODY)] == ["0.53 weak", "0.90 strong", ""]
+    assert "0.49" not in text(shown[NOBODY])
+    assert {path.get("d") for path in html.fromstring(page).xpath("//*[@class='bar']/path")} == {"M16.6 0v10"}
+
+
+def test_a_run_whose_every_search_failed_says_so(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, question: Question, limit: int) -> Retrieval:
+        return Retrieval(question.id, (), outcome=RetrievalOutcome.FAILED, error="no network")
+
+    monkeypatch.setattr("bioqa_pipeline.sources.sample.SampleSource.search", broken)
+    result = run_job(config)
+    assert result.manifest.status == "failed"
+    assert {a.outcome for a in result.answers} == {"search_failed"}
+    page = (config.out / "runs" / f"{result.manifest.run_id}.html").read_text("utf-8")
+    whole = html.fromstring(page)
+    assert text(whole.xpath("//h1/../span")[0]) == "failed"
+    assert "3 questions asked; every search failed." in text(whole)
+    assert [cells(body)[2] for body in questions(page).values()] == ["Search failed"] * 3
+    assert "no answer" not in text(whole.xpath("//main")[0]).casefold()

@@ -13,8 +13,9 @@ from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records.scores import SpanAnswer
-from bioqa_pipeline.records.texts import QueryAttempt, Question, RetrievalOutcome, content_digest
+from bioqa_pipeline.records.texts import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome, content_digest
 from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.run.outcomes import stated
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest
 
 THRESHOLD = 0.0
@@ -67,6 +68,8 @@ def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence
     started = datetime.strptime(run_id[:8], "%Y%m%d").replace(hour=6, tzinfo=UTC)
     rows = [replace(row, run_id=run_id, scored_at=started + timedelta(seconds=30)) for row in pairs]
     questions = dict.fromkeys([*asked, *(row.question for row in rows)])
+    searched = [retrieval(text, sum(row.question == text for row in rows)) for text in questions]
+    searches = {r.question_id: r for r in (*searched, *changes.get("retrievals", ()))}
     dataset = Dataset(root)
     with dataset.writer(run_id) as writer:
         done = writer.done([row.pair_id for row in rows])
@@ -78,8 +81,10 @@ def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence
         merged = [
             answer
             for text in questions
-            for answer in merge_answers(
-                Question(id_of(text), text), [_candidate(row) for row in rows if row.question == text]
+            for answer in stated(
+                merge_answers(Question(id_of(text), text), [_candidate(row) for row in rows if row.question == text]),
+                _retrieval(searches[id_of(text)]),
+                limit=10,
             )
         ]
         writer.write_summary(merged, METADATA)
@@ -90,7 +95,7 @@ def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence
             "n_pairs": len(rows),
             "n_scored": len(new),
             "n_reused": len(rows) - len(new),
-            "retrievals": tuple(retrieval(text, sum(row.question == text for row in rows)) for text in questions),
+            "retrievals": tuple(searched),
             "source": {"kind": "pubmed"},
         }
         done_manifest = manifest(run_id, **{**facts, **changes})
@@ -108,6 +113,11 @@ def retrieval(question: str, hits: int, **changes: Any) -> RetrievalRecord:
         "attempts": (QueryAttempt(0, f"{question}[tiab]", f'"{question}"[Title/Abstract]', hits, ()),),
     }
     return RetrievalRecord(**{**fields, **changes})
+
+
+def _retrieval(record: RetrievalRecord) -> Retrieval:
+    hits = tuple(Hit(pmid, pmid) for pmid in range(1, record.hits + 1))
+    return Retrieval(record.question_id, hits, outcome=record.outcome, error=record.error)
 
 
 def _candidate(row: AnswerRow) -> Candidate:

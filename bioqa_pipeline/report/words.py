@@ -1,0 +1,60 @@
+"""Scores and outcomes into the words that people read, the same ones in terminal, page and Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
+from bioqa_pipeline.records.texts import FetchStatus
+
+# Of answers with at least this probability four in five are right, by the model's calibration.
+STRONG = 0.8
+
+_STATUS = {
+    FetchStatus.SCORED: "scored",
+    FetchStatus.SCORED_RETRACTED: "retracted and scored",
+    FetchStatus.NO_ABSTRACT: "without abstract",
+    FetchStatus.NOT_FOUND: "not found",
+    FetchStatus.DELETED: "deleted from PubMed",
+    FetchStatus.FETCH_ERROR: "that could not be fetched",
+    FetchStatus.PARSE_ERROR: "that could not be read",
+    FetchStatus.SCORE_ERROR: "that could not be scored",
+}
+
+
+def strength(probability: float) -> str:
+    """How much an accepted answer weighs."""
+    return "strong" if probability >= STRONG else "weak"
+
+
+def best_words(answer: MergedAnswer) -> str:
+    """The best answer of a question, or what is to be said in its place."""
+    if answer.answer is not None:
+        return answer.answer
+    return without_answer(answer.outcome, answer.n_abstracts)
+
+
+def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:
+    """Why a question has no answer; a search that failed is never called "no answer"."""
+    match outcome:
+        case AnswerOutcome.SEARCH_FAILED:
+            read = f"; {counted(n_abstracts, 'abstract')} read before it did" if n_abstracts else ""
+            return f"search failed{read}"
+        case AnswerOutcome.NOTHING_FOUND:
+            return "nothing found"
+        case AnswerOutcome.NO_ABSTRACT:
+            return "no abstract to read"
+        case AnswerOutcome.EVIDENCE_ONLY:
+            return "yes/no question: read the evidence"
+        case _:
+            return f"no answer in {counted(n_abstracts, 'abstract')}"
+
+
+def counted(n: int, noun: str) -> str:
+    """ "1 abstract", "2,000 abstracts"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def statuses(counts: Mapping[FetchStatus, int]) -> str:
+    """How many records ended how: "50 scored, 1 retracted and scored"."""
+    return ", ".join(f"{n:,} {_STATUS[status]}" for status, n in counts.items()) or "none"

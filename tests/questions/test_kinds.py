@@ -1,0 +1,46 @@
+"""Which questions ask for yes or no."""
+
+from __future__ import annotations
+
+import pytest
+
+from bioqa_pipeline.questions.kinds import asks_yes_or_no
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Does vitamin C improve wound healing?",
+        "is aspirin safe in pregnancy?",
+        "Can statins cause diabetes",
+        "Isn't warfarin an anticoagulant?",
+        "Don’t opioids cause constipation?",
+        "In adults with asthma, does montelukast reduce exacerbations?",
+        "Among women over 50, without a fracture, should densitometry be offered?",
+        "Should it be given or not?",
+        "HAS THE DRUG BEEN APPROVED?",
+        "“Is it inherited?”",
+    ],
+)
+def test_yes_or_no(text: str) -> None:
+    assert asks_yes_or_no(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Which gene is mutated in cystic fibrosis?",
+        "What does allopurinol inhibit?",
+        "Is fingolimod a drug or a pro-drug?",
+        "Does dasatinib promote or inhibit T-cell proliferation?",
+        "Issues in care: which are they?",
+        "Candida auris was first found where?",
+        "In which organ does insulin form?",
+        "ISG15 binds what?",
+        "How does heparin act, and is it reversible?",
+        "Dose of aspirin in stroke",
+        "",
+    ],
+)
+def test_answered_by_a_span(text: str) -> None:
+    assert not asks_yes_or_no(text)
