@@ -16,8 +16,6 @@ import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
-from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.qa.merging import answer_key
 from bioqa_pipeline.records.texts import RetrievalOutcome
@@ -36,14 +34,14 @@ def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
     Raises:
         DatasetError: there is none, or it cannot be read.
     """
-    if f"{run_id}.json" not in dataset.storage.list(RUNS):
+    if run_id not in dataset.run_ids():
         raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
     return dataset.run(run_id)
 
 
 def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
     """Reads what the page of one run shows; the run may be one that is about to write its manifest."""
-    rows = _summary(dataset, manifest.run_id)
+    rows = dataset.run_summary(manifest.run_id)
     previous = _previous_run(dataset, manifest)
     compares = previous is not None and previous.scoring_key == manifest.scoring_key
     shown = rows.filter(pl.col("rank") <= _deepest_rank(rows, limits.answers))
@@ -138,16 +136,6 @@ def _key(answer: str | None) -> str | None:
     return None if answer is None else answer_key(answer)
 
 
-def _summary(dataset: Dataset, run_id: str) -> pl.DataFrame:
-    """That of a run which has no manifest yet is not among those that the data set shows to readers."""
-    name = run_id + PARQUET
-    if name not in dataset.storage.list(SUMMARY.name):
-        return empty_frame(SUMMARY).collect()
-    frame = pl.from_arrow(decode(dataset.storage.read(f"{SUMMARY.name}/{name}")))
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
 def _deepest_rank(rows: pl.DataFrame, most: int) -> int:
     """The ranks that fit, at least the first."""
     sizes = rows.group_by("rank").len().sort("rank")
@@ -160,7 +148,7 @@ def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None
     Run ids begin with a time, but the clock may have been put back since: ids on both sides are looked at.
     """
     asked = {r.question_id for r in manifest.retrievals}
-    names = [n.removesuffix(".json") for n in dataset.storage.list(RUNS) if n.endswith(".json")]
+    names = dataset.run_ids()
     below = sorted(n for n in names if n < manifest.run_id)[-EARLIER_RUNS:]
     above = sorted(n for n in names if n > manifest.run_id)[-EARLIER_RUNS:]
     previous = None
@@ -178,7 +166,7 @@ def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None
 
 def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:
     searched = {r.question_id for r in run.retrievals if r.outcome is not RetrievalOutcome.FAILED}
-    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1, pl.col("question_id").is_in(searched))
+    best = dataset.run_summary(run.run_id).filter(pl.col("rank") == 1, pl.col("question_id").is_in(searched))
     return {(i, text): answer for i, text, answer in best.select("question_id", "question", "answer").iter_rows()}
 
 
