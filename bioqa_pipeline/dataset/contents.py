@@ -62,15 +62,16 @@ class Contents:
         """The marker, where there is one."""
         return read_marker(self._storage) if MARKER in self._storage.list("") else None
 
-    def view(self, marker: Marker, *folders: str, tolerant: bool = False) -> View:
+    def view(self, data_set: str, *folders: str, tolerant: bool = False) -> View:
         """What is in these folders. The log is read last: what a writer adds is in it before it is in them.
 
         Args:
+            data_set: its id.
             tolerant: damaged entries of the log are not raised.
         """
         for _ in range(LOOKS):
             present = {name: stored for folder in folders for name, stored in self._storage.files(folder).items()}
-            log = self._log.read(marker.id, tolerant=tolerant)
+            log = self._log.read(data_set, tolerant=tolerant)
             records = {p: r for p, r in log.records(present).items() if p.partition("/")[0] in folders}
             known = {*records, *log.named()}
             foreign = tuple(sorted(name for name in present if name not in known))
@@ -80,13 +81,13 @@ class Contents:
                 break
         return view
 
-    def whole(self, marker: Marker, *folders: str) -> View:
+    def whole(self, data_set: str, *folders: str) -> View:
         """The same, with a warning of what is foreign.
 
         Raises:
             DatasetError: a file is not there, or has another size.
         """
-        view = self.view(marker, *folders)
+        view = self.view(data_set, *folders)
         self.warn(view.foreign)
         for path in view.missing:
             raise DatasetError(f"{self._storage.uri(path)}: this file of the data set is gone; {self.way_out}")
@@ -134,7 +135,7 @@ class Contents:
         with self._storage.open(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
-    def read(self, marker: Marker, path: str) -> bytes:
+    def read(self, data_set: str, path: str) -> bytes:
         """A whole file of the data set, its bytes compared with the log.
 
         Raises:
@@ -142,7 +143,7 @@ class Contents:
         """
         data = self._storage.read(path)
         found = FileRecord.of(path, data).sha256
-        log = self._log.read(marker.id)
+        log = self._log.read(data_set)
         records = [r for entry in log.entries.values() for r in entry.files if r.path == path]
         if not records:
             raise DatasetError(f"{self._storage.uri(path)}: not a file of this data set")

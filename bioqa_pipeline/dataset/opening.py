@@ -32,7 +32,7 @@ def opened(storage: Storage, contents: Contents, run_id: str, lock: Held) -> Mar
         DatasetError: it is none, is not whole, or the run id was used before.
     """
     marker = contents.marker() or _made(storage, run_id)
-    view = contents.whole(marker, *FOLDERS)
+    view = contents.whole(marker.id, *FOLDERS)
     if f"{RUNS}/{run_id}.json" in view.present:
         raise DatasetError(f"{storage.location}: run id {run_id} is taken; each run needs its own")
     manifests = [path for path in view.records if path.startswith(f"{RUNS}/")]

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -140,7 +140,7 @@ class Dataset:
     def run_ids(self) -> list[str]:
         """The runs that wrote a manifest, in the order of their names."""
         marker = self._marker(must_exist=True)
-        paths = self.storage.files(RUNS) if marker is None else self._contents.whole(marker, RUNS).records
+        paths = self.storage.files(RUNS) if marker is None else self._contents.whole(marker.id, RUNS).records
         return sorted(path.removeprefix(f"{RUNS}/").removesuffix(".json") for path in paths if path.endswith(".json"))
 
     def runs(self) -> list[RunManifest]:
@@ -168,15 +168,20 @@ class Dataset:
                 f"{self._contents.way_out}"
             ) from exc
 
-    def last_time(self) -> datetime | None:
-        """The latest time that any row or manifest bears; None where there is none. Each run begins after it."""
-        scored = self.answers().select(pl.col("scored_at").max()).collect().item()
-        times = [run.finished_at for run in self.runs()] + ([scored] if scored else [])
-        return max(times, default=None)
+    def last_time(self, *, until: datetime | None = None) -> datetime | None:
+        """The latest time that any row or manifest bears; None where there is none. Each run begins after it.
+
+        Args:
+            until: later ones do not count.
+        """
+        bound = until or datetime.max.replace(tzinfo=UTC)
+        scored = self.answers().select(pl.col("scored_at").filter(pl.col("scored_at") <= bound).max()).collect().item()
+        times = [time for run in self.runs() if (time := run.finished_at) <= bound]
+        return max([*times, scored] if scored else times, default=None)
 
     def _read(self, path: str) -> bytes:
         marker = self._marker(must_exist=True)
-        return self.storage.read(path) if marker is None else self._contents.read(marker, path)
+        return self.storage.read(path) if marker is None else self._contents.read(marker.id, path)
 
     def _paths(self, table: Table, marks: str) -> list[str]:
         """The files of a table, each looked at: whole, and as it was written.
@@ -187,7 +192,7 @@ class Dataset:
         marker = self._marker(must_exist=True)
         if marker is None:
             return old_table(self.storage, table) if self._is_old() else []
-        view = self._contents.whole(marker, *dict.fromkeys((table.name, marks)))
+        view = self._contents.whole(marker.id, *dict.fromkeys((table.name, marks)))
         paths = sorted(path for path in view.records if path.startswith(f"{table.name}/"))
         self._contents.check_bytes(view, paths)
         return paths
