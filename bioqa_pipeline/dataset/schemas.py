@@ -20,9 +20,11 @@ from bioqa_pipeline.records.texts import content_digest
 # Raised whenever a column changes its name, type or meaning; a data set holds files of one version only.
 SCHEMA_VERSION = 1
 
-# Beside the folders of the tables: manifests, and work in progress.
+# Beside the folders of the tables: manifests, the log of what belongs here, work in progress, what was set aside.
 RUNS = "runs"
+LOG = "_log"
 STAGING = "_staging"
+QUARANTINE = "_quarantine"
 PARQUET = ".parquet"
 PAGE = ".html"
 

@@ -20,6 +20,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -32,6 +33,19 @@ from bioqa_pipeline.storage.uri import place
 _PARTIAL = ".part"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as a listing shows it.
+
+    Attributes:
+        size: in bytes; -1 for what is no plain file (a symbolic link, a socket).
+        stamp: changes with the content.
+    """
+
+    size: int
+    stamp: str
 
 
 class Storage(Protocol):
@@ -49,6 +63,9 @@ class Storage(Protocol):
 
     def list(self, folder: str) -> list[str]:
         """Names of the entries of a folder, sorted, without the folder; unfinished files are not among them."""
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        """All that lies below a folder and is no folder itself, by its name from the root, unfinished files too."""
 
     def uri(self, name: str) -> str:
         """What polars opens a file by, together with `scan_options`."""
@@ -130,6 +147,26 @@ class LocalStorage:
         ):
             return sorted(entry.name for entry in entries if not entry.name.endswith(_PARTIAL))
         return []
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        if folder and (self._root / folder).is_symlink():
+            raise DatasetError(
+                f"{self._root / folder}: a symbolic link, which is not followed; put the folder itself here"
+            )
+        found: dict[str, Stored] = {}
+        left = [folder]
+        while left:
+            below = left.pop()
+            path = self._root / below
+            with _explained(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+                for entry in entries:
+                    name = f"{below}/{entry.name}" if below else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(name)
+                    else:
+                        with suppress(FileNotFoundError):
+                            found[name] = _stored(entry.stat(follow_symlinks=False))
+        return found
 
     def uri(self, name: str) -> str:
         path = self._root / name
@@ -248,3 +285,8 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _gone(path: Path) -> DatasetError:
     return DatasetError(f"{path} is gone; was the data set changed by hand?")
+
+
+def _stored(status: os.stat_result) -> Stored:
+    stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    return Stored(status.st_size if stat.S_ISREG(status.st_mode) else -1, stamp)

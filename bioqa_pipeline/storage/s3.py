@@ -24,6 +24,7 @@ from typing import IO, Any, TypeVar, cast
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import Held
+from bioqa_pipeline.storage.local import Stored
 from bioqa_pipeline.storage.s3_client import RETRY_SECONDS, Data, ObjectClient, ObjectFile, UnansweredError
 from bioqa_pipeline.storage.s3_lease import LEASE_SECONDS, MARGIN, LeaseLock
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -90,6 +91,9 @@ class ObjectStorage:
 
     def list(self, folder: str) -> builtins.list[str]:
         return self._client.names(folder)
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        return {name: Stored(size, e_tag) for name, size, e_tag in self._client.listed(folder)}
 
     def uri(self, name: str) -> str:
         return self._client.place(name)

@@ -17,7 +17,7 @@ from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.storage.local import LocalStorage, Stored
 from support.dataset_processes import WINDOWS, pair
 from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 
@@ -66,6 +66,10 @@ class CrashingStorage:
     def list(self, folder: str) -> list[str]:
         self._live()
         return self._local.list(folder)
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        self._live()
+        return self._local.files(folder)
 
     def uri(self, name: str) -> str:
         return self._local.uri(name)
