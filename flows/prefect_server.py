@@ -22,6 +22,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.settings import PREFECT_API_URL
 
 from bioqa_pipeline.errors import BioqaError
+from bioqa_pipeline.messages import shown
 from flows.signals import Terminated
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ class ServerLostError(BioqaError):
 
 def server_address() -> str:
     """For messages."""
-    return f"the Prefect server at {PREFECT_API_URL.value()}" if PREFECT_API_URL.value() else "Prefect's own server"
+    return (
+        shown(f"the Prefect server at {PREFECT_API_URL.value()}") if PREFECT_API_URL.value() else "Prefect's own server"
+    )
 
 
 def is_server_lost(exc: BaseException) -> bool:

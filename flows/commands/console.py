@@ -19,6 +19,7 @@ from rich.text import Text
 
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
+from bioqa_pipeline.messages import shown
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.run.job import RunResult
@@ -38,7 +39,7 @@ class TerminalReporter:
 
     def say(self, text: str) -> None:
         """One line, at once."""
-        self.console.print(escape(text), soft_wrap=True)
+        self.console.print(escape(shown(text)), soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Progress]:
@@ -146,7 +147,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     if not result.has_page:
         page = f"none; make it with python -m flows.report --data-set {out}"
     lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(shown("\n".join(lines)) + "\n")
 
 
 def _first(names: Sequence[str]) -> str:
