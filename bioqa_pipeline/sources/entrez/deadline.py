@@ -20,7 +20,7 @@ import httpcore
 import httpx
 
 # Status line and headers, the 1xx answers before them included.
-MAX_HEAD_BYTES = 1 << 20
+MAX_HEAD_BYTES = 256 << 10
 _START_BYTES = 64
 _WRITE_BYTES = 8192
 # What logs an answer's headers, or the address of a proxy with its password, at DEBUG.
