@@ -21,6 +21,7 @@ from pydantic import (
     PlainValidator,
     ValidationError,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -221,6 +222,14 @@ class RunConfig(Settings):
     public_url: str | None = Field(
         None, description="address at which people reach the folder of the data set, for links to it"
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, url: str | None) -> str | None:
+        # It is written into the data set, so it is not repeated where it may hold a password or a signature.
+        if url is not None and (any(mark in url for mark in "@?#\\") or not url.isprintable()):
+            raise ValueError("give https://HOST/PATH, without a user, a password or a query")
+        return url
 
     @model_validator(mode="after")
     def _workers_have_devices(self) -> RunConfig:

@@ -95,6 +95,7 @@ class SourceErrorKind(StrEnum):
     TIMEOUT = "timeout"
     TRUNCATED = "truncated"
     BODY_TOO_LARGE = "body_too_large"
+    BAD_HEADERS = "bad_headers"
     REDIRECT = "redirect"
     HTTP_413 = "http_413"
     HTTP_414 = "http_414"

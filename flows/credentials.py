@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def ncbi_api_key() -> SecretStr | None:
     """NCBI_API_KEY, else the block `ncbi-api-key`, else None."""
-    if key := os.environ.get("NCBI_API_KEY"):
+    if key := os.environ.get("NCBI_API_KEY", "").strip():
         return SecretStr(key)
     try:
         block = Secret.load(API_KEY_BLOCK)

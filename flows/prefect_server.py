@@ -32,6 +32,7 @@ from prefect.settings import (
 )
 
 from bioqa_pipeline.errors import BioqaError, ConfigError
+from bioqa_pipeline.messages import shown
 from flows.server_settings import new_login
 from flows.signals import Terminated
 
@@ -48,7 +49,9 @@ class ServerLostError(BioqaError):
 
 def server_address() -> str:
     """For messages."""
-    return f"the Prefect server at {PREFECT_API_URL.value()}" if PREFECT_API_URL.value() else "Prefect's own server"
+    return (
+        shown(f"the Prefect server at {PREFECT_API_URL.value()}") if PREFECT_API_URL.value() else "Prefect's own server"
+    )
 
 
 def is_server_lost(exc: BaseException) -> bool:

@@ -22,6 +22,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest, shortened
 from bioqa_pipeline.errors import BioqaError, ConfigError
+from bioqa_pipeline.messages import shown
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.run.progress import Reporter
 from bioqa_pipeline.run.workers import worker_count
@@ -130,8 +131,8 @@ def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
             raise interrupt from None
         if session.result is None:
             raise ServerLostError(
-                f"{server_address()} cannot be reached ({exc}); start it, or run with --no-prefect; what was committed "
-                "is kept, the same command goes on from there"
+                f"{server_address()} cannot be reached ({shown(str(exc))}); start it, or run with --no-prefect; "
+                "what was committed is kept, the same command goes on from there"
             ) from exc
         logger.warning("%s was lost: it does not know that this run has ended; the data set is whole", server_address())
     finally:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
+from bioqa_pipeline.messages import shown
+
 LIBRARY = "bioqa_pipeline"
 
 
@@ -20,7 +22,7 @@ class RunLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = f"{record.processName}: " if str(record.processName).startswith("worker-") else ""
-        self._logger.log(record.levelno, "%s%s", prefix, self.format(record))
+        self._logger.log(record.levelno, "%s%s", prefix, shown(self.format(record)))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from lxml import etree
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.fields import whole_number
+from bioqa_pipeline.pubmed.prologue import MAX_PROLOGUE_BYTES, PrologueError, read_prologue
 from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
 from bioqa_pipeline.pubmed.references import without_references
 from bioqa_pipeline.records.texts import Abstract
@@ -28,19 +28,10 @@ if TYPE_CHECKING:
 
 # The largest records of PubMed list some 15,000 investigators in 6 MB; one byte can take 30 in memory.
 MAX_RECORD_BYTES = 16 * 2**20
-_MAX_PROLOGUE_BYTES = 64 * 2**10
 _CHUNK_BYTES = 64 * 2**10
-_ROOTS = (b"PubmedArticleSet", b"PubmedBookArticleSet")
+_ROOTS = ("PubmedArticleSet", "PubmedBookArticleSet")
 _RECORD_TAGS = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation")
-_ENCODINGS = (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"windows-1252")
 _GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-_SKIPPED = re.compile(rb"(?:\s++|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)
-_DECLARED = re.compile(rb"\s*+<\?xml\s[^>]*?encoding\s*=\s*[\"']([^\"']*)[\"']")
-_DOCTYPE = re.compile(rb"<!DOCTYPE(?:[^\[\"'>]|\"[^\"]*\"|'[^']*')*+([\[>])")
-_ROOT = re.compile(rb"<([^\s<>/?!]+)[\s/>]")
-_HTML = re.compile(rb"<(?:!doctype\s+)?html\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +81,7 @@ def parse_records(source: BinaryIO | Path, *, name: str) -> Iterator[Abstract | 
 class _Parse:
     """The reading of one file.
 
-    The DOCTYPE is checked and withheld from the parser: a parser that has seen one takes an undefined entity for
-    one defined elsewhere and drops it without a word, and with `resolve_entities=False` it stops without an error.
+    With `resolve_entities=False` the parser would stop at an undefined entity without an error.
     """
 
     def __init__(self, name: str) -> None:
@@ -184,7 +174,7 @@ class _Parse:
             if opened is not None:
                 yield opened
                 break
-            if len(head) > _MAX_PROLOGUE_BYTES:
+            if len(head) > MAX_PROLOGUE_BYTES:
                 raise self._broken(f"no XML element within the first {len(head):,} bytes")
         else:
             raise self._broken("ends before its first XML element" if head.strip() else "is empty")
@@ -192,28 +182,13 @@ class _Parse:
 
     def _opened(self, head: bytes) -> bytes | None:
         """The first bytes of the file without DOCTYPE; None where they end before its first element."""
-        start = len(_BYTE_ORDER_MARK) if head.startswith(_BYTE_ORDER_MARK) else 0
-        if not head[start:].lstrip().startswith(b"<") or b"\0" in head[:4]:
-            raise self._broken(f"is no XML in UTF-8, it starts with {head[:40]!r}")
-        declared = _DECLARED.match(head, start)
-        if declared and declared.group(1).lower() not in _ENCODINGS:
-            raise self._broken(f"is in the encoding {declared.group(1).decode('ascii', 'replace')!r}, not in UTF-8")
-        start = _end(_SKIPPED.match(head, start))
-        if _HTML.match(head, start):
-            raise self._broken("is a web page, not PubMed XML")
-        if doctype := _DOCTYPE.match(head, start):
-            if doctype.group(1) == b"[":
-                raise self._broken("its DOCTYPE has an internal subset, which PubMed's never has")
-            line_breaks = b"\n" * doctype.group().count(b"\n")
-            head = head[:start] + line_breaks + head[doctype.end() :]
-            start = _end(_SKIPPED.match(head, start))
-        root = _ROOT.match(head, start)
-        if root is None:
-            return None
-        if root.group(1) not in _ROOTS:
-            found = root.group(1)[:60].decode("utf-8", "replace")
-            raise self._broken(f"its root element is {found!r}, not PubmedArticleSet")
-        return head
+        try:
+            prologue = read_prologue(head)
+        except PrologueError as exc:
+            raise self._broken(str(exc)) from exc
+        if prologue is not None and prologue.root not in _ROOTS:
+            raise self._broken(f"its root element is {prologue.root[:60]!r}, not PubmedArticleSet")
+        return prologue.head if prologue else None
 
     def _broken(self, reason: str) -> SourceError:
         return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind=SourceErrorKind.BAD_XML)
@@ -233,11 +208,6 @@ class _Borrowed(io.RawIOBase):
         data = self._stream.read(len(view))
         view[: len(data)] = data
         return len(data)
-
-
-def _end(match: re.Match[bytes] | None) -> int:
-    assert match is not None, "the pattern matches the empty string"
-    return match.end()
 
 
 def _unreadable(name: str, error: OSError) -> SourceError:

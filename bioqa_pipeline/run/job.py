@@ -21,6 +21,7 @@ from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, RunStatus, 
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, ShardError
+from bioqa_pipeline.messages import shown
 from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
@@ -284,13 +285,15 @@ class _Run:
             logger.error(
                 "the page of run %s could not be made: %s", self.run_id, exc, exc_info=not isinstance(exc, BioqaError)
             )
-            self.failures.append(f"the run is whole, but its page could not be made: {type(exc).__name__}: {exc}")
+            self.failures.append(
+                shown(f"the run is whole, but its page could not be made: {type(exc).__name__}: {exc}")
+            )
         else:
             self.has_page = True
 
     def _finish_failed(self, writer: DatasetWriter, exc: BaseException) -> None:
         """A manifest for a run that broke off; that it cannot be written either must not hide why."""
-        error = f"{type(exc).__name__}: {exc}".rstrip(": ")
+        error = shown(f"{type(exc).__name__}: {exc}").rstrip(": ")
         try:
             manifest = self._manifest().changed(error=shortened(error))
             # Who interrupts a run does not wait for a page, and may kill it before there is a manifest.

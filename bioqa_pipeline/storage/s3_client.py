@@ -28,6 +28,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import shown
 from bioqa_pipeline.storage.uri import ObjectUri
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ class ObjectClient:
     def _error(self, name: str, exc: Exception, seconds: float) -> DatasetError:
         text = str(exc)
         status, code = _STATUS.search(text), _CODE.search(text)
-        said = " ".join(match[1] for match in (status, code) if match)
+        # A code that is a secret is no code.
+        said = shown(" ".join(match[1] for match in (status, code) if match))
         number = int(status[1]) if status else None
         place = self.place(name)
         if code and code[1] == "NoSuchBucket":
@@ -243,8 +245,10 @@ def _connection() -> dict[str, str]:
     if endpoint is None:
         return {}
     url = urlsplit(endpoint)
-    if url.username or url.password or url.scheme not in {"http", "https"} or not url.hostname:
-        raise DatasetError("AWS_ENDPOINT_URL: give https://HOST or https://HOST:PORT, without a user or a password")
+    if any(mark in endpoint for mark in "@?#") or url.scheme not in {"http", "https"} or not url.hostname:
+        raise DatasetError(
+            "AWS_ENDPOINT_URL: give https://HOST or https://HOST:PORT, without a user, a password or a query"
+        )
     if url.scheme == "https":
         return {"aws_endpoint_url": endpoint}
     if not _is_loopback(url.hostname) and os.environ.get("AWS_ALLOW_HTTP", "").lower() not in {"1", "true"}:

@@ -50,9 +50,12 @@ def place(value: Path | str) -> Path | ObjectUri:
     scheme = _SCHEME.match(text)
     if isinstance(value, ObjectUri) or scheme is None:
         return value if isinstance(value, ObjectUri | Path) else Path(value)
-    if "@" in text:
-        # Not repeated: what stands before the @ may be a password.
-        raise ValueError("a URI with @ is not taken: credentials belong into AWS_ACCESS_KEY_ID and the like")
+    if any(mark in text for mark in "@?#%&"):
+        # Not repeated: what stands before an @ may be a password, what stands in a query a signature.
+        raise ValueError(
+            "a URI with @, or with a query as signed ones have it, is not taken: credentials belong into "
+            "AWS_ACCESS_KEY_ID and the like"
+        )
     if scheme[1].lower() != "s3":
         raise ValueError(f"{text}: {scheme[1]} is not supported; a data set lies in {SUPPORTED}")
     bucket, _, prefix = text[scheme.end() :].partition("/")

@@ -20,6 +20,7 @@ from rich.text import Text
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
+from bioqa_pipeline.messages import shown
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.report.words import best_words, counted, statuses, strength
 from bioqa_pipeline.run.job import RunResult
@@ -40,7 +41,7 @@ class TerminalReporter:
 
     def say(self, text: str) -> None:
         """One line, at once."""
-        self.console.print(escape(text), soft_wrap=True)
+        self.console.print(escape(shown(text)), soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Progress]:
@@ -149,7 +150,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     if not result.has_page:
         page = f"none; make it with python -m flows.report --data-set {out}"
     lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write(shown("\n".join(lines)) + "\n")
 
 
 def _first(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
+from bioqa_pipeline.messages import shown
 from flows.environment import apply_defaults
 from flows.signals import Terminated, sigterm_raises
 
@@ -44,7 +45,7 @@ def run_command(
         with sigterm_raises():
             return work()
     except BioqaError as exc:
-        sys.stderr.write(f"error: {in_options(str(exc))}\n")
+        sys.stderr.write(f"error: {shown(in_options(str(exc)))}\n")
         return EXIT_USAGE if isinstance(exc, ConfigError | InputError | CheckpointError) else EXIT_FAILED
     except KeyboardInterrupt:
         # Behind the terminal's ^C.
@@ -59,4 +60,14 @@ def _log_to_terminal(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     # Prefect's loggers have levels of their own and ask the root logger's handlers only.
     handler.setLevel(level)
-    logging.basicConfig(handlers=[handler], level=level, format="%(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_TerminalFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
+    # It logs every address with all that is in it, a password of Prefect's server, too.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Shows nothing that a terminal obeys, and no credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.messages import shown
 from flows.commands.options import SettingOptions
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
@@ -124,7 +125,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _where() -> str:
     url = os.environ.get("PREFECT_API_URL")
-    return f" at {url}" if url else "'s own temporary server (some ten seconds; --no-prefect runs without)"
+    return shown(f" at {url}") if url else "'s own temporary server (some ten seconds; --no-prefect runs without)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

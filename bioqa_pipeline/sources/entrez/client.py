@@ -23,6 +23,8 @@ from bioqa_pipeline.sources.entrez.transport import EntrezTransport
 logger = logging.getLogger(__name__)
 
 FIRST_DAY = date(1700, 1, 1)
+# Searches by entry date of one query; a million hits take some 400.
+MAX_RANGES = 2000
 _SEARCH_ROOTS = ("eSearchResult",)
 _SET_ROOTS = ("PubmedArticleSet",)
 
@@ -87,11 +89,7 @@ class EntrezClient:
     def _search(self, term: str, size: int, params: Mapping[str, str]) -> SearchAnswer:
         sent = {"term": term, "retmode": "xml", "retmax": str(size), "retstart": "0", **params}
         answer = self._transport.call("esearch", sent, decode_search, roots=_SEARCH_ROOTS)
-        return replace(
-            answer,
-            translation=self._transport.redacted(answer.translation),
-            messages=tuple(self._transport.redacted(message) for message in answer.messages),
-        )
+        return replace(answer, pmids=answer.pmids[:size])
 
     def _search_by_date(self, term: str, wanted: int, params: Mapping[str, str], whole: SearchAnswer) -> SearchAnswer:
         limit = self.settings.max_hits
@@ -99,7 +97,9 @@ class EntrezClient:
         messages = [*whole.messages, f"more than {limit} hits: asked by entry date, newest first"]
         ranges = [(FIRST_DAY, datetime.now(UTC).date() + timedelta(days=366))]
         n_found = 0
-        while ranges and len(pmids) < wanted:
+        for _ in range(MAX_RANGES):
+            if not ranges or len(pmids) >= wanted:
+                break
             first, last = ranges.pop()
             part = self._search(f"({term}) AND {date_range(first, last, 'edat')}", limit, params)
             if part.count > limit and first < last:
@@ -110,7 +110,9 @@ class EntrezClient:
                 messages.append(f"{part.count} hits of {first}, of which PubMed gives {limit}")
             n_found += part.count
             pmids |= dict.fromkeys(part.pmids)
-        if not ranges and n_found != whole.count:
+        if ranges and len(pmids) < wanted:
+            messages.append(f"given up after {MAX_RANGES} searches by entry date")
+        elif not ranges and n_found != whole.count:
             messages.append(f"{whole.count} hits in all, {n_found} by entry date")
         return replace(whole, pmids=tuple(pmids)[:wanted], messages=tuple(messages))
 

@@ -1,40 +1,91 @@
-"""A deadline over all that a request waits for: connecting, head, 1xx answers, chunk ends, trailers, body.
+"""Bounds on all that a request receives: connecting, head, 1xx answers, chunk ends, trailers, body; in time and bytes.
 
-httpx bounds each silence only, so that an answer that drips never ends.
+httpx bounds each silence only, so that an answer that drips never ends, and one that pours forth what is no body never
+does either.
 """
 
 from __future__ import annotations
 
+import logging
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
 import httpx
 
-_deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+# Status line and headers, the 1xx answers before them included.
+MAX_HEAD_BYTES = 256 << 10
+_START_BYTES = 64
+_WRITE_BYTES = 8192
+# What logs an answer's headers, or the address of a proxy with its password, at DEBUG.
+_LOGGERS = ("connection", "http11", "http2", "proxy", "socks")
+
+
+@dataclass(slots=True)
+class Bounds:
+    """Of one request.
+
+    Attributes:
+        ends: when it has to be over, by the steady clock.
+        bytes_left: how much may still come.
+        start: the first bytes that came, for what can be told from an answer that cannot be read.
+    """
+
+    ends: float
+    bytes_left: int = MAX_HEAD_BYTES
+    start: bytes = b""
+
+    def seconds_left(self, timeout: float | None, late: type[Exception]) -> float:
+        """The shorter of the two waits."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise late("the deadline of the request has passed")
+        return left if timeout is None else min(timeout, left)
+
+    def count(self, data: bytes) -> bytes:
+        """Data that came."""
+        self.bytes_left -= len(data)
+        if self.bytes_left < 0:
+            raise httpcore.RemoteProtocolError("more than any answer has")
+        if len(self.start) < _START_BYTES:
+            self.start += data[:_START_BYTES]
+        return data
+
+
+_bounds: ContextVar[Bounds | None] = ContextVar("bounds", default=None)
 
 
 @contextmanager
-def ends_within(seconds: float) -> Iterator[None]:
-    """Requests of this thread through a `DeadlineTransport` time out after so long."""
-    token = _deadline.set(time.monotonic() + seconds)
+def bounded(seconds: float) -> Iterator[Bounds]:
+    """Requests of this thread through a `BoundedTransport` keep to these bounds, and nothing of them is logged."""
+    bounds = Bounds(time.monotonic() + seconds)
+    token = _bounds.set(bounds)
     try:
-        yield
+        yield bounds
     finally:
-        _deadline.reset(token)
+        _bounds.reset(token)
 
 
-class DeadlineTransport(httpx.HTTPTransport):
-    """Its connections keep to the deadline of the request that uses them."""
+class BoundedTransport(httpx.HTTPTransport):
+    """Its connections keep to the bounds of the request that uses them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        for name in _LOGGERS:
+            # Whatever levels others set. A filter that is there already is not added again.
+            logging.getLogger(f"httpcore.{name}").addFilter(_is_of_others)
         # httpcore's pools take a backend, which httpx's transport does not hand on.
         self._pool._network_backend = _Backend()
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    return _bounds.get() is None
 
 
 class _Backend(httpcore.SyncBackend):
@@ -46,8 +97,19 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(super().connect_tcp(host, port, left, local_address, socket_options))
+        """One of the host's addresses after the other: the standard library gives each of them the whole time."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as exc:
+            raise httpcore.ConnectError(str(exc)) from exc
+        error: Exception = httpcore.ConnectError("the host has no address")
+        for *_, address in found:
+            left = _left(timeout, httpcore.ConnectTimeout)
+            try:
+                return _Stream(super().connect_tcp(str(address[0]), port, left, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
+                error = exc
+        raise error
 
 
 class _Stream(httpcore.NetworkStream):
@@ -55,10 +117,14 @@ class _Stream(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        data = self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        bounds = _bounds.get()
+        return data if bounds is None else bounds.count(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        for start in range(0, len(buffer), _WRITE_BYTES):
+            left = _left(timeout, httpcore.WriteTimeout)
+            self._stream.write(buffer[start : start + _WRITE_BYTES], left)
 
     def close(self) -> None:
         self._stream.close()
@@ -74,9 +140,5 @@ class _Stream(httpcore.NetworkStream):
 
 
 def _left(timeout: float | None, late: type[Exception]) -> float | None:
-    left = _deadline.get() - time.monotonic()
-    if left <= 0:
-        raise late("the deadline of the request has passed")
-    if left == float("inf"):
-        return timeout
-    return left if timeout is None else min(timeout, left)
+    bounds = _bounds.get()
+    return timeout if bounds is None else bounds.seconds_left(timeout, late)

@@ -10,7 +10,7 @@ exceptions.
 
 from __future__ import annotations
 
-import logging
+import re
 import ssl
 import time
 import urllib.request
@@ -23,11 +23,17 @@ from dataclasses import dataclass
 import httpx
 
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError, SourceErrorKind
-from bioqa_pipeline.sources.entrez.deadline import DeadlineTransport, ends_within
+from bioqa_pipeline.redaction import Redaction, UnmendableError
+from bioqa_pipeline.sources.entrez.deadline import BoundedTransport, bounded
 from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
 from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer
 from bioqa_pipeline.sources.entrez.settings import KEY_LIMIT, TOOL, EntrezSettings
 
+CLOSE_SECONDS = 5.0
+# NCBI sends some fifteen.
+MAX_HEADERS = 200
+MAX_HEADER_BYTES = 64 << 10
+_REFUSED = re.compile(rb"HTTP/1\.[01] ([345][0-9]{2})[ \r\n]")
 _HEADERS = {
     "User-Agent": TOOL,
     "Accept-Encoding": "identity",
@@ -50,37 +56,57 @@ class Exchange:
     Args:
         limiter: asked before each request, and told when its answer is there.
         http: what sends; None opens connections to the address of the settings.
+        redaction: what no header and no body of an answer may repeat.
 
     Raises:
         ConfigError: the address of the service, or of a proxy, cannot be used.
     """
 
     def __init__(
-        self, settings: EntrezSettings, limiter: RateLimiter, *, http: httpx.BaseTransport | None = None
+        self,
+        settings: EntrezSettings,
+        limiter: RateLimiter,
+        *,
+        http: httpx.BaseTransport | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         self._settings, self._limiter = settings, limiter
         self._http = http or _connections(settings.base_url)
+        self._redaction = redaction or Redaction(())
         self._timeouts = httpx.Timeout(settings.timeout_seconds).as_dict()
-        weakref.finalize(self, self._http.close)
+        weakref.finalize(self, _close, self._http)
 
-    def post(self, url: str, body: bytes) -> Response:
+    def post(self, url: str, body: bytes, *, limit: int | None = None) -> Response:
         """Sends once.
+
+        Args:
+            limit: bytes of the answer's body, where that is less than the settings'.
 
         Raises:
             RetryableSourceError: no whole answer came.
             SourceError: it is too long, or the service is not who it says.
         """
         request = httpx.Request("POST", url, headers=_HEADERS, content=body, extensions={"timeout": self._timeouts})
+        limit = min(limit or self._settings.max_body_bytes, self._settings.max_body_bytes)
         headers: Mapping[str, str] = {}
         token = self._limiter.acquire()
         deadline = time.monotonic() + self._settings.try_seconds
         try:
-            with ends_within(self._settings.try_seconds), closing(self._http.handle_request(request)) as response:
-                headers = response.headers
-                answer = self._read(response, deadline) if response.status_code == 200 else _head(response)
-                return Response(response.status_code, headers, answer)
-        except httpx.TransportError as exc:
-            raise _explained(exc) from exc
+            with bounded(self._settings.try_seconds) as bounds:
+                try:
+                    with closing(self._http.handle_request(request)) as response:
+                        headers = self._headers(response)
+                        # Twice, for what stands between the chunks of a body.
+                        bounds.bytes_left = 2 * limit + MAX_HEADER_BYTES
+                        answer = _read(response, deadline, limit) if response.status_code == 200 else _head(response)
+                        return Response(response.status_code, headers, self._clean(answer))
+                except httpx.RemoteProtocolError as exc:
+                    # An error counts by its status, whatever is wrong with its headers.
+                    if (refused := _REFUSED.match(bounds.start)) and not headers:
+                        return Response(int(refused[1]), {}, b"")
+                    raise _explained(exc) from exc
+                except httpx.TransportError as exc:
+                    raise _explained(exc) from exc
         finally:
             self._limiter.release(
                 token,
@@ -88,22 +114,42 @@ class Exchange:
                 told_remaining=as_integer(headers.get("X-RateLimit-Remaining")),
             )
 
-    def _read(self, response: httpx.Response, deadline: float) -> bytes:
-        """The whole body, unpacked. That it is as long as was announced is seen to by httpx."""
-        limit = self._settings.max_body_bytes
-        chunks, size = [], 0
+    def _headers(self, response: httpx.Response) -> Mapping[str, str]:
+        raw = response.headers.raw
+        if len(raw) <= MAX_HEADERS and sum(len(name) + len(value) for name, value in raw) <= MAX_HEADER_BYTES:
+            return httpx.Headers([(name, self._redaction.body(value)) for name, value in raw])
+        if response.status_code != 200:
+            return {}
+        raise RetryableSourceError(
+            f"an answer with more than {MAX_HEADERS} headers, or over {MAX_HEADER_BYTES} bytes of them",
+            kind=SourceErrorKind.BAD_HEADERS,
+        )
+
+    def _clean(self, body: bytes) -> bytes:
         try:
-            for chunk in response.iter_raw():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(limit)
-                if time.monotonic() > deadline:
-                    raise RetryableSourceError("an answer that does not come to its end", kind=SourceErrorKind.TIMEOUT)
-        except httpx.RemoteProtocolError as exc:
-            raise RetryableSourceError("an answer that was cut off", kind=SourceErrorKind.TRUNCATED) from exc
-        body = b"".join(chunks)
-        return _unpacked(body, limit) if response.headers.get("Content-Encoding") == "gzip" else body
+            return self._redaction.body(body)
+        except UnmendableError as exc:
+            raise SourceError(
+                "a long answer that repeats the API key, which is refused", kind=SourceErrorKind.BODY_TOO_LARGE
+            ) from exc
+
+
+def _read(response: httpx.Response, deadline: float, limit: int) -> bytes:
+    """The whole body, unpacked. That it is as long as was announced is seen to by httpx."""
+    chunks, size = [], 0
+    try:
+        for chunk in response.iter_raw():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            if time.monotonic() > deadline:
+                raise RetryableSourceError("an answer that does not come to its end", kind=SourceErrorKind.TIMEOUT)
+    except httpx.RemoteProtocolError as exc:
+        raise RetryableSourceError("an answer that was cut off", kind=SourceErrorKind.TRUNCATED) from exc
+    body = b"".join(chunks)
+    is_packed = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
+    return _unpacked(body, limit) if is_packed else body
 
 
 def _connections(base_url: str) -> httpx.HTTPTransport:
@@ -112,14 +158,12 @@ def _connections(base_url: str) -> httpx.HTTPTransport:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as exc:
         raise ConfigError(f"{base_url}: {exc}") from exc
-    # At DEBUG it logs an answer's headers, which can repeat the key.
-    logging.getLogger("httpcore").setLevel(logging.INFO)
     proxy = None
     # A plain address is one of this machine, and its requests must not leave it through a proxy.
     if url.scheme == "https" and not urllib.request.proxy_bypass(url.netloc.decode()):
         proxy = urllib.request.getproxies().get("https")
     try:
-        return DeadlineTransport(
+        return BoundedTransport(
             # One context for all connections: each would read the certificates anew.
             verify=ssl.create_default_context(),
             trust_env=False,
@@ -129,6 +173,11 @@ def _connections(base_url: str) -> httpx.HTTPTransport:
     except (ValueError, ImportError, httpx.InvalidURL):
         # Its address is not shown: it may hold a password.
         raise ConfigError("HTTPS_PROXY: no proxy that can be used, such as http://host:port") from None
+
+
+def _close(http: httpx.BaseTransport) -> None:
+    with bounded(CLOSE_SECONDS):
+        http.close()
 
 
 def _head(response: httpx.Response) -> bytes:

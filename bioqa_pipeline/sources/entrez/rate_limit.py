@@ -26,6 +26,7 @@ WINDOW_SECONDS = 1.02  # a second by a clock that runs a little faster than ours
 POLL_SECONDS = 0.05
 LOST_AFTER_SECONDS = 300.0
 MAX_PAUSE_SECONDS = 3600.0
+MOST_SLOTS = 1000
 
 
 @dataclass(slots=True)
@@ -113,7 +114,8 @@ class RateLimiter:
                 return
             state.limit = min(told_limit, self.limit)
             if told_remaining is not None:
-                others = min(told_limit - told_remaining, told_limit) - len(state.slots)
+                # More slots than there are to give would hold nobody up for longer.
+                others = min(told_limit - told_remaining, state.limit) - len(state.slots)
                 state.slots += [_Slot("", os.getpid(), now, now) for _ in range(others)]
 
     def pause(self, seconds: float) -> None:
@@ -149,8 +151,9 @@ class RateLimiter:
             slots = [
                 _Slot(str(s[0]), int(s[1]), float(s[2]), None if s[3] is None else float(s[3])) for s in content[0]
             ]
-            return _State(slots, None if content[1] is None else int(content[1]), float(content[2]))
-        except (ValueError, TypeError, IndexError, KeyError):
+            limit = None if content[1] is None else min(max(1, int(content[1])), self.limit)
+            return _State(slots[-MOST_SLOTS:], limit, float(content[2]))
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError):
             # Its writer was killed: what it had granted is not known, so a whole second's requests may be out.
             now = time.monotonic()
             return _State([_Slot("", os.getpid(), now, now) for _ in range(self.limit)])
@@ -189,7 +192,7 @@ def private_folder() -> Path:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

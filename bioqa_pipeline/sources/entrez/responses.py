@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from itertools import islice
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.pubmed.fields import whole_number
+from bioqa_pipeline.pubmed.prologue import MAX_PROLOGUE_BYTES, PrologueError, Refusal, read_prologue
+from bioqa_pipeline.text import normalize_text
 
 HEAD_BYTES = 8192
-_DECLARATION = re.compile(rb"\s*<\?xml\s([^>]*)\?>")
-_ENCODING = re.compile(rb"encoding\s*=\s*[\"']([^\"']*)[\"']")
-_SPACE = rb"(?:\s|<!--(?:(?!-->).)*+-->)*+"
-_ROOT = re.compile(_SPACE + rb"(?:<!DOCTYPE\s[^\[>]*+>)?+" + _SPACE + rb"<([A-Za-z]\w*)", re.DOTALL)
-_SUBSET = re.compile(rb"<!DOCTYPE[^>]*\[", re.IGNORECASE)
-_HTML = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<(?:!doctype\s+)?html", re.IGNORECASE)
+# Ten times the largest true answer: 9,999 PMIDs and the translation of a long query.
+MAX_SEARCH_BYTES = 4 << 20
+# What is kept of one remark, of the translation of a query, and how many remarks of an answer.
+MOST_REMARK_CHARS = 300
+MOST_TRANSLATION_CHARS = 50_000
+MOST_REMARKS = 50
 _ERROR = re.compile(r'<ERROR>(.*?)</ERROR>|"ERROR"\s*:\s*"(.*?)"\s*[,}]', re.DOTALL)
-_ENCODINGS = (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"windows-1252")
 # What the service says on its bad days; the same request succeeds later.
 _PASSING = re.compile(
     r"backend failed|not supported: pubmed|temporarily|unavailable|timed? ?out|server error|try again|"
@@ -106,42 +109,54 @@ def check_body(body: bytes, roots: tuple[str, ...]) -> None:
     head = body[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     if not head.strip():
         raise RetryableSourceError("an empty answer", kind=SourceErrorKind.EMPTY_BODY)
-    if _HTML.match(head):
-        raise RetryableSourceError("a web page in place of XML", kind=SourceErrorKind.HTML)
     if head.lstrip().startswith(b"{"):
-        raise _error_in(_error_text(body) or head.decode("utf-8", "replace"))
-    root = _root(head)
+        raise _error_in(_error_text(body) or said(head.decode("utf-8", "replace")))
+    root = _root(body[:MAX_PROLOGUE_BYTES])
     if root in roots:
         return
     error = _error_text(body)
     if error:
         raise _error_in(error)
     raise RetryableSourceError(
-        f"<{root}> in place of <{roots[0]}>" if root else "something else than XML",
+        f"<{said(root, most=60)}> in place of <{roots[0]}>" if root else "something else than XML",
         kind=SourceErrorKind.WRONG_ROOT if root else SourceErrorKind.NOT_XML,
     )
 
 
+def said(text: str, *, most: int = MOST_REMARK_CHARS) -> str:
+    """Words of the service as they may be shown: one line, without control and invisible characters, cut."""
+    # Normal form costs more than it is worth on what is cut off anyway.
+    text = normalize_text(text[: 4 * most])
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _root(head: bytes) -> str | None:
     """The name of the root element; None where this is no XML that could be read as it stands."""
-    if _SUBSET.search(head):
-        raise SourceError("XML with declarations of entities, which is refused", kind=SourceErrorKind.UNSAFE_XML)
-    declaration = _DECLARATION.match(head)
-    if declaration:
-        encoding = _ENCODING.search(declaration.group(1))
-        if encoding and encoding.group(1).lower() not in _ENCODINGS:
-            raise SourceError("XML in an unexpected encoding, which is refused", kind=SourceErrorKind.UNSAFE_XML)
-    found = _ROOT.match(head, declaration.end() if declaration else 0)
-    return found.group(1).decode("ascii", "replace") if found else None
+    try:
+        prologue = read_prologue(head)
+    except PrologueError as exc:
+        raise _refused(exc) from exc
+    return prologue.root if prologue else None
+
+
+def _refused(exc: PrologueError) -> SourceError:
+    match exc.refusal:
+        case Refusal.DECLARATIONS:
+            return SourceError("XML with declarations of entities, which is refused", kind=SourceErrorKind.UNSAFE_XML)
+        case Refusal.ENCODING:
+            return SourceError("XML in an unexpected encoding, which is refused", kind=SourceErrorKind.UNSAFE_XML)
+        case Refusal.WEB_PAGE:
+            return RetryableSourceError("a web page in place of XML", kind=SourceErrorKind.HTML)
+        case Refusal.NOT_XML:
+            return RetryableSourceError("something else than XML", kind=SourceErrorKind.NOT_XML)
 
 
 def _error_text(body: bytes) -> str | None:
-    """The text of an ERROR at the start of a body, in one line of at most 300 characters."""
+    """The text of an ERROR at the start of a body."""
     found = _ERROR.search(body[:HEAD_BYTES].decode("utf-8", "replace"))
     if found is None:
         return None
-    text = re.sub(r"<[^>]*>|\\n", " ", found.group(1) or found.group(2) or "")
-    return " ".join(text.split())[:300]
+    return said(re.sub(r"<[^>]*>|\\n", " ", found.group(1) or found.group(2) or ""))
 
 
 def _error_in(text: str) -> SourceError:
@@ -163,16 +178,16 @@ def decode_search(body: bytes) -> SearchAnswer:
     """
     root = _parsed(body)
     count = _count(root)
-    pmids = [as_integer(e.text) for e in root.iterfind("IdList/Id")]
+    pmids = [whole_number(e.text) for e in root.iterfind("IdList/Id")]
     numbers = tuple(dict.fromkeys(pmid for pmid in pmids if pmid is not None))
     if None in pmids:
-        raise RetryableSourceError("an id that is not a number", kind=SourceErrorKind.BAD_XML)
+        raise RetryableSourceError("an id that no PMID can be", kind=SourceErrorKind.BAD_XML)
     if count and not numbers:
         raise RetryableSourceError(f"{count} hits reported and none given", kind=SourceErrorKind.SHORT_ANSWER)
     return SearchAnswer(
         count=count,
         pmids=numbers,
-        translation=root.findtext("QueryTranslation", ""),
+        translation=said(root.findtext("QueryTranslation", ""), most=MOST_TRANSLATION_CHARS),
         not_found=_texts(root, "ErrorList/PhraseNotFound") + _texts(root, "WarningList/QuotedPhraseNotFound"),
         ignored=_texts(root, "WarningList/PhraseIgnored"),
         messages=tuple(f"unknown field: {name}" for name in _texts(root, "ErrorList/FieldNotFound"))
@@ -191,15 +206,24 @@ def decode_count(body: bytes) -> int:
 
 
 def _parsed(body: bytes) -> ET.Element:
+    """The root element, read without the DOCTYPE.
+
+    Raises:
+        RetryableSourceError: it is broken.
+        SourceError: it must not be read, or reports an error.
+    """
     try:
-        root = ET.fromstring(body)
+        prologue = read_prologue(body[:MAX_PROLOGUE_BYTES])
+        root = ET.fromstring(prologue.head + body[MAX_PROLOGUE_BYTES:]) if prologue else None
+    except PrologueError as exc:
+        raise _refused(exc) from exc
     except (ET.ParseError, ValueError):
         root = None
     if root is None:
         raise RetryableSourceError("broken XML", kind=SourceErrorKind.BAD_XML)
     error = root.findtext("ERROR")
     if error is not None:
-        raise _error_in(" ".join(error.split())[:300])
+        raise _error_in(said(error))
     return root
 
 
@@ -211,4 +235,4 @@ def _count(root: ET.Element) -> int:
 
 
 def _texts(root: ET.Element, path: str) -> tuple[str, ...]:
-    return tuple(" ".join((e.text or "").split()) for e in root.iterfind(path))
+    return tuple(said(e.text or "") for e in islice(root.iterfind(path), MOST_REMARKS))

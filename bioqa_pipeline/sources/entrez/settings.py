@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from bioqa_pipeline.config import Settings
 from bioqa_pipeline.errors import ConfigError
@@ -19,6 +19,8 @@ _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 class EntrezSettings(Settings):
     """All that a user may have to change; the defaults keep to what NCBI asks of its users."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     base_url: str = Field("https://eutils.ncbi.nlm.nih.gov/entrez/eutils/", description="where the utilities answer")
     requests_per_second: int | None = Field(None, ge=1, le=100, description="None: 3, or 10 with an API key")
@@ -44,11 +46,15 @@ class EntrezSettings(Settings):
     @field_validator("base_url")
     @classmethod
     def _is_private(cls, url: str) -> str:
-        parts = urlsplit(url)
+        # Not repeated where it holds more than an address: that may be a password or a key.
+        if any(mark in url for mark in "@?#\\") or not url.isprintable():
+            raise ValueError("give https://HOST/PATH/, without a user, a password or a query")
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ValueError("give https://HOST/PATH/") from None
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL_HOSTS):
             raise ValueError(f"{url} would send the API key in clear: https is needed")
-        if parts.query or parts.fragment or parts.username:
-            raise ValueError(f"{url} is not a plain address")
         return url if url.endswith("/") else f"{url}/"
 
 

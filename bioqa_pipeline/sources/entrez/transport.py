@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,9 +23,10 @@ from Bio import Entrez
 from pydantic import SecretStr
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.redaction import Redaction, is_distinctive
 from bioqa_pipeline.sources.entrez.exchange import Exchange
-from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
-from bioqa_pipeline.sources.entrez.responses import as_integer, check_body, check_status
+from bioqa_pipeline.sources.entrez.rate_limit import MAX_PAUSE_SECONDS, RateLimiter, private_folder
+from bioqa_pipeline.sources.entrez.responses import MAX_SEARCH_BYTES, as_integer, check_body, check_status
 from bioqa_pipeline.sources.entrez.settings import ANONYMOUS_LIMIT, KEY_LIMIT, TOOL, EntrezSettings
 
 logger = logging.getLogger(__name__)
@@ -72,11 +72,17 @@ class EntrezTransport:
         self.settings = settings
         self.limiter = _limiter(settings, has_key=api_key is not None)
         self._email, self._api_key = email, api_key
+        if api_key and not is_distinctive(api_key.get_secret_value()):
+            logger.warning(
+                "the API key is so short or so much like a word or a number that it is not looked for in what NCBI "
+                "repeats; a key of NCBI's has 36 characters"
+            )
         self._given_up = 0
         self._silent_until = 0.0
         self._lock = threading.Lock()
         self.limiter.pause(0.0)  # says now, and not with the first question, that its file cannot be used
-        self._exchange = Exchange(settings, self.limiter, http=http)
+        self._redaction = Redaction([api_key.get_secret_value()] if api_key else [])
+        self._exchange = Exchange(settings, self.limiter, http=http, redaction=self._redaction)
 
     def call(
         self, utility: Utility, params: Mapping[str, str], decode: Callable[[bytes], T], *, roots: tuple[str, ...]
@@ -94,6 +100,7 @@ class EntrezTransport:
         """
         url = f"{self.settings.base_url}{utility}.fcgi"
         form = _form(url, {**params, "db": "pubmed", "tool": TOOL, "email": self._email})
+        limit = MAX_SEARCH_BYTES if utility == "esearch" else None
         started = time.monotonic()
         if started < self._silent_until:
             raise RetryableSourceError(
@@ -102,7 +109,7 @@ class EntrezTransport:
             )
         tries = 1 if self._given_up >= PATIENCE else self.settings.max_tries
         for n_try in range(1, tries + 1):
-            result = self._try(url, form, decode, roots)
+            result = self._try(url, form, decode, roots, limit)
             if not isinstance(result, _Failure):
                 self._given_up = 0
                 return result
@@ -122,15 +129,17 @@ class EntrezTransport:
         )
 
     def redacted(self, text: str) -> str:
-        """A text of the service's without the key, which it repeats in some messages, quoted or not."""
-        return _quoted_or_not(self._api_key.get_secret_value()).sub("***", text) if self._api_key else text
+        """A text without the key."""
+        return self._redaction.text(text)
 
-    def _try(self, url: str, form: bytes, decode: Callable[[bytes], T], roots: tuple[str, ...]) -> T | _Failure:
+    def _try(
+        self, url: str, form: bytes, decode: Callable[[bytes], T], roots: tuple[str, ...], limit: int | None
+    ) -> T | _Failure:
         headers: Mapping[str, str] = {}
         if self._api_key:
             form += f"&api_key={quote_plus(self._api_key.get_secret_value())}".encode()
         try:
-            response = self._exchange.post(url, form)
+            response = self._exchange.post(url, form, limit=limit)
             headers = response.headers
             check_status(response.status, response.body)
             check_body(response.body, roots)
@@ -146,7 +155,8 @@ class EntrezTransport:
             return None
         asked = failure.retry_after_seconds or 0.0
         if asked > settings.max_retry_after_seconds:
-            logger.warning("NCBI asks for a pause of %.0f s: nothing is sent to it until then", asked)
+            asked = min(asked, MAX_PAUSE_SECONDS)
+            logger.warning("NCBI asks for a long pause: nothing is sent to it for %.0f s", asked)
             self._silent_until = time.monotonic() + asked
             return None
         backoff = min(settings.max_backoff_seconds, settings.backoff_seconds * 2.0 ** (n_try - 1))
@@ -176,12 +186,6 @@ def _form(url: str, params: Mapping[str, str]) -> bytes:
     request = Entrez._build_request(url, {**params, "api_key": None}, post=True)  # type: ignore[no-untyped-call]
     data: bytes = request.data
     return data
-
-
-def _quoted_or_not(secret: str) -> re.Pattern[str]:
-    """Matches a text in which some characters, or all, may be quoted as in an address."""
-    quoted = ("".join(f"%{byte:02x}" for byte in char.encode()) for char in secret)
-    return re.compile("".join(f"(?:{re.escape(char)}|(?i:{code}))" for char, code in zip(secret, quoted, strict=True)))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

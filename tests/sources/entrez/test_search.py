@@ -125,7 +125,7 @@ def test_the_key_is_in_no_query_that_the_service_repeats(server: EutilsServer, t
     server.faults.apply = lambda kind, good: type(good)(200, body.encode())  # type: ignore[method-assign]
     server.fail("esearch", "echo")
     (attempt,) = make_source(server, tmp_path, api_key=key).search(question(query="aspirin"), 1).attempts
-    assert (attempt.translation, attempt.warnings) == ("***", ("*** and ***",))
+    assert (attempt.translation, attempt.warnings) == ("[redacted]", ("[redacted] and [redacted]",))
 
 
 def test_a_failure_on_the_way_keeps_what_was_found(server: EutilsServer, tmp_path: Path) -> None:

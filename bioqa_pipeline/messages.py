@@ -1,0 +1,71 @@
+"""A message into what a terminal, a log and a manifest may hold: no credentials, nothing that a terminal obeys.
+
+What comes here has been through its own source's hands; this is for what nobody thought of: an exception of a library
+that repeats an address, a header or a store's answer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+
+from bioqa_pipeline.redaction import REDACTED, Redaction
+
+# The environment's secrets, ours and those of the libraries that a run uses.
+_SECRETS = (
+    "NCBI_API_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "HF_TOKEN",
+    "PREFECT_API_AUTH_STRING",
+    "PREFECT_API_KEY",
+    "PREFECT_SERVER_API_AUTH_STRING",
+)
+_KEPT_CONTROLS = "\n\t"
+# Joiners, which are spelling in several scripts.
+_KEPT_FORMATS = "\u200c\u200d"
+
+_CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s?#\"'<>]*@")
+_NAMED = re.compile(
+    r"((?:\bx-amz-[a-z-]+|\bawsaccesskeyid|\bauthorization|\b(?:set-)?cookie|\b(?:x-)?api[_-]?key|\bsignature|\bsig|"
+    r"\b(?:[a-z]+[_-])*(?:token|secret|password)|\baws_[a-z_]*key[a-z_]*)[\"']?\s*(=|:)\s*)"
+    r"(?:(?:aws4-hmac-sha256|basic|bearer|digest)\s[^\r\n]*|[^\s&;,\"'<>#]+)",
+    re.IGNORECASE,
+)
+
+
+def without_credentials(text: str) -> str:
+    """A message without users and passwords of addresses, signatures of signed ones, and values of telling headers."""
+    return _NAMED.sub(rf"\1{REDACTED}", _CREDENTIALS.sub(rf"\1{REDACTED}@", text))
+
+
+def shown(text: str) -> str:
+    """A message as it may be shown: line breaks stay, control and direction characters become spaces or go."""
+    text = _environment_redaction(_secrets(os.environ)).text(text)
+    text = without_credentials(text)
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown_character, text))
+
+
+def _shown_character(character: str) -> str:
+    match unicodedata.category(character):
+        case "Cc" | "Zl" | "Zp":
+            return character if character in _KEPT_CONTROLS else " "
+        case "Cf":
+            return character if character in _KEPT_FORMATS else ""
+        case "Cs":
+            return "\ufffd"
+        case _:
+            return character
+
+
+def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(value.strip() for name in _SECRETS if (value := environment.get(name)))
+
+
+@lru_cache(maxsize=16)
+def _environment_redaction(secrets: tuple[str, ...]) -> Redaction:
+    return Redaction(secrets)
