@@ -19,7 +19,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
 from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.qa.merging import answer_key
+from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
 
