@@ -7,52 +7,33 @@ only retracted records support comes after all others.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bioqa_pipeline.qa.abbreviations import SHORT_CHARS, Abbreviation, defined_abbreviations, expanded
+from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question
-
-_ARTICLES = frozenset({"a", "an", "the"})
-# Words that say what kind of thing a name names, or hedge a number, and do not tell two answers apart.
-_GENERIC = frozenset(
-    "gene genes protein proteins receptor receptors disease syndrome virus bacterium enzyme hormone drug about around "
-    "approximately nearly some roughly up to over".split()
-)
-_NUMBERS = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
-    )
-}
-_PARENTHESIS = re.compile(r"^(?P<long>.+?)\s*[(\[](?P<short>[^()\[\]]+)[)\]]$")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The answer of one abstract to a question. `answer` is None where the abstract has none."""
+    """The answer of one abstract to a question.
+
+    Attributes:
+        answer: None where the abstract has none.
+        abbreviations: what the abstract itself defines.
+        work: equal for abstracts that are versions of one work (preprint, article, republication); None where there is
+            no other.
+    """
 
     pmid: int
     answer: str | None
     margin: float
     answerability: float
     is_retracted: bool = False
-
-
-def answer_key(text: str) -> str:
-    """The form in which answers are compared.
-
-    NFKC, case folded; punctuation, articles, generic words and the plural s go; number words become digits. A text of
-    generic words only keeps them.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = re.findall(r"\d+(?:[.,]\d+)*%?|[^\W_]+", folded)
-    words = [_NUMBERS.get(w, w) for w in words if w not in _ARTICLES]
-    telling = [w for w in words if w not in _GENERIC] or words
-    return " ".join(_singular(w) for w in telling) or folded.strip()
+    abbreviations: tuple[Abbreviation, ...] = ()
+    work: int | None = None
 
 
 def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit: int = 10) -> list[MergedAnswer]:
@@ -81,47 +62,79 @@ def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit:
     ]
 
 
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    """ "epidermal growth factor receptor (EGFR)" is known by the whole, the long form and the short one."""
-    match = _PARENTHESIS.match(text)
-    parts = (text, match["long"], match["short"]) if match else (text,)
-    return tuple(answer_key(part) for part in parts)
-
-
 def _group(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Candidates that share a key, directly or through others, in the order given."""
-    groups: list[list[Candidate]] = []
-    known: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        keys = _keys(candidate.answer or "")
-        found: list[list[Candidate]] = []
-        for key in keys:
-            group = known.get(key)
-            if group is not None and not any(group is f for f in found):
-                found.append(group)
-        target = found[0] if found else []
-        if not found:
-            groups.append(target)
-        for other in found[1:]:
-            target.extend(other)
-            groups = [g for g in groups if g is not other]
-            known = {k: (target if g is other else g) for k, g in known.items()}
-        target.append(candidate)
-        known.update(dict.fromkeys(keys, target))
-    return groups
+    """Candidates with one key, in the order given."""
+    groups: dict[str, list[Candidate]] = {}
+    for candidate, key in zip(candidates, merge_keys(candidates), strict=True):
+        groups.setdefault(key, []).append(candidate)
+    return list(groups.values())
+
+
+def merge_keys(candidates: Sequence[Candidate]) -> list[str]:
+    """The key of each candidate's answer, abbreviations in full.
+
+    An abbreviation is read as its own abstract defines it. Where that says nothing, it is read as the others do that
+    answer with it or with its full form, unless abstracts of the question differ: then it stays as it is.
+    """
+    own = [_definitions(c) for c in candidates]
+    agreed = _agreed(candidates, own)
+    by_key = {answer_key(a.short): a for a in agreed.values()}
+    keys: list[str] = []
+    for candidate, mine in zip(candidates, own, strict=True):
+        known = {a.short for a in mine}
+        text = expanded(candidate.answer or "", mine)
+        key = answer_key(expanded(text, [agreed[short] for short in _short_forms(text, agreed) - known]))
+        keys.append(answer_key(by_key[key].long) if key in by_key else key)
+    return keys
+
+
+def _definitions(candidate: Candidate) -> tuple[Abbreviation, ...]:
+    """What the abstract defines, and the answer itself: "epidermal growth factor receptor (EGFR)"."""
+    answer = candidate.answer or ""
+    known = {a.short for a in candidate.abbreviations}
+    also = defined_abbreviations(answer) if "(" in answer or "[" in answer else ()
+    return (*candidate.abbreviations, *(a for a in also if a.short not in known))
+
+
+def _agreed(
+    candidates: Sequence[Candidate], definitions: Sequence[tuple[Abbreviation, ...]]
+) -> dict[str, Abbreviation]:
+    """Short form -> definition, of those that an answer uses and that all abstracts define alike."""
+    used: set[Abbreviation] = set()
+    for candidate, mine in zip(candidates, definitions, strict=True):
+        letters = _letters(candidate.answer or "")
+        used.update(a for a in mine if a.short in (candidate.answer or "") or _letters(a.long) in letters)
+    keys = {answer_key(a.short) for a in used}
+    longs: dict[str, set[str]] = {}
+    for abbreviation in {a for mine in definitions for a in mine}:
+        key = answer_key(abbreviation.short)
+        if key in keys:
+            longs.setdefault(key, set()).add(answer_key(abbreviation.long))
+    ordered = sorted(used, key=lambda a: (a.short, a.long), reverse=True)
+    return {a.short: a for a in ordered if len(longs[answer_key(a.short)]) == 1}
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum()).rstrip("s")
+
+
+def _short_forms(text: str, known: Mapping[str, Abbreviation]) -> set[str]:
+    """The known short forms that begin with a word of the text."""
+    starts = [i for i, c in enumerate(text) if c.isalnum() and not text[i - 1 : i].isalnum()] if known else []
+    return {text[i : i + n] for i in starts for n in SHORT_CHARS if text[i : i + n] in known}
 
 
 def _group_order(group: Sequence[Candidate]) -> tuple[bool, float, int]:
     best = min(group, key=_candidate_order)
-    return best.is_retracted, -best.answerability, -len({c.pmid for c in group})
+    return best.is_retracted, -best.answerability, -len({_work(c) for c in group})
 
 
 def _candidate_order(candidate: Candidate) -> tuple[bool, float, float, int]:
     return candidate.is_retracted, -candidate.answerability, -candidate.margin, candidate.pmid
+
+
+def _work(candidate: Candidate) -> tuple[str, int]:
+    return ("pmid", candidate.pmid) if candidate.work is None else ("work", candidate.work)
 
 
 def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstracts: int) -> MergedAnswer:

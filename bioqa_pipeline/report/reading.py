@@ -17,7 +17,7 @@ import polars as pl
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.qa.merging import answer_key
+from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
 

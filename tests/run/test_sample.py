@@ -12,7 +12,7 @@ import pytest
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.paths import DATA
-from bioqa_pipeline.qa.merging import answer_key
+from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.run.job import run_job
 from support.paths import ROOT
 

@@ -1,0 +1,134 @@
+"""The plain writing of an answer into its words, numbers and marks. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bioqa_pipeline.qa.merge_text import MINUS
+from bioqa_pipeline.qa.merge_words import GREEK, LETTERED, is_name, roman
+
+_GREEK_NAMES = "|".join(sorted({n for n in GREEK.values() if len(n) > 3}, key=len, reverse=True))
+# TNFalpha, IL1beta; deltaF508; antiTNF.
+_GLUED_NAME = re.compile(
+    rf"(?<=[A-Z]{{2}})(?=(?:{_GREEK_NAMES})(?![a-z]))|(?<=[A-Z]\d)(?=(?:{_GREEK_NAMES})(?![a-z]))"
+    rf"|(?<![A-Za-z])(?:{_GREEK_NAMES}|anti|non)(?=[A-Z]{{2}}|[A-Z]\d)"
+)
+_TOKEN = re.compile(rf"(?P<number>[+{MINUS}]?\d+(?:[.,:]\d+)*)|(?P<word>[^\W\d_]+)|(?P<mark>[^\w\s]|_)")
+_MARKS = frozenset("%<>≤≥≠±~‰$€£/*^_×°")
+_SAID = {"×": "x", "°": "degree"}
+_SHOUTED_SMALL = frozenset("OF AND THE IN WITH FOR OR TO BY ON AT FROM AS AN".split())
+_GREEK_LETTER = re.compile("(?<![\u0370-\u03ff])([α-ωΑ-Ωϑϕϰϵ])(?![\u0370-\u03ff])")
+WORD, NUMBER, UNIT, MARK = "word", "number", "unit", "mark"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word, a number or a mark; `before` is what stands between it and the one before: "", " " or "-"."""
+
+    text: str
+    kind: str
+    before: str
+
+    def said(self, text: str) -> Token:
+        """The token in other words."""
+        return Token(text, self.kind, self.before)
+
+    @property
+    def is_word(self) -> bool:
+        return self.kind == WORD
+
+    @property
+    def is_number(self) -> bool:
+        return self.kind == NUMBER
+
+
+START = Token("", "start", " ")
+END = Token("", "end", " ")
+
+
+def read_tokens(text: str) -> list[Token]:
+    """The tokens of a text in plain writing: Greek letters by their names, Roman numerals as numbers."""
+    return _numerals(_greek(_shouted(list(_tokens(text)))))
+
+
+def _tokens(text: str) -> Iterator[Token]:
+    """Words, numbers and the marks that mean something."""
+    text = _GLUED_NAME.sub(lambda match: match.group() + "-", text).replace("&", " and ")
+    before = START
+    end = 0
+    for match in _TOKEN.finditer(text):
+        raw, kind = match.group(), match.lastgroup or ""
+        if kind == MARK and not _means(raw, before, text[match.end() : match.end() + 3].lstrip()):
+            continue
+        between = text[end : match.start()] if end else " "
+        end = match.end()
+        said = _SAID.get(raw, raw)
+        before = Token(said, WORD if said.isalpha() else kind, "-" if between == "-" else " " if between else "")
+        yield before
+
+
+def _means(mark: str, before: Token, ahead: str) -> bool:
+    match mark:
+        case "*":
+            return before is not START and ahead[:1].isdecimal()
+        case "^" | "_":
+            return before.is_number and ahead.lstrip("+" + MINUS)[:1].isdecimal()
+        case "/":
+            return before is not START and ahead != ""
+        case _:
+            return mark in _MARKS or (unicodedata.category(mark) in ("Sc", "Sm", "So") and mark not in "=+|")
+
+
+def neighbours(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token, Token]]:
+    """(the one before, the token, the one behind)."""
+    padded = [START, *tokens, END]
+    return zip(padded[:-2], tokens, padded[2:], strict=True)
+
+
+def _shouted(tokens: list[Token]) -> list[Token]:
+    """A text all in capitals, with words too long for abbreviations, in small letters; what may be a name stays."""
+    words = [t.text for t in tokens if t.is_word]
+    if len(words) < 2 or not all(w.isupper() for w in words) or max(map(len, words)) < 8:
+        return tokens
+    return [
+        t.said(t.text.lower()) if t.is_word and (len(t.text) > 3 or t.text in _SHOUTED_SMALL) else t for t in tokens
+    ]
+
+
+def _greek(tokens: Iterable[Token]) -> list[Token]:
+    """Greek letters by their names, but not those of Greek words."""
+    spelled: list[Token] = []
+    for token in tokens:
+        if not token.is_word or token.text.isascii():
+            spelled.append(token)
+            continue
+        before = token.before
+        for part in _GREEK_LETTER.split(token.text):
+            if part:
+                spelled.append(Token(GREEK.get(part.lower(), part), WORD, before))
+                before = ""
+    return spelled
+
+
+def _numerals(tokens: Sequence[Token]) -> list[Token]:
+    """Roman numerals behind a word; "1st", "1960s"; "HIV type 1" as HIV 1."""
+    read: list[Token] = []
+    for token in tokens:
+        last = read[-1] if read else START
+        if last.is_number and token.before == "" and token.text in ("st", "nd", "rd", "th", "s"):
+            read[-1] = last.said(last.text + token.text)
+            continue
+        if token.is_word and last.is_word and last.text[1:].islower() and len(last.text) > 3:
+            numeral = roman(token.text, is_lettered=last.text.lower() in LETTERED)
+            if numeral is not None:
+                number, _, letter = numeral.partition(" ")
+                read.append(Token(number, NUMBER, token.before))
+                read += [Token(letter, WORD, "")] if letter else []
+                continue
+        if token.is_number and last.text == "type" and len(read) > 1 and is_name(read[-2].text):
+            read.pop()
+        read.append(token)
+    return read

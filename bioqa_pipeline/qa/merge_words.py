@@ -1,0 +1,193 @@
+"""A word of an answer into its one spelling: singular, American, units by their symbol; names in capitals as they are.
+
+Pure. What is folded is what a reader takes for the same word; a name in capitals (AIDS, SARS, ALL) is no plural and no
+ordinary word.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+# The A that names (vitamin A, hepatitis A), told from the article also when the key is read again.
+NAMED_A = "ᴀ"
+# From this length on, capitals are emphasis: no abbreviation is that long.
+_EMPHASIS_CHARS = 8
+# Names of fewer letters keep their case: pH is not PH, mM not MM.
+_FREE_CASE_CHARS = 4
+
+GREEK = dict(
+    zip(
+        "αβγδεζηθικλμνξοπρστυφχψω",
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi "
+        "chi psi omega".split(),
+        strict=True,
+    )
+) | {"ς": "sigma", "ϵ": "epsilon", "ϕ": "phi", "ϑ": "theta", "ϰ": "kappa"}
+# What is written with, without or with a blank in the place of a hyphen before another word.
+PREFIXES = frozenset(
+    "anti non pre post co re pro sub inter intra trans hyper hypo micro macro multi neo pseudo ultra extra peri poly "
+    "mono di tri hetero homo iso auto immuno cardio neuro gastro chemo radio photo thermo electro bio semi".split()
+) | frozenset(GREEK.values())
+# What a letter or a numeral behind it names.
+LETTERED = frozenset(
+    "vitamin hepatitis influenza type group class factor protein haemophilia hemophilia immunoglobulin apolipoprotein "
+    "coenzyme toxin grade stage phase level category amphotericin cyclosporin ciclosporin cyclin cathepsin serotype "
+    "subtype clade arm panel strain chain subunit cytochrome form variant antigen complement penicillin genotype "
+    "haplogroup complex bisphenol concanavalin staphylococcal photosystem botulinum".split()
+)
+NUMBERED = LETTERED | frozenset(
+    "chromosome exon intron day week month year hour minute case patient week trimester cycle step line region domain "
+    "segment position codon residue site".split()
+)
+# Words that hold a phrase together and begin or end no compound.
+FUNCTION_WORDS = frozenset(
+    "a an the and or of in on at to for with without by from as no not nor but than per via versus vs if is are was "
+    "were be been due both either neither plus minus that which who whose this these those its their".split()
+)
+_ROMAN = re.compile(r"(?P<numeral>X{0,2}(?:IX|IV|VI{0,3}|I{1,3})|X{1,2})(?P<letter>[A-Ea-e])?")
+_UNITS = {
+    **dict.fromkeys(("mcg", "microgram", "micrograms"), "ug"),
+    **dict.fromkeys(("mg", "milligram", "milligrams", "mgs"), "mg"),
+    **dict.fromkeys(("g", "gm", "gram", "grams", "gms"), "g"),
+    **dict.fromkeys(("kg", "kgs", "kilogram", "kilograms"), "kg"),
+    **dict.fromkeys(("ng", "nanogram", "nanograms"), "ng"),
+    **dict.fromkeys(("pg", "picogram", "picograms"), "pg"),
+    **dict.fromkeys(("microliter", "microliters", "microlitre", "microlitres"), "ul"),
+    **dict.fromkeys(("ml", "milliliter", "milliliters", "millilitre", "millilitres"), "ml"),
+    **dict.fromkeys(("dl", "deciliter", "deciliters", "decilitre", "decilitres"), "dl"),
+    **dict.fromkeys(("l", "liter", "liters", "litre", "litres"), "l"),
+    **dict.fromkeys(("kb", "kbp"), "kb"),
+    **dict.fromkeys(("kda", "kd", "kilodalton", "kilodaltons"), "kda"),
+    **{unit: unit for unit in ("mmhg", "iu", "ug", "umol", "ul")},
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "second"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), "minute"),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "hour"),
+    **dict.fromkeys(("d", "day", "days"), "day"),
+    **dict.fromkeys(("wk", "wks", "week", "weeks"), "week"),
+    **dict.fromkeys(("mo", "mos", "month", "months"), "month"),
+    **dict.fromkeys(("yr", "yrs", "y", "year", "years"), "year"),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), "cm"),
+    **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), "km"),
+}
+# By their case: 5 mM is not 5 mm, 2 D no two days.
+_CASED_UNITS = {
+    **{unit: unit for unit in ("mM", "mm", "nM", "nm", "pM", "pm", "M", "m", "G", "T", "D", "S", "Y", "H", "MG", "Mg")},
+    **dict.fromkeys(("uM",), "uM"),
+    **dict.fromkeys(("um",), "um"),
+}
+
+_AMERICAN = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"haem(?=[aeio])", "hem"),
+        (r"aemi(?=[ac]|as$)", "emi"),
+        (r"leukaem", "leukem"),
+        (r"oedema", "edema"),
+        (r"oesoph", "esoph"),
+        (r"^oestr|(?<=pr)oestr|(?<=anti)oestr|(?<=xen)oestr", "estr"),
+        (r"foet", "fet"),
+        (r"^(ortho)?paed(?=i)", r"\1ped"),
+        (r"gynaec", "gynec"),
+        (r"anaesth", "anesth"),
+        (r"rrhoea", "rrhea"),
+        (r"pnoea", "pnea"),
+        (r"^coelia", "celia"),
+        (r"caesar", "cesar"),
+        (r"^faec", "fec"),
+        (r"caec(?=um|al)", "cec"),
+        (r"synaesth", "synesth"),
+        (r"aetiol", "etiol"),
+        (r"naev(?=us|i)", "nev"),
+        (r"leucocyt", "leukocyt"),
+        (r"leucopen", "leukopen"),
+        (r"sulph", "sulf"),
+        (r"^aluminium$", "aluminum"),
+        (r"(?<=m)our(?=s?$|al$|igen)|(?<=avi)our|(?<=av)our|(?<=col)our|(?<=od)our(?=s?$)|(?<=lab)our", "or"),
+        (r"(?<=t)umour", "umor"),
+        (r"fibre", "fiber"),
+        (r"(?<=cent)re(?=s?$)|(?<=lit)re(?=s?$)|(?<=met)re(?=s?$)|(?<=tit)re(?=s?$)", "er"),
+        (r"(?<=[a-z]{3})is(?=ation|ations)", "iz"),
+        (r"(?<=l)ys(?=ing$|ed$|er$)", "yz"),
+        (r"^programme", "program"),
+        (r"^ageing$", "aging"),
+        (r"(?<=l)l(?=ing$|ed$)", ""),
+    )
+)
+_NO_PLURALS = frozenset(
+    "sars mers "
+    "diabetes herpes rabies caries scabies series species measles mumps rickets shingles hives piles bends biceps "
+    "triceps quadriceps forceps lens glasses news goods arms aids always perhaps thus this his plus minus means gas "
+    "bias atlas canvas pancreas chaos molasses needs yaws glanders haggis pus ascites pubes feces faeces pyrogenes "
+    "pyogenes aureus cerevisiae elegans sapiens lues tabes facies rubens kuru sepsis across series".split()
+)
+_IRREGULAR = dict(
+    pair.split("/")
+    for pair in (
+        "men/man women/woman children/child feet/foot teeth/tooth mice/mouse lice/louse geese/goose "
+        "bacteria/bacterium mitochondria/mitochondrion criteria/criterion phenomena/phenomenon vertebrae/vertebra "
+        "larvae/larva algae/alga nuclei/nucleus fungi/fungus loci/locus foci/focus bacilli/bacillus cocci/coccus "
+        "stimuli/stimulus calculi/calculus bronchi/bronchus thrombi/thrombus emboli/embolus ganglia/ganglion "
+        "spermatozoa/spermatozoon protozoa/protozoon ova/ovum flagella/flagellum cilia/cilium atria/atrium "
+        "septa/septum axes/axis indices/index matrices/matrix appendices/appendix vertices/vertex cortices/cortex "
+        "leaves/leaf lives/life knives/knife halves/half wolves/wolf calves/calf gases/gas lenses/lens biases/bias "
+        "pancreases/pancreas"
+    ).split()
+)
+_GREEK_PLURAL = re.compile(r"(?:gno|sta|aly|paraly|the|cri|mbo|cho|uro|teno|clero|ptosi|pto|necro|fibro|myco|alo)ses")
+_MANY = re.compile(r"(?P<stem>.+(?:ss|sh|ch|x|zz|[^ao]us|o))es")
+_ACHES = re.compile(r".*(?:head|tooth|ear|back|stomach)aches")
+
+
+@lru_cache(maxsize=1 << 16)
+def common_word(word: str) -> str:
+    """A word in small letters: American, singular."""
+    for pattern, replacement in _AMERICAN:
+        word = pattern.sub(replacement, word)
+    return _singular(word)
+
+
+def _singular(word: str) -> str:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) <= 3 or not word.endswith("s") or word in _NO_PLURALS or word.endswith(("ss", "us", "is")):
+        return word
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 6 and (match := _GREEK_PLURAL.search(word)) and match.end() == len(word):
+        return word[:-2] + "is"
+    if len(word) > 5 and not _ACHES.fullmatch(word) and (match := _MANY.fullmatch(word)):
+        return match["stem"]
+    return word[:-1]
+
+
+def is_name(word: str) -> bool:
+    """Whether its capitals name: AIDS, mRNA, NaCl, pH; not Aspirin, nor what is too long for an abbreviation."""
+    n_capitals = sum(c.isupper() for c in word)
+    inner = n_capitals > word[:1].isupper()
+    return inner and 2 * n_capitals >= len(word) and len(word) < _EMPHASIS_CHARS and not word.endswith("ase")
+
+
+def name(word: str) -> str:
+    """A name without its plural s; in one case where it is long enough for that to be safe."""
+    if len(word) > 2 and word[-1] == "s" and word[-2].isupper() and sum(c.isupper() for c in word) > 1:
+        word = word[:-1]
+    return word.upper() if len(word) >= _FREE_CASE_CHARS else word
+
+
+def roman(word: str, *, is_lettered: bool) -> str | None:
+    """A Roman numeral up to XX in Arabic, with its letter ("3 b"); short ones only behind a word like "type"."""
+    match = _ROMAN.fullmatch(word)
+    if match is None or (not is_lettered and (match["letter"] or match["numeral"] in {"I", "V", "X", "IV", "XX"})):
+        return None
+    value = 0
+    numeral = match["numeral"]
+    for character, follower in zip(numeral, numeral[1:] + " ", strict=True):
+        size = {"I": 1, "V": 5, "X": 10}[character]
+        value += -size if size < {"I": 1, "V": 5, "X": 10}.get(follower, 0) else size
+    return f"{value} {match['letter'].lower()}" if match["letter"] else str(value)
+
+
+def unit(word: str) -> str | None:
+    """The symbol of a unit that stands behind a number; None for what is none."""
+    return _CASED_UNITS.get(word) or _UNITS.get(word.lower())
