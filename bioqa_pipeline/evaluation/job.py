@@ -36,6 +36,7 @@ def evaluate_checkpoint(
     paragraphs = read_squad(dataset)
     checkpoint = open_checkpoint(model.name, casing=model.casing)
     settings = checkpoint.settings
+    checkpoint.check_windows(settings.windows)
     n_pairs = sum(len(p.questions) for p in paragraphs)
     scorer = load_scorer(
         checkpoint, device=model.device, precision=model.precision, engine=model.engine, n_pairs=n_pairs

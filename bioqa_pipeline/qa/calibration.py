@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from bioqa_pipeline.config import Settings
 
@@ -22,12 +24,16 @@ ITERATIONS = 100
 TOLERANCE = 1e-10
 
 
+# What a fit to logits can come to, with room to spare.
+Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+
+
 class Calibration(Settings):
     """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
 
-    slope: float = 1.0
-    log_windows: float = 0.0
-    intercept: float = 0.0
+    slope: Weight = 1.0
+    log_windows: Weight = 0.0
+    intercept: Weight = 0.0
 
     def probability(self, margin: float, n_windows: int) -> float:
         """0.0 for a margin of minus infinity (no valid span)."""

@@ -60,7 +60,7 @@ class OpenVinoScorer(Scorer):
             precision=precision,
             engine="openvino",
             token_budget=TOKEN_BUDGETS["cpu"],
-            pad_id=int(checkpoint.config.get("pad_token_id") or 0),
+            pad_id=checkpoint.config.padding,
         )
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:

@@ -40,6 +40,10 @@ from bioqa_pipeline.records.scores import (
 )
 from bioqa_pipeline.records.texts import Passage
 
+# Far above any logit that a trained model gives, and far below where sums of two would overflow.
+LARGEST_LOGIT = 1e6
+NOT_FINITE = f"the model gave a logit that is not finite, or beyond {LARGEST_LOGIT:,.0f}"
+
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -81,8 +85,8 @@ def decode(start_logits: FloatArray, end_logits: FloatArray, windows: Sequence[W
     positions = np.arange(length)
     columns = window_columns(windows)
     real = positions < columns[:, 0, None]
-    if not (np.isfinite(start_logits[real]).all() and np.isfinite(end_logits[real]).all()):
-        raise NonFiniteLogitError("the model gave a logit that is not finite")
+    if not all((np.abs(logits[real]) <= LARGEST_LOGIT).all() for logits in (start_logits, end_logits)):
+        raise NonFiniteLogitError(NOT_FINITE)
 
     log_normaliser = _logsumexp(start_logits, real) + _logsumexp(end_logits, real)
     null_score = start_logits[:, 0] + end_logits[:, 0]

@@ -12,7 +12,7 @@ import torch
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
-from bioqa_pipeline.qa.spans import Decoded, window_columns
+from bioqa_pipeline.qa.spans import LARGEST_LOGIT, NOT_FINITE, Decoded, window_columns
 from bioqa_pipeline.records.scores import Window
 
 
@@ -41,7 +41,7 @@ def begin_decoding(
     def finish() -> Decoded:
         found = fetch_numbers().numpy()
         if not found[:, -1].all():
-            raise NonFiniteLogitError("the model gave a logit that is not finite")
+            raise NonFiniteLogitError(NOT_FINITE)
         null_score, log_normaliser, span_logsumexp = (np.ascontiguousarray(found[:, i]) for i in range(3))
         scores = np.ascontiguousarray(found[:, 3 : 3 + count])
         spans = fetch_places().numpy()
@@ -68,7 +68,7 @@ def _decode(
     lengths, first, last, passage_end = columns.unsqueeze(2).unbind(dim=1)
     positions = torch.arange(length, device=start.device)
     real = positions < lengths
-    is_finite = ((start.isfinite() & end.isfinite()) | ~real).all(dim=1)
+    is_finite = (((start.abs() <= LARGEST_LOGIT) & (end.abs() <= LARGEST_LOGIT)) | ~real).all(dim=1)
     log_normaliser = sum(torch.logsumexp(x.masked_fill(~real, -torch.inf), dim=1) for x in (start, end))
     assert isinstance(log_normaliser, torch.Tensor)
 

@@ -43,7 +43,7 @@ class TorchScorer(Scorer):
             precision=precision,
             engine="torch",
             token_budget=TOKEN_BUDGETS[self._device.type],
-            pad_id=int(checkpoint.config.get("pad_token_id") or 0),
+            pad_id=checkpoint.config.padding,
         )
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:

@@ -69,5 +69,6 @@ def preflight(config: RunConfig) -> Preflight:
     if config.runner == "local":
         resolve_model(config.model)
     checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
+    checkpoint.check_windows(checkpoint.settings.windows)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
     return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)

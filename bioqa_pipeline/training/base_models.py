@@ -13,17 +13,22 @@ import shutil
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.qa.tokenizer import TOKENIZER_FILES
+from bioqa_pipeline.qa.model_files import MEBIBYTE, read_bytes, read_json_object, shortened
+from bioqa_pipeline.qa.network_config import network_config
+from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES, read_vocabulary
+from bioqa_pipeline.qa.weight_files import read_weights
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
+ARCHIVE_BYTES = 16 << 30
 # What MPNet calls the tokens that stand around a BERT window.
 MPNET_NAMES = {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>", "[MASK]": "<mask>"}
 
@@ -54,6 +59,8 @@ def resolve_base(spec: str) -> str:
     if not spec.startswith("package:"):
         return spec
     name, _, folder = spec.removeprefix("package:").partition("/")
+    if not name.isidentifier() or ".." in Path(folder).parts or Path(folder).is_absolute():
+        raise CheckpointError(f"{shortened(spec)}: give package:NAME/FOLDER, a folder inside an installed package")
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise CheckpointError(f"{spec}: no Python package {name} is installed; the extra `train` brings it")
@@ -88,20 +95,34 @@ def unpack_archive(spec: str, folder: Path) -> None:
         CheckpointError: no pieces, a missing one, or no model among the files.
     """
     pattern = spec.removeprefix("archive:")
+    if not pattern or ".." in Path(pattern).parts or Path(pattern).is_absolute():
+        raise CheckpointError(f"{shortened(spec)}: give archive:PATTERN, a pattern below Python's package folders")
     pieces = next((found for place in sys.path if place and (found := sorted(Path(place).glob(pattern)))), [])
     if not pieces:
         raise CheckpointError(f"{spec}: no such files among the installed packages; the extra `teacher` brings them")
     try:
-        with zipfile.ZipFile(io.BytesIO(b"".join(p.read_bytes() for p in pieces))) as archive:
+        content = b"".join(read_bytes(piece, at_most=ARCHIVE_BYTES) for piece in pieces)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = {Path(n).name: n for n in reversed(archive.namelist()) if n.count("/") <= 1}
             folder.mkdir(parents=True)
             for name in (CONFIG, WEIGHTS, *TOKENIZER_FILES):
                 if name in names:
-                    (folder / name).write_bytes(archive.read(names[name]))
-    except zipfile.BadZipFile as exc:
+                    _unpack(archive, names[name], folder / name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
         raise CheckpointError(f"{spec}: {len(pieces)} pieces do not make a whole zip: {exc}") from exc
     if not (folder / CONFIG).exists() or not (folder / WEIGHTS).exists():
         raise CheckpointError(f"{spec}: the zip holds no {CONFIG} with {WEIGHTS}")
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, path: Path) -> None:
+    """In pieces, and no further than a model can be: a few bytes of a zip can say that they are terabytes."""
+    left = ARCHIVE_BYTES
+    with archive.open(name) as packed, path.open("wb") as unpacked:
+        while piece := packed.read(MEBIBYTE):
+            left -= len(piece)
+            if left < 0:
+                raise CheckpointError(f"{name} of the archive has more than {ARCHIVE_BYTES:,} bytes: no base model")
+            unpacked.write(piece)
 
 
 def give_bert_vocabulary(source: Path, bert: Path, folder: Path) -> None:
@@ -113,20 +134,23 @@ def give_bert_vocabulary(source: Path, bert: Path, folder: Path) -> None:
     Raises:
         CheckpointError: not an MPNet model, or a token of the BERT vocabulary that it does not have.
     """
-    config = json.loads((source / CONFIG).read_text("utf-8"))
+    config = read_json_object(source / CONFIG)
     if config.get("model_type") != "mpnet":
         raise CheckpointError(f"{source}: only an MPNet model can be given another vocabulary")
-    own = {token: i for i, token in enumerate((source / VOCABULARY).read_text("utf-8").splitlines())}
+    own = read_vocabulary(source / VOCABULARY)
     wanted = open_checkpoint(str(bert)).tokenizer().vocabulary
     tokens = sorted(wanted, key=wanted.__getitem__)
     absent = [t for t in tokens if MPNET_NAMES.get(t, t) not in own]
     if absent:
         raise CheckpointError(f"{source}: its vocabulary lacks {len(absent)} tokens of {bert}: {', '.join(absent[:5])}")
     order = torch.tensor([own[MPNET_NAMES.get(t, t)] for t in tokens])
-    weights = load_file(source / WEIGHTS)
-    name = next(k for k in weights if k.endswith("embeddings.word_embeddings.weight"))
+    # As it will be with its new vocabulary, but for the number of rows.
+    network = network_config(config | {"pad_token_id": 0}, source / CONFIG)
+    weights = read_weights(source / WEIGHTS, network).state
+    name = "mpnet.embeddings.word_embeddings.weight"
+    if name not in weights or max(order.tolist()) >= len(weights[name]):
+        raise CheckpointError(f"{source / WEIGHTS} has no embeddings for the whole of {source / VOCABULARY}")
     weights[name] = weights[name][order].contiguous()
-    weights = {k: v for k, v in weights.items() if not k.endswith("position_ids") and "pooler." not in k}
     folder.mkdir(parents=True)
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     for file in TOKENIZER_FILES:

@@ -134,6 +134,7 @@ def calibrate_checkpoint(
         InputError: the paragraphs have only answerable or only unanswerable questions.
     """
     checkpoint = open_checkpoint(str(folder))
+    checkpoint.check_windows(config.windows)
     scorer = _SmallerBatches(load_scorer(checkpoint, device=device), eval_batch * config.windows.max_seq_length)
     pairs = PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=Calibration())
     try:

@@ -103,6 +103,7 @@ def train(
     """
     where = resolve_device(device)
     base = open_checkpoint(prepare_base(config, out / BASE))
+    base.check_windows(config.windows)
     training_set = build_training_set(config, base.tokenizer())
     batches = plan_batches(training_set, config)
     logger.info("training set: %s; %d batches", training_set.counts, len(batches))

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForQuestionAnswering, PreTrainedModel
+from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, PreTrainedModel
 
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.inputs import read_json
-from bioqa_pipeline.qa.checkpoint import Checkpoint, attention_kernel
+from bioqa_pipeline.qa.checkpoint import Checkpoint, transformers_config
+from bioqa_pipeline.qa.weight_files import read_weights
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 StateDict = dict[str, torch.Tensor]
@@ -36,23 +37,22 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
     Raises:
         CheckpointError: weights other than those of the head are missing.
     """
+    weights = read_weights(base.weights, base.config)
+    missing = sorted(
+        k for k in base.config.weight_shapes().keys() - weights.state.keys() if not k.startswith("qa_outputs.")
+    )
+    if missing:
+        raise CheckpointError(f"{base.weights}: incomplete weights: {', '.join(missing[:5])}")
     changes: dict[str, Any] = {}
     if config.dropout is not None:
         changes = {"attention_probs_dropout_prob": config.dropout, "hidden_dropout_prob": config.dropout}
-    dropout = changes.get("attention_probs_dropout_prob", base.config.get("attention_probs_dropout_prob", 0.1))
-    # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
-    attention = "eager" if device == "cpu" and dropout > 0 else attention_kernel(base.config)
-    model, info = AutoModelForQuestionAnswering.from_pretrained(
-        base.folder,
-        attn_implementation=attention,
-        dtype=torch.float32,
-        trust_remote_code=False,
-        output_loading_info=True,
-        **changes,
-    )
-    missing = sorted(k for k in info["missing_keys"] if not k.startswith("qa_outputs."))
-    if missing or info["mismatched_keys"]:
-        raise CheckpointError(f"{base.folder}: incomplete weights: {', '.join((missing or ['wrong shapes'])[:5])}")
+    if device == "cpu" and changes.get("attention_probs_dropout_prob", base.config.attention_probs_dropout_prob) > 0:
+        # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
+        changes["attn_implementation"] = "eager"
+    settings = transformers_config(base.config, **changes)
+    architecture: Any = MODEL_FOR_QUESTION_ANSWERING_MAPPING[type(settings)]
+    # Without a folder, of which transformers would read more than was checked: an adapter can name another model.
+    model = architecture.from_pretrained(None, config=settings, state_dict=weights.state, dtype=torch.float32)
     freeze(model, config.frozen_layers)
     return model.train()  # type: ignore[no-any-return]
 

@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -33,6 +32,7 @@ from bioqa_pipeline.qa.batching import make_batches  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision  # noqa: E402
 from bioqa_pipeline.qa.inference import Scorer, score_windows  # noqa: E402
+from bioqa_pipeline.qa.network_config import NetworkConfig  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.records.scores import Batch, Window  # noqa: E402
 
@@ -70,10 +70,10 @@ def finished(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def matrix_peak(config: dict[str, Any], device: str, precision: str, rows: int) -> float:
+def matrix_peak(config: NetworkConfig, device: str, precision: str, rows: int) -> float:
     """FLOP/s of torch's matrix product at the shapes of a layer, weighted by their work."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    hidden, inner = config.hidden_size, config.intermediate_size
     times = 200 if device.startswith("cuda") else 5
     work, seconds = 0.0, 0.0
     for inputs, outputs, weight in ((hidden, hidden, 4), (hidden, inner, 1), (inner, hidden, 1)):

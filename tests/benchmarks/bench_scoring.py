@@ -42,6 +42,7 @@ from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint  # noqa: E4
 from bioqa_pipeline.qa.devices import resolve_precision  # noqa: E402
 from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
 from bioqa_pipeline.qa.inference import Scorer  # noqa: E402
+from bioqa_pipeline.qa.network_config import NetworkConfig  # noqa: E402
 from bioqa_pipeline.qa.scoring import PairScorer  # noqa: E402
 from bioqa_pipeline.qa.spans import decode, window_scores  # noqa: E402
 from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
@@ -126,16 +127,16 @@ def whole_path(scorer: Scorer, checkpoint: Checkpoint, pairs: Sequence[tuple[str
     return time.perf_counter() - started
 
 
-def flop_per_token(config: dict[str, Any], length: float) -> float:
+def flop_per_token(config: NetworkConfig, length: float) -> float:
     """Multiplications and additions of the encoder for one token of a window of `length` tokens."""
-    hidden, inner, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     return float(layers * (2 * (4 * hidden * hidden + 2 * hidden * inner) + 4 * length * hidden))
 
 
-def matrix_peak(config: dict[str, Any], precision: str, rows: int = 2048) -> float:
+def matrix_peak(config: NetworkConfig, precision: str, rows: int = 2048) -> float:
     """FLOP/s of torch's matrix product at the shapes of a layer, weighted by their work."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    hidden, inner = config.hidden_size, config.intermediate_size
     work, seconds = 0.0, 0.0
     for inputs, outputs, times in ((hidden, hidden, 4), (hidden, inner, 1), (inner, hidden, 1)):
         a, b = torch.randn(rows, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype)

@@ -89,8 +89,8 @@ def test_every_architecture_runs_in_bf16(
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(checkpoint.folder, folder)
-    settings = {k: v for k, v in checkpoint.config.items() if k not in {"model_type", "architectures"}}
-    config = architecture(**settings, embedding_size=32)
+    sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    config = architecture(**checkpoint.config.model_dump(include=set(sizes)), embedding_size=32, pad_token_id=0)
     model = AutoModelForQuestionAnswering.from_config(config)
     config.save_pretrained(folder)
     save_file(model.state_dict(), folder / "model.safetensors")

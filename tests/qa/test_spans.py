@@ -115,7 +115,7 @@ def test_a_window_scores_the_same_in_any_company(
             assert spans == [(s.token_start, s.token_end, s.score) for s in alone.n_best]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("position", [0, 2, 4, 6, -1])
 @pytest.mark.parametrize("which", ["start", "end"])
 @pytest.mark.parametrize("decoder", DECODERS)

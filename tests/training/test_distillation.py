@@ -20,6 +20,7 @@ from transformers import MPNetConfig, MPNetModel
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
+from bioqa_pipeline.training import base_models
 from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
 from bioqa_pipeline.training.batches import collate
 from bioqa_pipeline.training.data import build_training_set
@@ -153,7 +154,7 @@ def test_a_base_model_in_the_pieces_of_one_zip(
         recipe("archive:part_*/m.zip.*", Path("x"), vocabulary=str(student), data=[{"path": "x"}])
     )
     base = Path(prepare_base(config, tmp_path / "out" / "base"))
-    assert open_checkpoint(str(base)).config["hidden_size"] == 32
+    assert open_checkpoint(str(base)).config.hidden_size == 32
     assert prepare_base(config, tmp_path / "out" / "base") == str(base)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["base"]
     (tmp_path / "site" / "part_2" / "m.zip.002").unlink()
@@ -163,17 +164,26 @@ def test_a_base_model_in_the_pieces_of_one_zip(
         unpack_archive("archive:nowhere_*/m.zip.*", tmp_path / "other")
 
 
+def test_an_archive_that_unpacks_to_more_than_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "part").mkdir()
+    with zipfile.ZipFile(tmp_path / "part" / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", bytes(1 << 20))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(base_models, "ARCHIVE_BYTES", 1 << 16)
+    with pytest.raises(CheckpointError, match=r"config\.json of the archive has more than 65,536 bytes"):
+        unpack_archive("archive:part/m.zip", tmp_path / "base")
+    for pattern in ("", "/etc/*", "../*"):
+        with pytest.raises(CheckpointError, match="below Python's package folders"):
+            unpack_archive(f"archive:{pattern}", tmp_path / "base")
+
+
 def test_frozen_layers_stay_as_they_are(mpnet: Path, student: Path, squad: Path, tmp_path: Path) -> None:
     config = TrainingConfig.model_validate(recipe(str(mpnet), squad, vocabulary=str(student), frozen_layers=2))
     train(config, tmp_path / "out", device="cpu")
     give_bert_vocabulary(mpnet, student, tmp_path / "base")
     before = load_file(tmp_path / "base" / "model.safetensors")
     after = load_file(tmp_path / "out" / "model.safetensors")
-    changed = {
-        k
-        for k, v in after.items()
-        if not k.startswith("qa_") and not torch.equal(v, before[k.removeprefix("mpnet.")].half())
-    }
+    changed = {k for k, v in after.items() if not k.startswith("qa_") and not torch.equal(v, before[k].half())}
     assert changed
     assert all(k.startswith("mpnet.encoder.layer.2.") for k in changed)
     assert not (tmp_path / "out" / "base").exists()
@@ -233,10 +243,10 @@ def test_one_recipe_makes_the_teacher_and_then_the_student(
     config = read_recipe(tmp_path / "recipe.toml", data_root=squad.parent)
     made = fine_tune(config, tmp_path / "out", device="cpu")
     assert made.settings is not None
-    assert open_checkpoint(str(tmp_path / "out")).config["model_type"] == "bert"
+    assert open_checkpoint(str(tmp_path / "out")).config.model_type == "bert"
     (teacher,) = (tmp_path / "out" / "made_first").iterdir()
     assert teacher.name.startswith("teacher-")
-    assert open_checkpoint(str(teacher)).config["model_type"] == "mpnet"
+    assert open_checkpoint(str(teacher)).config.model_type == "mpnet"
     # The teacher's words change the student.
     alone = fine_tune(config.model_copy(update={"distillation": None}), tmp_path / "alone", device="cpu")
     assert [p.loss for p in alone.training.history] != [p.loss for p in made.training.history]

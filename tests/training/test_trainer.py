@@ -212,3 +212,11 @@ def test_base_models_in_packages() -> None:
     assert Path(resolve_base("package:bioqa_pipeline/sources")).name == "sources"
     with pytest.raises(CheckpointError, match="no Python package no_such_package"):
         resolve_base("package:no_such_package/model")
+
+
+@pytest.mark.parametrize(
+    "spec", ["package:", "package:../x", "package:.x/y", "package:a.b/c", "package:bioqa_pipeline/../.."]
+)
+def test_a_base_model_outside_any_package(spec: str) -> None:
+    with pytest.raises(CheckpointError, match="a folder inside an installed package"):
+        resolve_base(spec)

@@ -1,0 +1,154 @@
+"""Files of a model folder into bytes and JSON objects, before anybody believes what stands in them.
+
+A model folder may be somebody else's: a file is read only where it is a regular one (a pipe would wait for ever, a
+device never end), up to a size, and JSON only with names that stand there once and numbers that are numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from bioqa_pipeline.errors import CheckpointError
+
+MEBIBYTE = 1 << 20
+# The largest in use: a configuration of 20 KB, a multilingual tokenizer.json of 4 MB.
+JSON_BYTES = MEBIBYTE
+TOKENIZER_BYTES = 16 * MEBIBYTE
+# Problems of one file that are told; a broken one may have thousands.
+TOLD_PROBLEMS = 3
+TOLD_CHARS = 60
+
+_T = TypeVar("_T")
+
+
+def is_there(path: Path) -> bool:
+    """Also a link that leads nowhere: a model is broken with it, not complete without it."""
+    return os.path.lexists(path)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """The file for reading.
+
+    Raises:
+        CheckpointError: it is missing, cannot be read, or is a folder, a pipe or a device, also behind a link.
+    """
+    try:
+        # Without O_NONBLOCK the opening of a pipe waits for its other end.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError as exc:
+        raise CheckpointError(f"{path} is missing: {path.parent} is not a model folder") from exc
+    except (OSError, ValueError) as exc:
+        raise CheckpointError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise CheckpointError(f"{path} is not a file (a folder, a pipe or a device); put the model's own file there")
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: Path, *, at_most: int) -> bytes:
+    """The whole content of a regular file of bounded size.
+
+    Raises:
+        CheckpointError: see `open_regular`; or it is larger.
+    """
+    with open_regular(path) as handle:
+        try:
+            content = handle.read(at_most + 1)
+        except OSError as exc:
+            raise CheckpointError(f"{path} cannot be read: {exc.strerror}") from exc
+    if len(content) > at_most:
+        raise CheckpointError(f"{path} has more than {at_most:,} bytes: no model has such a file; fetch it again")
+    return content
+
+
+def read_text(path: Path, *, at_most: int) -> str:
+    """A UTF-8 text; see `read_bytes`."""
+    try:
+        return read_bytes(path, at_most=at_most).decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise CheckpointError(f"{path} is not UTF-8: {exc}") from exc
+
+
+def read_json_object(path: Path, *, at_most: int = JSON_BYTES) -> dict[str, Any]:
+    """A file of a model folder that holds one JSON object."""
+    return parse_json_object(read_bytes(path, at_most=at_most), path)
+
+
+def parse_json_object(content: bytes, path: Path) -> dict[str, Any]:
+    """One JSON object in UTF-8.
+
+    Args:
+        path: what an error names.
+
+    Raises:
+        CheckpointError: it is not JSON by RFC 8259 (NaN and Infinity are not), is nested too deeply, names a key twice
+            or is no object.
+    """
+    try:
+        found = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as exc:
+        raise CheckpointError(f"{path} is not UTF-8: {exc}") from exc
+    except ValueError as exc:
+        raise CheckpointError(f"{path} is not valid JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise CheckpointError(f"{path} is nested too deeply for a file of a model") from exc
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        raise ValueError(f"{shortened(twice)} stands there twice")
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def shortened(value: object) -> str:
+    """A value of a file on one line, as Python writes it."""
+    # The repr of a nested value can be as large as the file.
+    told = repr(value[:TOLD_CHARS]) if isinstance(value, str) else ascii(value) if _is_plain(value) else "…"
+    return told if len(told) <= TOLD_CHARS else told[:TOLD_CHARS] + "…"
+
+
+def _is_plain(value: object) -> bool:
+    # An integer of thousands of digits cannot be written, by Python's own limit.
+    return value is None or isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() < 256)
+
+
+def checked(validate: Callable[[Any], _T], values: object, path: Path) -> _T:
+    """What a pydantic model makes of a file's values.
+
+    Raises:
+        CheckpointError: names the file and the first problems, with the values.
+    """
+    try:
+        return validate(values)
+    except ValidationError as exc:
+        problems = [_problem(str(e["type"]), e["loc"], e["msg"], e["input"]) for e in exc.errors(include_url=False)]
+    more = f"; and {len(problems) - TOLD_PROBLEMS} more" if len(problems) > TOLD_PROBLEMS else ""
+    raise CheckpointError(f"{path}: {'; '.join(problems[:TOLD_PROBLEMS])}{more}")
+
+
+def _problem(kind: str, place: tuple[int | str, ...], message: str, value: object) -> str:
+    name = ".".join(str(part)[:TOLD_CHARS] for part in place)
+    if kind == "extra_forbidden":
+        return f"unknown key {shortened(name)}"
+    if kind == "missing":
+        return f"{name} is missing"
+    message = message.removeprefix("Value error, ")
+    return f"{name} {shortened(value)}: {message[:1].lower()}{message[1:]}" if name else message
