@@ -132,7 +132,7 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
             "question": a.question,
             "best answer": a.answer or "no answer",
             "probability": round(a.answerability, 2) if a.answer else None,
-            "support": f"{len(a.support_pmids)} of {a.n_abstracts}",
+            "support": a.support,
             "PMID": a.best_pmid if a.answer else None,
             "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
             "evidence": a.evidence if a.answer else None,

@@ -140,6 +140,8 @@ def _work(candidate: Candidate) -> tuple[str, int]:
 def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstracts: int) -> MergedAnswer:
     ordered = sorted(group, key=_candidate_order)
     best = ordered[0]
+    first: dict[tuple[str, int], int] = {}
+    works = {c.pmid: first.setdefault(_work(c), c.pmid) for c in ordered}
     return MergedAnswer(
         question_id=question.id,
         question=question.text,
@@ -147,7 +149,8 @@ def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstrac
         answer=best.answer,
         answerability=best.answerability,
         margin=best.margin,
-        support_pmids=tuple(dict.fromkeys(c.pmid for c in ordered)),
+        support_pmids=tuple(works),
+        work_pmids=tuple(works.values()),
         retracted_pmids=tuple(dict.fromkeys(c.pmid for c in ordered if c.is_retracted)),
         variants=tuple(dict.fromkeys(c.answer for c in ordered if c.answer is not None)),
         best_pmid=best.pmid,

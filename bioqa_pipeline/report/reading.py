@@ -67,7 +67,7 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         previous=previous,
         compares=compares,
         n_evidence=len(chosen),
-        n_support=int(rows["n_support"].sum()),
+        n_support=int(rows["support_pmids"].list.len().sum()),
     )
 
 
@@ -125,6 +125,7 @@ class _Parts:
             text=row["answer"],
             answerability=row["answerability"],
             support_pmids=tuple(row["support_pmids"]),
+            n_support=row["n_support"],
             n_retracted=len(row["retracted_pmids"]),
             n_new=n_new,
             is_new=is_new,

@@ -118,7 +118,7 @@ class _Run:
         self.retrievals = self._retrieve(source)
         plan = self._plan(source, self.retrievals, writer)
         reports, failed = self._score(source, plan, writer)
-        answers = self._summarise(plan, writer)
+        answers = self._summarise(source, plan, writer)
         manifest = self._manifest().changed(
             status="partial" if self.failures else "completed",
             n_pairs=plan.n_pairs,
@@ -242,7 +242,7 @@ class _Run:
                 self.failures += [f"{f.question_id}, PMID {f.pmid}: {f.reason}" for f in outcome.failed]
         return reports, failed
 
-    def _summarise(self, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
+    def _summarise(self, source: Source, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
         with self._timed("summarise"):
             answers = self.executor.stage(
                 "summarise",
@@ -250,6 +250,7 @@ class _Run:
                     self.ready.questions.questions,
                     plan.name,
                     self.dataset,
+                    source.store,
                     threshold=self.ready.threshold,
                     max_answers=self.config.max_answers,
                 ),

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.qa.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import Question
+from bioqa_pipeline.records.texts import Abstract, Question
 from bioqa_pipeline.run.plan import scan_plan
+from bioqa_pipeline.run.works import group_works
 
 SUMMARY_PAIRS = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the records say besides their answers: which are one work, and their abbreviations; both by PMID."""
+
+    works: Mapping[int, int]
+    abbreviations: Mapping[int, tuple[Abbreviation, ...]]
+
+
 def summarise(
-    questions: Sequence[Question], plan: str, dataset: Dataset, *, threshold: float, max_answers: int
+    questions: Sequence[Question],
+    plan: str,
+    dataset: Dataset,
+    store: AbstractStore,
+    *,
+    threshold: float,
+    max_answers: int,
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
@@ -30,10 +47,12 @@ def summarise(
     for batch in _question_batches(len(questions), sizes):
         wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
         best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+        answered = best.filter(pl.col("score_diff") <= threshold)
+        context = _read_context(store, answered["pmid"].unique(maintain_order=True).to_list())
         by_question = best.partition_by("question_index", as_dict=True)
         for index in batch:
             rows = by_question.get((index,), best.clear())
-            answers = merge_answers(questions[index], _candidates(rows, threshold), limit=max_answers)
+            answers = merge_answers(questions[index], _candidates(rows, threshold, context), limit=max_answers)
             pairs = dict(
                 rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
             )
@@ -49,6 +68,17 @@ def summarise(
 def _best_answers(dataset: Dataset) -> pl.LazyFrame:
     columns = ["pair_id", "pmid", "margin", "answerability", "score_diff", "is_retracted"]
     return dataset.answers().select(*columns, answer=pl.col("n_best").list.first().struct.field("text"))
+
+
+def _read_context(store: AbstractStore, pmids: Sequence[int]) -> _Context:
+    abbreviations: dict[int, tuple[Abbreviation, ...]] = {}
+
+    def records() -> Iterator[Abstract]:
+        for record in store.get(pmids):
+            abbreviations[record.pmid] = defined_abbreviations(record.text)
+            yield record
+
+    return _Context(works=group_works(records()), abbreviations=abbreviations)
 
 
 def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | None]:
@@ -69,7 +99,7 @@ def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[li
         yield batch
 
 
-def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:
+def _candidates(rows: pl.DataFrame, threshold: float, context: _Context) -> Iterator[Candidate]:
     columns = ("pmid", "answer", "margin", "answerability", "score_diff", "is_retracted")
     for pmid, answer, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
         yield Candidate(
@@ -78,4 +108,6 @@ def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:
             margin=float("-inf") if margin is None else margin,
             answerability=answerability,
             is_retracted=is_retracted,
+            abbreviations=context.abbreviations.get(pmid, ()),
+            work=context.works.get(pmid),
         )
