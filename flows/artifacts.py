@@ -133,7 +133,7 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
             "best answer": shortened(best_words(a)),
             "probability": round(a.answerability, 2) if a.answer else None,
             "weight": strength(a.answerability) if a.answer else None,
-            "support": f"{len(a.support_pmids)} of {a.n_abstracts}",
+            "support": a.support,
             "PMID": a.best_pmid,
             "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
             "evidence": shortened(a.evidence),

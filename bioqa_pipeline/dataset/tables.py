@@ -48,7 +48,7 @@ def summary_rows(merged: Iterable[MergedAnswer], run_id: str) -> list[SummaryRow
     """Merged answers as the rows of one run."""
     same = [f.name for f in fields(SummaryRow) if f.name not in {"run_id", "n_support"}]
     return [
-        SummaryRow(run_id=run_id, n_support=len(answer.support_pmids), **{name: getattr(answer, name) for name in same})
+        SummaryRow(run_id=run_id, n_support=answer.n_support, **{name: getattr(answer, name) for name in same})
         for answer in merged
     ]
 

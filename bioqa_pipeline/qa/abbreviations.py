@@ -20,6 +20,11 @@ _BRACKETS = re.compile(rf"(?<=\s)[(\[]([^()\[\]]{{2,{_MOST_BRACKET_CHARS}}})[)\]
 _SENTENCE_END = re.compile(r"(?<!\b[A-Za-z])[.?!]\s+(?=[A-Z])")
 _ENUMERATION = re.compile(r"[,;]\s")
 _WORDS = re.compile(r"[^\s-]+")
+_DISEASES = re.compile(
+    r"(?:disease|disorder|syndrome|dystrophy|atrophy|deficiency|cancer|failure|infection|virus|osis|itis|oma|aemia|emia"
+    r"|pathy|plasia|trophy|ism|injury|diabetes|epilepsy|palsy)s?$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +95,23 @@ def best_long_form(short: str, candidate: str) -> str | None:
 
 
 def expanded(text: str, abbreviations: Iterable[Abbreviation]) -> str:
-    """The text with long forms in the place of short ones; "long (SHORT)" and "SHORT (long)" are the long form."""
+    """The text with long forms in the place of short ones; "long (SHORT)" and "SHORT (long)" are the long form.
+
+    "The BRCA1 gene" is BRCA1 also where that is defined; the gene of a disease is not the disease.
+    """
     forms = [_singular(a) for a in abbreviations]
-    for short, long in sorted((f for f in forms if f[0] in text), key=lambda form: (-len(form[0]), form)):
+    for short, long in sorted(
+        (f for f in forms if f[0] in text or " gene" in text), key=lambda form: (-len(form[0]), form)
+    ):
         text = _without_definition(text, short, long).replace(f"{short} ({long})", long)
         text = _in_place_of(short, long, text)
+        if _names_a_gene(short, long):
+            text = re.sub(rf"({re.escape(long)}) genes?\b", r"\1", text, flags=re.IGNORECASE)
     return text
+
+
+def _names_a_gene(short: str, long: str) -> bool:
+    return len(short) > 2 and not short.islower() and not _DISEASES.search(long)
 
 
 def _singular(abbreviation: Abbreviation) -> tuple[str, str]:

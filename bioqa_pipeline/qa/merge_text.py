@@ -113,7 +113,7 @@ _NUMERALS = _compiled(
     (r"(?<![\w.])\.(?=\d)", "0."),
     # A repeated unit: 5% to 10%.
     (rf"({_NUMBER})\s?(%|[A-Za-zμ]{{1,6}})\s?(?:-|to)\s?({_NUMBER})\s?\2(?!\w)", r"\1-\3 \2"),
-    (rf"\bbetween\s({_NUMBER})\sand\s({_NUMBER})\b", r"\1-\2"),
+    (rf"\bbetween\s({_NUMBER})\s?(?:and|-|to)\s?({_NUMBER})\b", r"\1-\2"),
     (rf"({_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?)\sor\s(?:more|greater|higher|above)\b", r"≥ \1"),
     (rf"({_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?)\sor\s(?:less|fewer|lower|below)\b", r"≤ \1"),
     (r"^minus\s(?=\d)", MINUS),

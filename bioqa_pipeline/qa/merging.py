@@ -1,8 +1,8 @@
 """The answers of one question over many abstracts into ranked, merged answers with their support. Pure.
 
-Abstracts are compared by calibrated answerability only: raw span scores of different windows share no zero. Equal
-answers are pooled by their best abstract and the number of distinct PMIDs, never by summing scores. An answer that
-only retracted records support comes after all others.
+Equal answers are pooled: an answer has the answerability of its best abstract and the number of works that give it. The
+order of the answers follows from the votes of all abstracts (`ranking`). An answer that only retracted records support
+comes after all others.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ from dataclasses import dataclass
 
 from bioqa_pipeline.qa.abbreviations import SHORT_CHARS, Abbreviation, defined_abbreviations, expanded
 from bioqa_pipeline.qa.merge_key import answer_key
+from bioqa_pipeline.qa.ranking import Voter, votes
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question
+
+# More spans of an abstract change no order on the questions that this was measured on (see `ranking`).
+VOTING_SPANS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Candidate:
         abbreviations: what the abstract itself defines.
         work: equal for abstracts that are versions of one work (preprint, article, republication); None where there is
             no other.
+        spans: what the abstract proposes, best first, also where "no answer" wins, with the scores; at most
+            VOTING_SPANS of them have a say in the order of the answers. None given, it is the answer.
     """
 
     pmid: int
@@ -34,6 +40,7 @@ class Candidate:
     is_retracted: bool = False
     abbreviations: tuple[Abbreviation, ...] = ()
     work: int | None = None
+    spans: tuple[tuple[str, float], ...] = ()
 
 
 def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit: int = 10) -> list[MergedAnswer]:
@@ -42,8 +49,8 @@ def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit:
     `n_abstracts` counts all candidates, answered or not. `evidence` is left to whoever knows the abstracts.
     """
     ranked = sorted(candidates, key=_candidate_order)
-    groups = _group([c for c in ranked if c.answer is not None])
-    if not groups:
+    answering = [c for c in ranked if c.answer is not None]
+    if not answering:
         nearest = max(ranked, key=lambda c: c.margin, default=None)
         return [
             MergedAnswer(
@@ -56,18 +63,25 @@ def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit:
                 n_abstracts=len(ranked),
             )
         ]
-    return [
-        _merged(question, rank, group, len(ranked))
-        for rank, group in enumerate(sorted(groups, key=_group_order)[:limit], start=1)
-    ]
-
-
-def _group(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Candidates with one key, in the order given."""
     groups: dict[str, list[Candidate]] = {}
-    for candidate, key in zip(candidates, merge_keys(candidates), strict=True):
+    own_keys = {}
+    for candidate, key in zip(answering, merge_keys(answering), strict=True):
         groups.setdefault(key, []).append(candidate)
-    return list(groups.values())
+        own_keys[candidate] = key
+    speaking = votes(groups, [_voter(c, own_keys.get(c)) for c in ranked if not c.is_retracted])
+    order = sorted(groups, key=lambda key: _group_order(groups[key], speaking[key]))
+    return [_merged(question, rank, groups[key], len(ranked)) for rank, key in enumerate(order[:limit], start=1)]
+
+
+def _voter(candidate: Candidate, own_key: str | None) -> Voter:
+    """What an abstract proposes, by merge keys; `own_key` is that of its answer."""
+    answer = candidate.answer
+    spans = candidate.spans[:VOTING_SPANS] or ([] if answer is None else [(answer, 0.0)])
+    keyed = [
+        (own_key if own_key and text == answer else answer_key(expanded(text, candidate.abbreviations)), score)
+        for text, score in spans
+    ]
+    return Voter(_work(candidate), candidate.answerability, keyed)
 
 
 def merge_keys(candidates: Sequence[Candidate]) -> list[str]:
@@ -124,9 +138,10 @@ def _short_forms(text: str, known: Mapping[str, Abbreviation]) -> set[str]:
     return {text[i : i + n] for i in starts for n in SHORT_CHARS if text[i : i + n] in known}
 
 
-def _group_order(group: Sequence[Candidate]) -> tuple[bool, float, int]:
+def _group_order(group: Sequence[Candidate], vote: float) -> tuple[object, ...]:
     best = min(group, key=_candidate_order)
-    return best.is_retracted, -best.answerability, -len({_work(c) for c in group})
+    # Rounded: sums in another order differ in their last bits.
+    return best.is_retracted, -round(vote, 9), -best.answerability, -len({_work(c) for c in group})
 
 
 def _candidate_order(candidate: Candidate) -> tuple[bool, float, float, int]:
@@ -140,6 +155,8 @@ def _work(candidate: Candidate) -> tuple[str, int]:
 def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstracts: int) -> MergedAnswer:
     ordered = sorted(group, key=_candidate_order)
     best = ordered[0]
+    first: dict[tuple[str, int], int] = {}
+    works = {c.pmid: first.setdefault(_work(c), c.pmid) for c in ordered}
     return MergedAnswer(
         question_id=question.id,
         question=question.text,
@@ -147,7 +164,8 @@ def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstrac
         answer=best.answer,
         answerability=best.answerability,
         margin=best.margin,
-        support_pmids=tuple(dict.fromkeys(c.pmid for c in ordered)),
+        support_pmids=tuple(works),
+        work_pmids=tuple(works.values()),
         retracted_pmids=tuple(dict.fromkeys(c.pmid for c in ordered if c.is_retracted)),
         variants=tuple(dict.fromkeys(c.answer for c in ordered if c.answer is not None)),
         best_pmid=best.pmid,

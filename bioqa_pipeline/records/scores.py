@@ -168,6 +168,8 @@ class MergedAnswer:
 
     Attributes:
         support_pmids: abstracts that give this answer, best first.
+        work_pmids: for each of `support_pmids` the first of them that is a version of the same work: preprint, article
+            and republication are one support.
         variants: the wordings that were merged, best first.
         retracted_pmids: those of the support that were retracted.
         answer: None in the one row of a question without an answer, whose `outcome` says why; the evidence is then
@@ -181,9 +183,21 @@ class MergedAnswer:
     answerability: float
     margin: float
     support_pmids: tuple[int, ...] = ()
+    work_pmids: tuple[int, ...] = ()
     retracted_pmids: tuple[int, ...] = ()
     variants: tuple[str, ...] = ()
     best_pmid: int | None = None
     evidence: str | None = None
     n_abstracts: int = field(default=0)
     outcome: AnswerOutcome = AnswerOutcome.ANSWERED
+
+    @property
+    def n_support(self) -> int:
+        """Works, not records, that give this answer."""
+        return len(set(self.work_pmids or self.support_pmids))
+
+    @property
+    def support(self) -> str:
+        """The support in words: "2 of 9", or "2 of 9 (3 records)" where records are versions of one work."""
+        records = f" ({len(self.support_pmids):,} records)" if self.n_support < len(self.support_pmids) else ""
+        return f"{self.n_support:,} of {self.n_abstracts:,}{records}"

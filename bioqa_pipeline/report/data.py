@@ -72,6 +72,7 @@ class ShownAnswer:
     """One merged answer.
 
     Attributes:
+        n_support: works that give it; of `support_pmids`, preprint, article and republication are one.
         years: those of the first and the last publication in the support; None where none is known.
         n_new: abstracts of the support scored since the run before.
         is_new: whether the best abstract is among them.
@@ -81,6 +82,7 @@ class ShownAnswer:
     text: str
     answerability: float
     support_pmids: tuple[int, ...]
+    n_support: int
     n_retracted: int
     n_new: int
     is_new: bool

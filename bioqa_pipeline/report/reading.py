@@ -71,7 +71,7 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         n_answered=best["answer"].count(),
         n_answers=summary["answer"].count(),
         n_evidence=len(chosen),
-        n_support=int(summary["n_support"].sum()),
+        n_support=int(summary["support_pmids"].list.len().sum()),
     )
 
 
@@ -132,6 +132,7 @@ class _Parts:
             text=row["answer"] or "",
             answerability=row["answerability"],
             support_pmids=tuple(row["support_pmids"]),
+            n_support=row["n_support"],
             n_retracted=len(row["retracted_pmids"]),
             n_new=n_new,
             is_new=is_new,

@@ -120,7 +120,7 @@ class _Run:
         self.retrievals = self._retrieve(source)
         plan = self._plan(source, self.retrievals, writer)
         reports, failed = self._score(source, plan, writer)
-        answers = self._summarise(plan, writer)
+        answers = self._summarise(source, plan, writer)
         manifest = self._manifest().changed(
             status=self._status(),
             n_pairs=plan.n_pairs,
@@ -246,7 +246,7 @@ class _Run:
             logger.error("%d shards failed; the first %d are named above", n_lost, SAID)
         return reports, failed
 
-    def _summarise(self, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
+    def _summarise(self, source: Source, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
         with self._timed("summarise"):
             answers = self.executor.stage(
                 "summarise",
@@ -255,6 +255,7 @@ class _Run:
                     self.retrievals,
                     plan.name,
                     self.dataset,
+                    source.store,
                     threshold=self.ready.threshold,
                     max_answers=self.config.max_answers,
                 ),

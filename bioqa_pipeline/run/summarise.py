@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.qa.merging import Candidate, merge_answers
+from bioqa_pipeline.qa.abbreviations import Abbreviation, defined_abbreviations
+from bioqa_pipeline.qa.merging import VOTING_SPANS, Candidate, merge_answers
 from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import Question, Retrieval
+from bioqa_pipeline.records.texts import Abstract, Question, Retrieval
 from bioqa_pipeline.run.outcomes import stated
 from bioqa_pipeline.run.plan import scan_plan
+from bioqa_pipeline.run.works import group_works
 
 SUMMARY_PAIRS = 10_000
 MOST_SCANS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the records say besides their answers: which are one work, and their abbreviations; both by PMID."""
+
+    works: Mapping[int, int]
+    abbreviations: Mapping[int, tuple[Abbreviation, ...]]
 
 
 def summarise(
@@ -23,6 +34,7 @@ def summarise(
     retrievals: Sequence[Retrieval],
     plan: str,
     dataset: Dataset,
+    store: AbstractStore,
     *,
     threshold: float,
     max_answers: int,
@@ -40,9 +52,10 @@ def summarise(
     best_pairs: list[str | None] = []
     for batch in _question_batches(len(questions), sizes):
         by_question = _rows_by_question(dataset, asked, batch) if any(i in sizes for i in batch) else {}
+        context = _read_context(store, _answering(by_question.values(), threshold))
         for index in batch:
             rows = by_question.get(index)
-            candidates = () if rows is None else _candidates(rows, threshold)
+            candidates = () if rows is None else _candidates(rows, threshold, context)
             found = merge_answers(questions[index], candidates, limit=1 if rows is None else len(rows))
             answers = stated(found, retrievals[index], limit=max_answers)
             pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
@@ -63,7 +76,24 @@ def _rows_by_question(dataset: Dataset, asked: pl.LazyFrame, batch: Sequence[int
 
 def _best_answers(dataset: Dataset) -> pl.LazyFrame:
     columns = ["pair_id", "pmid", "margin", "answerability", "score_diff", "is_retracted"]
-    return dataset.answers().select(*columns, answer=pl.col("n_best").list.first().struct.field("text"))
+    return dataset.answers().select(*columns, spans=pl.col("n_best").list.head(VOTING_SPANS))
+
+
+def _answering(frames: Iterable[pl.DataFrame], threshold: float) -> list[int]:
+    """The PMIDs that answer a question of the batch."""
+    found = (frame.filter(pl.col("score_diff") <= threshold)["pmid"] for frame in frames)
+    return list(dict.fromkeys(pmid for pmids in found for pmid in pmids))
+
+
+def _read_context(store: AbstractStore, pmids: Sequence[int]) -> _Context:
+    abbreviations: dict[int, tuple[Abbreviation, ...]] = {}
+
+    def records() -> Iterator[Abstract]:
+        for record in store.get(pmids):
+            abbreviations[record.pmid] = defined_abbreviations(record.text)
+            yield record
+
+    return _Context(works=group_works(records()), abbreviations=abbreviations)
 
 
 def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | None]:
@@ -90,13 +120,17 @@ def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[li
         yield batch
 
 
-def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:
-    columns = ("pmid", "answer", "margin", "answerability", "score_diff", "is_retracted")
-    for pmid, answer, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
+def _candidates(rows: pl.DataFrame, threshold: float, context: _Context) -> Iterator[Candidate]:
+    columns = ("pmid", "spans", "margin", "answerability", "score_diff", "is_retracted")
+    for pmid, spans, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
+        answers = score_diff is not None and score_diff <= threshold
         yield Candidate(
             pmid=pmid,
-            answer=answer if score_diff is not None and score_diff <= threshold else None,
+            answer=spans[0]["text"] if answers and spans else None,
             margin=float("-inf") if margin is None else margin,
             answerability=answerability,
             is_retracted=is_retracted,
+            abbreviations=context.abbreviations.get(pmid, ()),
+            work=context.works.get(pmid),
+            spans=tuple((span["text"], span["score"]) for span in spans),
         )

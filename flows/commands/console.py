@@ -118,7 +118,7 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
             escape(answer.question),
             escape(answer.answer),
             f"{answer.answerability:.2f} {strength(answer.answerability)}",
-            f"{len(answer.support_pmids)} of {answer.n_abstracts}",
+            answer.support,
             f"{answer.best_pmid}{retracted}",
         )
     console = Console(highlight=False)

@@ -142,7 +142,7 @@ def test_another_threshold_needs_no_scoring_and_changes_the_summary(config: RunC
     assert [a.answer for a in none.answers] == [None] * 3
     assert all(a.answer is not None and a.evidence for a in every.answers)
     summary = Dataset(config.out).summary().filter(run_id=every.manifest.run_id).collect()
-    assert summary["n_support"].to_list() == [len(a.support_pmids) for a in every.answers]
+    assert summary["n_support"].to_list() == [a.n_support for a in every.answers]
 
 
 def test_shard_size_does_not_change_a_row(config: RunConfig, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ HEAD = """<?xml version="1.0" encoding="utf-8"?>
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """A record to be written; `revised` is year-month-day."""
+    """A record to be written; `revised` is year-month-day, `links` are (RefType, PMID)."""
 
     pmid: int
     text: str = "Plain words."
@@ -27,18 +27,25 @@ class Article:
     revised: str = "2020-01-01"
     published: str = "2019"
     is_retracted: bool = False
+    links: tuple[tuple[str, int], ...] = ()
 
     def xml(self) -> str:
         year, month, day = self.revised.split("-")
         abstract = f"<Abstract><AbstractText>{escape(self.text)}</AbstractText></Abstract>" if self.text else ""
         kinds = '<PublicationType UI="D016441">Retracted Publication</PublicationType>' if self.is_retracted else ""
         types = f"<PublicationTypeList>{kinds}</PublicationTypeList>" if kinds else ""
+        links = "".join(
+            f'<CommentsCorrections RefType="{kind}"><RefSource>J 2020</RefSource><PMID Version="1">{pmid}</PMID>'
+            "</CommentsCorrections>"
+            for kind, pmid in self.links
+        )
+        corrections = f"<CommentsCorrectionsList>{links}</CommentsCorrectionsList>" if links else ""
         return f"""<PubmedArticle><MedlineCitation Status="MEDLINE" Owner="NLM">
 <PMID Version="{self.version}">{self.pmid}</PMID>
 <DateRevised><Year>{year}</Year><Month>{month}</Month><Day>{day}</Day></DateRevised>
 <Article PubModel="Print"><Journal><JournalIssue CitedMedium="Print"><PubDate><Year>{self.published}</Year></PubDate>
 </JournalIssue><Title>A journal</Title></Journal><ArticleTitle>{escape(self.title)}</ArticleTitle>{abstract}
-<Language>eng</Language>{types}</Article></MedlineCitation>
+<Language>eng</Language>{types}</Article>{corrections}</MedlineCitation>
 <PubmedData><ArticleIdList><ArticleId IdType="pubmed">{self.pmid}</ArticleId></ArticleIdList></PubmedData>
 </PubmedArticle>"""
 
