@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.tokenizer import TOKENIZER_FILES
+from bioqa_pipeline.training.output import mark_out
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
@@ -61,6 +62,7 @@ def resolve_base(spec: str) -> str:
 
 
 def _make(spec: str, vocabulary: str | None, scratch: Path) -> None:
+    mark_out(scratch.parent)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     # The processes of a torchrun each make it; the first one's stays.
     with tempfile.TemporaryDirectory(dir=scratch.parent, prefix=scratch.name) as name:
