@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,11 +49,25 @@ def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
         return EXIT_DONE
     path = out or Path(f"{run_id}.html")
     try:
-        path.write_text(page, "utf-8")
+        _write_page(path, page.encode())
     except OSError as exc:
         raise BioqaError(f"{path}: the page cannot be written: {exc.strerror}") from exc
     sys.stdout.write(f"{path}\n")
     return EXIT_DONE
+
+
+def _write_page(path: Path, page: bytes) -> None:
+    """Writes the page where nothing is, or over one that this program made."""
+    from bioqa_pipeline.files import open_fd
+    from bioqa_pipeline.html.page import is_page
+
+    with os.fdopen(open_fd(path, os.O_RDWR | os.O_CREAT), "rb+") as file:
+        head = file.read(1024)
+        if head and not is_page(head):
+            raise BioqaError(f"{path}: this file is no page of a run and is not written over; give another --out")
+        file.seek(0)
+        file.truncate()
+        file.write(page)
 
 
 if __name__ == "__main__":

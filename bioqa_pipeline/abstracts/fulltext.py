@@ -30,6 +30,7 @@ from tantivy import Document, FieldType, Index, Occur, Query
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.questions.terms import question_words
+from bioqa_pipeline.storage.folder import refuse_link
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class FullTextIndex:
         """
         with _explained(self._folder):
             self._searcher = None
+            refuse_link(self.path)
             index, done = self._usable()
             latest = store.latest_part()
             if index is None or done > latest:
@@ -116,8 +118,7 @@ class FullTextIndex:
         Raises:
             SourceError: there is no index, or it cannot be read.
         """
-        weights = query_words(question)
-        if not weights:
+        if not (weights := query_words(question)):
             return []
         with _explained(self._folder):
             searcher = self._open()
@@ -186,8 +187,7 @@ class FullTextIndex:
         return Query.boolean_query([(Occur.Must, query), *filters])
 
     def _date_query(self, dated: DateRange) -> Query:
-        first = _moment(dated.first) if dated.first is not None else None
-        last = _moment(dated.last) if dated.last is not None else None
+        first, last = (None if end is None else _moment(end) for end in (dated.first, dated.last))
         return Query.range_query(self._schema, dated.field, FieldType.Integer, first, last)
 
 

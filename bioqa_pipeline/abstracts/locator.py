@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -119,7 +120,7 @@ class Locator:
     @classmethod
     def newest(cls, folder: Path) -> Self | None:
         """The locator of a store; None where there is none that can be used."""
-        while files := sorted(folder.glob("locator-*.sqlite"), reverse=True):
+        while files := sorted(_files(folder, ""), reverse=True):
             try:
                 return cls(_connect(files[0]), files[0])
             except sqlite3.OperationalError:
@@ -147,7 +148,7 @@ class Locator:
                 locator.take_up(part, rows)
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
-        old = sorted(folder.glob("locator-*"))
+        old = sorted(_files(folder, r"(-\w+)?"))
         numbers = [int(path.name.split("-")[1].split(".")[0]) for path in old]
         unfinished.replace(folder / f"locator-{max(numbers, default=0) + 1:06d}.sqlite")
         for path in old:
@@ -232,6 +233,14 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
 
 class _OtherVersionError(Exception):
     pass
+
+
+def _files(folder: Path, ending: str) -> Iterator[Path]:
+    """The locators of a store by their names, of which nothing but files are: a link is not followed."""
+    name = re.compile(rf"locator-[0-9]+\.sqlite{ending}")
+    for path in folder.glob("locator-*"):
+        if name.fullmatch(path.name) and not path.is_symlink():
+            yield path
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_DELETED, IS_RETRACTED, Entry, batched
 from bioqa_pipeline.errors import StoreError
+from bioqa_pipeline.files import check_regular
 from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Section
 
 SCHEMA_VERSION = "1"
@@ -123,6 +124,7 @@ def record_digest(record: Abstract) -> int:
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     try:
+        check_regular(path)
         with pq.ParquetFile(path) as file:
             version = (file.metadata.metadata or {}).get(_VERSION_KEY, b"").decode()
             if version != SCHEMA_VERSION:

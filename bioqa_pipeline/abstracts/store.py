@@ -2,6 +2,7 @@
 
     parts/NNNNNNNN.parquet    the truth: records and deletions in order of arrival, one file a commit
     locator-NNNNNN.sqlite     for every PMID the row of its current record; made again from the parts when it is lost
+    _bioqa.json               says that this is a store
     _staging/                 unfinished work of the writer; what lies there is no part of the store
     .lock                     held by the one writer
 
@@ -27,11 +28,10 @@ import polars as pl
 
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
 from bioqa_pipeline.abstracts.parts import read_rows, scan
-from bioqa_pipeline.abstracts.writer import PARTS, AddCount, StoreWriter, explained, part_numbers, part_path
+from bioqa_pipeline.abstracts.writer import PARTS, AddCount, StoreWriter, explained, make_store, part_numbers, part_path
 from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.filelock import FileLock
-from bioqa_pipeline.storage.local import LocalStorage
 
 __all__ = ["AbstractStore", "AddCount", "PartChanges", "StoreWriter"]
 
@@ -85,8 +85,7 @@ class AbstractStore:
     @contextmanager
     def writer(self) -> Iterator[StoreWriter]:
         """Holds the store for several commits; waits while another process writes."""
-        with explained(self.path):
-            LocalStorage(self.path).create()
+        make_store(self.path)
         with FileLock(self.path / ".lock", f"store-{os.getpid()}", location=str(self.path), wait=True) as lock:
             writer = StoreWriter(self.path, lock)
             writer.recover()

@@ -8,6 +8,7 @@ from when readers see it; its staged name deleted.
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import time
 import uuid
@@ -23,12 +24,20 @@ from bioqa_pipeline.abstracts.parts import entries, record_digest, write_part
 from bioqa_pipeline.errors import DatasetError, StoreError
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.filelock import Held
+from bioqa_pipeline.storage.folder import opened
 from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.storage.marker import foreign, mark
 
 logger = logging.getLogger(__name__)
 
 PARTS, STAGING, PARQUET = "parts", "_staging", ".parquet"
 _LOOKUP_RECORDS = 1_000
+KIND = "abstract store"
+# What this program stages: parts, and the locator with what SQLite puts beside it.
+_STAGED = re.compile(r"[0-9a-f]{32}\.parquet|locator\.sqlite(-\w+)?")
+_PART = re.compile(r"[0-9]{8,}\.parquet")
+# Beside the store's own entries a folder of PubMed files keeps its state and its index with it.
+_OLD = re.compile(r"parts|_staging|\.lock|locator-[0-9]+\.sqlite(-\w+)?|imports\.json(\.part)?|fulltext|\.in-use")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +83,10 @@ class StoreWriter:
     def recover(self) -> None:
         """What a killed writer left: unfinished work goes, a part whose commit it did not end is taken up."""
         with explained(self._path):
-            self._storage.delete(STAGING)
-            (self._path / STAGING).mkdir(exist_ok=True)
+            with opened(self._path, STAGING, make=True):
+                pass
+            for name in filter(_STAGED.fullmatch, self._storage.list(STAGING)):
+                self._storage.delete(f"{STAGING}/{name}")
             self._recover()
 
     def _recover(self) -> None:
@@ -147,8 +158,43 @@ def _news(records: Iterable[Abstract], locator: Locator, unchanged: dict[int, En
 
 def part_numbers(store: Path) -> set[int]:
     """The parts on disk."""
-    names = LocalStorage(store).list(PARTS)
-    return {int(name.removesuffix(PARQUET)) for name in names if name.endswith(PARQUET)}
+    return {int(name.removesuffix(PARQUET)) for name in LocalStorage(store).list(PARTS) if _PART.fullmatch(name)}
+
+
+def make_store(path: Path) -> None:
+    """The folder of a store, made and marked where it is not.
+
+    Raises:
+        StoreError: it is somebody's, or cannot be written.
+    """
+    with explained(path):
+        if reason := foreign(path, KIND, is_old_store):
+            raise StoreError(f"{reason}: set BIOQA_CACHE to a folder of its own")
+        mark(path, KIND)
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a store's and not a link to one."""
+    return not path.is_symlink() and foreign(path, KIND, is_old_store) is None
+
+
+def is_old_store(path: Path) -> bool:
+    """Whether a folder was made by a version without markers: it has what a store has alone, and a part proves it."""
+    storage = LocalStorage(path)
+    staged, parts = storage.list(STAGING), storage.list(PARTS)
+    if not (all(map(_OLD.fullmatch, storage.list(""))) and all(map(_STAGED.fullmatch, staged))):
+        return False
+    if not all(map(_PART.fullmatch, parts)):
+        return False
+    return not parts or any(_is_part(path / PARTS / name) for name in parts)
+
+
+def _is_part(path: Path) -> bool:
+    try:
+        next(entries(path, 0), None)
+    except StoreError:
+        return False
+    return True
 
 
 def part_path(store: Path, number: int) -> Path:

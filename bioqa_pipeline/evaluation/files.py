@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, score_questions
 from bioqa_pipeline.evaluation.page import render_evaluation_page
 from bioqa_pipeline.evaluation.table import format_table
+from bioqa_pipeline.files import SMALL, read_own
 from bioqa_pipeline.inputs import read_json
+from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.storage.marker import foreign, mark
 
 QUESTION_SCHEMA = pa.schema(
     [
@@ -31,6 +34,8 @@ QUESTION_SCHEMA = pa.schema(
         pa.field("f1", pa.float32(), nullable=False),
     ]
 )
+KIND = "evaluation"
+METRICS = "metrics.json"
 TABLE_SCHEMA = pa.schema([("metric", pa.string()), ("value", pa.float64()), ("value_at_0", pa.float64())])
 
 
@@ -52,24 +57,38 @@ def read_no_answer_scores(path: Path, gold: Sequence[GoldQuestion]) -> dict[str,
     return {i: float(score) for i, score in _read_by_id(path, gold, (int, float)).items()}
 
 
+def check_out(out: Path) -> None:
+    """Makes sure that an evaluation may be written to a folder; to be called before there is one.
+
+    Raises:
+        DatasetError: it holds something else.
+    """
+    try:
+        reason = foreign(out, KIND, _is_old)
+    except OSError as exc:
+        raise DatasetError(f"{out} cannot be read: {exc.strerror}") from exc
+    if reason:
+        raise DatasetError(reason)
+
+
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """metrics.txt, metrics.json, metrics.parquet; predictions.json, best_predictions.json and null_odds.json in the
     official formats; questions.parquet with every question's scores where a model was evaluated; report.html.
 
+    An evaluation that is there is replaced, file by file.
+
     Raises:
-        DatasetError: the folder cannot be written.
+        DatasetError: the folder holds something else, or cannot be written.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _write_texts(evaluation, out)
-        _write_predictions(evaluation, out)
-        _write_tables(evaluation, out)
-    except OSError as exc:
-        raise DatasetError(f"{out} cannot be written: {exc}") from exc
+    check_out(out)
+    mark(out, KIND)
+    storage = LocalStorage(out)
+    for name, content in _contents(evaluation):
+        storage.write(name, content)
 
 
-def _write_texts(evaluation: Evaluation, out: Path) -> None:
-    (out / "metrics.txt").write_text(format_table(evaluation), "utf-8")
+def _contents(evaluation: Evaluation) -> Iterator[tuple[str, bytes | memoryview]]:
+    yield "metrics.txt", format_table(evaluation).encode()
     table = {
         "dataset": evaluation.dataset,
         "model": evaluation.model,
@@ -78,31 +97,40 @@ def _write_texts(evaluation: Evaluation, out: Path) -> None:
         "metrics_at_threshold_0": dict(evaluation.at_zero) if evaluation.at_zero else None,
         "reliability": [asdict(b) for b in evaluation.reliability],
     }
-    _write_json(table, out / "metrics.json", indent=2)
-    (out / "report.html").write_text(render_evaluation_page(evaluation), "utf-8")
-
-
-def _write_predictions(evaluation: Evaluation, out: Path) -> None:
-    _write_json(evaluation.predictions, out / "predictions.json")
+    yield METRICS, _json(table, indent=2)
+    yield "report.html", render_evaluation_page(evaluation).encode()
+    yield "predictions.json", _json(evaluation.predictions)
     if evaluation.no_answer:
-        _write_json(dict(evaluation.answers), out / "best_predictions.json")
-        _write_json(dict(evaluation.no_answer), out / "null_odds.json")
-
-
-def _write_tables(evaluation: Evaluation, out: Path) -> None:
+        yield "best_predictions.json", _json(dict(evaluation.answers))
+        yield "null_odds.json", _json(dict(evaluation.no_answer))
     zero = evaluation.at_zero or {}
     rows = [{"metric": k, "value": v, "value_at_0": zero.get(k)} for k, v in evaluation.metrics.items()]
     header = {"dataset": evaluation.dataset, "model": evaluation.model, "threshold": repr(evaluation.threshold)}
-    pq.write_table(pa.Table.from_pylist(rows, TABLE_SCHEMA.with_metadata(header)), out / "metrics.parquet")
+    yield "metrics.parquet", _parquet(pa.Table.from_pylist(rows, TABLE_SCHEMA.with_metadata(header)))
     if evaluation.questions:
         scores = score_questions(evaluation.gold, evaluation.predictions)
         questions = [asdict(q) | asdict(scores[q.id]) for q in evaluation.questions]
         schema = QUESTION_SCHEMA.with_metadata(header)
-        pq.write_table(pa.Table.from_pylist(questions, schema), out / "questions.parquet", compression="zstd")
+        yield "questions.parquet", _parquet(pa.Table.from_pylist(questions, schema), compression="zstd")
 
 
-def _write_json(content: object, path: Path, indent: int | None = None) -> None:
-    path.write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", "utf-8")
+def _json(content: object, indent: int | None = None) -> bytes:
+    return (json.dumps(content, indent=indent, ensure_ascii=False) + "\n").encode()
+
+
+def _parquet(table: pa.Table, compression: str = "snappy") -> memoryview:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression)
+    return memoryview(sink.getvalue())
+
+
+def _is_old(out: Path) -> bool:
+    """Whether an earlier version wrote an evaluation there."""
+    try:
+        found = json.loads(read_own(out / METRICS, max_bytes=SMALL))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {"dataset", "model", "threshold", "metrics", "reliability"}
 
 
 def _read_by_id(path: Path, gold: Sequence[GoldQuestion], kind: type | tuple[type, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate, evaluate_predictions, gold_questions
-from bioqa_pipeline.evaluation.files import read_no_answer_scores, read_predictions, write_evaluation
+from bioqa_pipeline.evaluation.files import check_out, read_no_answer_scores, read_predictions, write_evaluation
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
@@ -31,8 +31,10 @@ def evaluate_checkpoint(
 
     Raises:
         InputError, CheckpointError, ConfigError: data set, checkpoint or device cannot be used.
-        DatasetError: `out` cannot be written.
+        DatasetError: `out` holds something else, or cannot be written.
     """
+    if out is not None:
+        check_out(out)
     paragraphs = read_squad(dataset)
     checkpoint = open_checkpoint(model.name, casing=model.casing)
     settings = checkpoint.settings
@@ -67,8 +69,10 @@ def evaluate_prediction_files(
 
     Raises:
         InputError: a file cannot be used, or lacks a question of the data set.
-        DatasetError: `out` cannot be written.
+        DatasetError: `out` holds something else, or cannot be written.
     """
+    if out is not None:
+        check_out(out)
     paragraphs = read_squad(dataset)
     gold = gold_questions(paragraphs)
     evaluation = evaluate_predictions(

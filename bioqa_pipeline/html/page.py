@@ -15,6 +15,11 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+_BEGINNING = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;; style-src &#39;sha256-"""
 # What HTML cannot hold, and line ends that browsers normalise before they hash a script.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
@@ -57,6 +62,11 @@ def html_page(title: str, body: str, *, style: str = "", script: str = "") -> st
     page = environment().get_template("page.html.j2")
     whole = page.render(title=title, body=Markup(body), style=Markup(style), script=Markup(script), policy=policy)
     return _CONTROL.sub("\ufffd", whole)
+
+
+def is_page(head: bytes) -> bool:
+    """Whether a file begins as pages of this program do, those of earlier versions too."""
+    return head.startswith(_BEGINNING)
 
 
 def duration(seconds: float) -> str:

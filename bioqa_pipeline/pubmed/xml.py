@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from lxml import etree
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.files import open_file
 from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.prologue import MAX_PROLOGUE_BYTES, PrologueError, read_prologue
 from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
@@ -71,7 +72,7 @@ def parse_records(source: BinaryIO | Path, *, name: str) -> Iterator[Abstract | 
         yield from _Parse(name).records(source)
         return
     try:
-        stream = source.open("rb")
+        stream = open_file(source)
     except OSError as exc:
         raise _unreadable(name, exc) from exc
     with stream:

@@ -82,6 +82,12 @@ def remove(fd: int, name: str, path: Path) -> None:
         os.unlink(name, dir_fd=fd)
 
 
+def refuse_link(path: Path) -> None:
+    """Raises OSError where a path is a symbolic link, which something that opens by path would follow."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a symbolic link, and none is followed here: delete the link", str(path))
+
+
 def linked(path: Path, mode: int = stat.S_IFLNK) -> DatasetError:
     """The refusal of what is no file or folder of this program's making."""
     what = kind_of(mode)

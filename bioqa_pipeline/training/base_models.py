@@ -25,6 +25,7 @@ from bioqa_pipeline.qa.model_files import MEBIBYTE, read_bytes, read_json_object
 from bioqa_pipeline.qa.network_config import network_config
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES, read_vocabulary
 from bioqa_pipeline.qa.weight_files import read_weights
+from bioqa_pipeline.training.output import mark_out
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
@@ -68,6 +69,7 @@ def resolve_base(spec: str) -> str:
 
 
 def _make(spec: str, vocabulary: str | None, scratch: Path) -> None:
+    mark_out(scratch.parent)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     # The processes of a torchrun each make it; the first one's stays.
     with tempfile.TemporaryDirectory(dir=scratch.parent, prefix=scratch.name) as name:

@@ -22,13 +22,13 @@ from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.training.output import MADE_FIRST, check_out, mark_out
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import LoggedPoint, TrainingResult, train
 from bioqa_pipeline.training.weights import is_finished
 
 logger = logging.getLogger(__name__)
-
-MADE_FIRST = "made_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,13 @@ def fine_tune(
     Raises:
         CheckpointError, InputError, TrainingError: see `training.train`.
     """
+    check_out(out)
     extra = read_squad(calibrate_on) if calibrate_on else []
     made = out / MADE_FIRST
-    for folder, recipe in _made_first(config, made).items():
+    made_first = _made_first(config, made)
+    if made_first:
+        mark_out(out)
+    for folder, recipe in made_first.items():
         if is_finished(folder, _with_made(recipe, made)):
             logger.info("%s is taken as it is", folder)
         else:
@@ -141,7 +145,8 @@ def calibrate_checkpoint(
         settings, found = fit_settings(paragraphs, pairs)
     except ValueError as exc:
         raise InputError(str(exc), folder) from exc
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings.model_dump(), indent=2) + "\n", "utf-8")
+    content = json.dumps(settings.model_dump(), indent=2) + "\n"
+    LocalStorage(folder).write(SETTINGS_FILE, content.encode())
     logger.info("held out:\n%s", format_table(found))
     return settings, found
 

@@ -36,10 +36,9 @@ from bioqa_pipeline.training.base_models import prepare_base
 from bioqa_pipeline.training.batches import BatchPlan, WindowDataset, collate
 from bioqa_pipeline.training.data import LabelledWindow, TrainingSet, build_training_set, plan_batches
 from bioqa_pipeline.training.losses import MODEL_INPUTS, Inputs, Teacher, distillation_loss, span_loss
+from bioqa_pipeline.training.output import BASE, CHECKPOINTS, LOG_FILE, check_out
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.weights import (
-    CHECKPOINTS,
-    LOG_FILE,
     averaged_state,
     keep_settings,
     last_checkpoint,
@@ -48,7 +47,6 @@ from bioqa_pipeline.training.weights import (
 )
 
 logger = logging.getLogger(__name__)
-BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +96,10 @@ def train(
     Raises:
         CheckpointError: the base model cannot be used.
         InputError: a training file cannot be read.
-        TrainingError: other settings than those of the training in `out`, a loss that is not finite, a full disk,
-            nothing to train on.
+        TrainingError: `out` holds something else, or a training with other settings; a loss that is not finite, a full
+            disk, nothing to train on.
     """
+    check_out(out)
     where = resolve_device(device)
     base = open_checkpoint(prepare_base(config, out / BASE))
     base.check_windows(config.windows)

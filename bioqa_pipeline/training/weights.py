@@ -18,13 +18,11 @@ from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.qa.checkpoint import Checkpoint, transformers_config
 from bioqa_pipeline.qa.weight_files import read_weights
+from bioqa_pipeline.training.output import CHECKPOINTS, LOG_FILE, SETTINGS_FILE, mark_out
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 StateDict = dict[str, torch.Tensor]
 
-SETTINGS_FILE = "training.json"
-CHECKPOINTS = "checkpoints"
-LOG_FILE = "training_log.json"
 # May change between a killed training and its continuation; anything else would make it another training.
 CHANGEABLE = frozenset({"max_steps", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
 
@@ -104,6 +102,7 @@ def keep_settings(config: TrainingConfig, out: Path) -> None:
                 f"{out} holds an unfinished training with other settings ({', '.join(different)}); give another `out`, "
                 f"or remove {out / CHECKPOINTS} to begin anew"
             )
+    mark_out(out)
     out.mkdir(parents=True, exist_ok=True)
     if int(os.environ.get("RANK", "0")) == 0:
         path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")

@@ -86,6 +86,10 @@ def _score_model(args: argparse.Namespace) -> int:
     if args.na_prob:
         raise ConfigError("--na-prob belongs to --predictions")
     model = ModelConfig.checked(SETTINGS.values(args))
+    from bioqa_pipeline.evaluation.files import check_out
+
+    if args.out:
+        check_out(args.out)
     from bioqa_pipeline.evaluation.job import evaluate_checkpoint
     from bioqa_pipeline.evaluation.squad import read_squad
     from bioqa_pipeline.evaluation.table import format_table

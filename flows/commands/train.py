@@ -148,6 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace, *, quiet: bool) -> int:
     config = parse_config(args)
     is_first = int(os.environ.get("RANK", "0")) == 0
+    from bioqa_pipeline.training.output import check_out
+
+    check_out(args.out)
     from bioqa_pipeline.evaluation.table import format_table
     from bioqa_pipeline.training.job import fine_tune
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -213,6 +214,63 @@ class CrashError(BaseException):
     pass
 
 
+def test_a_folder_of_somebodys_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "_staging").mkdir()
+    (tmp_path / "_staging" / "thesis.docx").write_text("precious")
+    with pytest.raises(StoreError, match=r"bears no _bioqa\.json.*set BIOQA_CACHE to a folder of its own"):
+        AbstractStore(tmp_path).add([FULL], origin="x")
+    (tmp_path / "_staging" / "thesis.docx").rename(tmp_path / "thesis.docx")
+    with pytest.raises(StoreError, match="bears no"):
+        AbstractStore(tmp_path).add([FULL], origin="x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_staging", "thesis.docx"]
+
+
+@pytest.mark.parametrize("left", ["whole", "no parts", "an unreadable part"])
+def test_a_store_of_an_earlier_version_gets_its_marker(tmp_path: Path, left: str) -> None:
+    store = AbstractStore(tmp_path)
+    store.add([FULL], origin="x")
+    (tmp_path / "_bioqa.json").unlink()
+    [part] = (tmp_path / "parts").iterdir()
+    if left == "no parts":
+        part.unlink()
+    elif left == "an unreadable part":
+        part.write_bytes(b"no Parquet")
+        with pytest.raises(StoreError, match="bears no"):
+            store.add([Abstract(pmid=1)], origin="x")
+        return
+    store.add([Abstract(pmid=1)], origin="x")
+    assert json.loads((tmp_path / "_bioqa.json").read_text())["kind"] == "abstract store"
+    assert held(tmp_path).keys() == ({1} if left == "no parts" else {1, 7})
+
+
+def test_only_what_a_writer_staged_is_swept(tmp_path: Path) -> None:
+    store = AbstractStore(tmp_path)
+    store.add([FULL], origin="x")
+    for name in ("notes.txt", f"{0:032x}.parquet", "locator.sqlite-journal"):
+        (tmp_path / "_staging" / name).write_text("")
+    (tmp_path / "locator-mine.txt").write_text("")
+    store.repair()
+    assert [path.name for path in (tmp_path / "_staging").iterdir()] == ["notes.txt"]
+    newest = max(tmp_path.glob("locator-*.sqlite"))
+    newest.write_bytes(b"damaged" * 1000)
+    assert held(tmp_path).keys() == {7}
+    assert (tmp_path / "locator-mine.txt").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_part_that_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    store = AbstractStore(tmp_path / "store")
+    store.add([FULL], origin="x")
+    [part] = (tmp_path / "store" / "parts").iterdir()
+    part.rename(tmp_path / "moved")
+    if kind == "link":
+        part.symlink_to(tmp_path / "moved")
+    else:
+        os.mkfifo(part)
+    with pytest.raises(StoreError, match=r"cannot be read: .*not a regular file"):
+        list(store.get([7]))
+
+
 def before(function: Callable[..., Any]) -> Callable[..., Any]:
     def crash(*args: Any, **keywords: Any) -> Any:
         raise CrashError
@@ -250,6 +308,7 @@ def test_a_crash_between_any_two_steps(
     store = AbstractStore(tmp_path)
     store.add([FULL, Abstract(pmid=1)], origin="x")
     old = held(tmp_path)
+    (tmp_path / "_staging" / f"{0:032x}.parquet").write_bytes(b"of a killed writer")
     with monkeypatch.context() as patch:
         patch.setattr(place, name, when(getattr(place, name)))
         with pytest.raises(CrashError):

@@ -12,15 +12,15 @@ import fcntl
 import json
 import os
 import secrets
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.files import open_fd
 
 WINDOW_SECONDS = 1.02  # a second by a clock that runs a little faster than ours
 POLL_SECONDS = 0.05
@@ -127,7 +127,7 @@ class RateLimiter:
     @contextmanager
     def _state(self) -> Iterator[_State]:
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = open_fd(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode=0o600)
         except OSError as exc:
             raise self._unusable(exc) from exc
         try:
@@ -176,17 +176,33 @@ def private_folder() -> Path:
     """A folder for such files in the machine's temporary folder, of this user only.
 
     Raises:
-        SourceError: kind "rate_limit_file", another user holds its name.
+        SourceError: kind "rate_limit_file", its name is another user's, or a link.
     """
     path = Path(tempfile.gettempdir()) / f"bioqa-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
-        raise SourceError(
-            f"{path} belongs to another user: set the environment variable TMPDIR to a folder of yours",
-            kind=SourceErrorKind.RATE_LIMIT_FILE,
-        )
+    try:
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            is_ours = os.fstat(fd).st_uid == os.getuid()
+            if is_ours:
+                # Whoever may write here could put other files in place of ours.
+                os.fchmod(fd, 0o700)
+        finally:
+            os.close(fd)
+    except OSError as exc:
+        raise _unusable(path, exc.strerror or str(exc)) from exc
+    if not is_ours:
+        raise _unusable(path, "it belongs to another user")
     return path
+
+
+def _unusable(path: Path, reason: str) -> SourceError:
+    return SourceError(
+        f"{path}: the folder of the files that keep the request rate cannot be used: {reason}; set the environment "
+        "variable TMPDIR to a folder of yours",
+        kind=SourceErrorKind.RATE_LIMIT_FILE,
+    )
 
 
 def _is_alive(pid: int) -> bool:

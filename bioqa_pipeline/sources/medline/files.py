@@ -1,7 +1,8 @@
 """A folder of PubMed files into the list of those to import, in order; checks that none is missing.
 
 Files named `pubmedYYnNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
-folder; every other *.xml and *.xml.gz counts as a set of records of its own.
+folder; every other *.xml and *.xml.gz counts as a set of records of its own. Pipes and devices are not read, nor what
+lies elsewhere and is linked to; they are named.
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.files import SMALL, kind_of, open_file, read_file
 
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"pubmed(\d\d)n(\d{4,6})\.xml(?:\.gz)?")
 _SUFFIXES = (".xml", ".xml.gz")
 _MD5 = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
-_NAMED_GAPS = 5
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,13 @@ class Listing:
     Attributes:
         year: of the numbered files; None where there are none.
         superseded: years whose files were left out, because there are newer ones.
+        not_read: what is named like a file of records and is none, or leads out of the folder; each with what it is.
     """
 
     files: tuple[MedlineFile, ...]
     year: int | None
     superseded: tuple[int, ...] = ()
+    not_read: tuple[str, ...] = ()
 
 
 def list_files(folder: Path) -> Listing:
@@ -80,12 +85,15 @@ def list_files(folder: Path) -> Listing:
             f"{folder}: no such folder; give one that holds PubMed XML files", kind=SourceErrorKind.NO_SUCH_FOLDER
         )
     try:
-        paths = sorted(p for p in folder.rglob("*") if p.name.endswith(_SUFFIXES) and _is_visible_file(p, folder))
-        files = [_file(path, folder) for path in paths]
+        paths = sorted(p for p in folder.rglob("*") if p.name.endswith(_SUFFIXES) and _is_visible(p, folder))
+        reasons = {path: _not_read(path, folder) for path in paths}
+        files = [_file(path, folder) for path, reason in reasons.items() if reason is None]
     except OSError as exc:
         raise SourceError(f"{folder}: cannot be read: {exc}", kind=SourceErrorKind.UNREADABLE) from exc
+    not_read = tuple(f"{path.relative_to(folder)} ({reason})" for path, reason in reasons.items() if reason)
     if not files:
-        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it", kind=SourceErrorKind.NO_FILES)
+        rest = f"; not read: {named(not_read)}" if not_read else ""
+        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it{rest}", kind=SourceErrorKind.NO_FILES)
     years = sorted({file.year for file in files if file.year is not None})
     year = years[-1] if years else None
     numbered = sorted((f for f in files if f.year == year and f.number is not None), key=lambda f: f.number or 0)
@@ -96,7 +104,7 @@ def list_files(folder: Path) -> Listing:
                 kind=SourceErrorKind.TWO_FILES,
             )
     others = [file for file in files if file.year is None]
-    return Listing(files=(*numbered, *others), year=year, superseded=tuple(years[:-1]))
+    return Listing(files=(*numbered, *others), year=year, superseded=tuple(years[:-1]), not_read=not_read)
 
 
 def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> None:
@@ -111,10 +119,9 @@ def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> 
         return
     missing = [number for number in range(min(numbers), max(numbers)) if number not in numbers]
     if missing:
-        names = ", ".join(f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing[:_NAMED_GAPS])
-        more = f" and {len(missing) - _NAMED_GAPS} more" if len(missing) > _NAMED_GAPS else ""
+        absent = named([f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing])
         raise SourceError(
-            f"{folder}: {names}{more} missing between number {min(numbers)} and {max(numbers)}; an update would be "
+            f"{folder}: {absent} missing between number {min(numbers)} and {max(numbers)}; an update would be "
             "lost without a word: download what is missing, or move away the files above",
             kind=SourceErrorKind.GAP,
         )
@@ -126,7 +133,7 @@ def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> 
 
 def file_md5(path: Path) -> str:
     """The MD5 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
@@ -138,9 +145,11 @@ def expected_md5(path: Path) -> str | None:
     """
     beside = path.with_name(path.name + ".md5")
     try:
-        content = beside.read_bytes()
+        content = read_file(beside, max_bytes=SMALL)
     except FileNotFoundError:
         return None
+    except OSError as exc:
+        raise SourceError(f"{beside}: cannot be read: {exc.strerror}", kind=SourceErrorKind.UNREADABLE) from exc
     found = _MD5.findall(content)
     if len(found) != 1:
         raise SourceError(f"{beside}: holds no MD5; download it again or delete it", kind=SourceErrorKind.BAD_MD5)
@@ -157,5 +166,21 @@ def _file(path: Path, folder: Path) -> MedlineFile:
     return MedlineFile(path, path.name, Stamp.of(path), year=int(match.group(1)), number=int(match.group(2)))
 
 
-def _is_visible_file(path: Path, folder: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+def _is_visible(path: Path, folder: Path) -> bool:
+    return not (path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _not_read(path: Path, folder: Path) -> str | None:
+    """Why a path is not a file of the folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # from a loop of links to a file that is deleted this moment
+        return "it leads to nothing"
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        return "a link that leads out of the folder"
+    return None if stat.S_ISREG(mode) else kind_of(mode)
+
+
+def named(items: Sequence[str]) -> str:
+    """The first few of many."""
+    return ", ".join(items[:_NAMED]) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -20,7 +19,9 @@ from typing import Literal
 
 from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
 from bioqa_pipeline.abstracts.store import AbstractStore
+from bioqa_pipeline.abstracts.writer import is_store, make_store
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
+from bioqa_pipeline.files import open_fd
 from bioqa_pipeline.records.texts import (
     FetchStatus,
     Hit,
@@ -32,9 +33,10 @@ from bioqa_pipeline.records.texts import (
     content_digest,
 )
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.medline.files import Listing, list_files
+from bioqa_pipeline.sources.medline.files import Listing, list_files, named
 from bioqa_pipeline.sources.medline.importing import STATE_FILE, ImportState, import_files, stale_files
 from bioqa_pipeline.storage.filelock import FileLock
+from bioqa_pipeline.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
 
@@ -90,13 +92,14 @@ class MedlineSource:
     def _open(self, home: Path, workers: int | None) -> None:
         listing = list_files(self._folder)
         generation = _generation(home, listing)
-        generation.mkdir(exist_ok=True)
+        make_store(generation)
         _hold(self, generation)
         self._store = AbstractStore(generation)
         self._index = FullTextIndex(generation / "fulltext")
         state = ImportState.load(self._store)
         if not state.files:
             self._index.discard()
+        self._not_read = listing.not_read
         self._say_what_is_left_out(listing, state)
         self._state = import_files(self._folder, listing, self._store, state, workers=workers)
         self._index.update(self._store)
@@ -148,6 +151,7 @@ class MedlineSource:
             "abstracts": str(len(self._index)),
             "bad_records": str(self._state.n_bad),
             "bad_record_examples": "; ".join(bad),
+            "not_read": f"{len(self._not_read)} paths: {named(self._not_read)}" if self._not_read else "",
             "import_report": str(self._store.path / STATE_FILE),
             "replaced_generations": ", ".join(self._replaced),
             "dates": "; ".join(
@@ -163,6 +167,8 @@ class MedlineSource:
         return Missing(pmid, FetchStatus.NOT_FOUND, f"no file in {self._folder} has it")
 
     def _say_what_is_left_out(self, listing: Listing, state: ImportState) -> None:
+        if paths := listing.not_read:
+            logger.warning("%s: %d paths are not read: %s", self._folder, len(paths), named(paths))
         for year in listing.superseded:
             logger.warning(
                 "%s: the files of pubmed%02d are left out, those of pubmed%02d replace them",
@@ -206,7 +212,7 @@ def _date_ranges(
 
 def _hold(owner: object, generation: Path) -> None:
     """Keeps a generation from being dropped while its owner lives."""
-    fd = os.open(generation / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = open_fd(generation / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     fcntl.flock(fd, fcntl.LOCK_SH)
     weakref.finalize(owner, os.close, fd)
 
@@ -215,12 +221,12 @@ def _drop_others(home: Path, current: Path) -> list[str]:
     """Deletes the generations that nobody reads any more; the others go the next time."""
     dropped = []
     for path in sorted(home.iterdir()):
-        if path == current or not _GENERATION.fullmatch(path.name):
+        if path == current or not _GENERATION.fullmatch(path.name) or not is_store(path):
             continue
-        fd = os.open(path / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = open_fd(path / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
+            LocalStorage(home).delete(path.name)
             dropped.append(path.name)
         except BlockingIOError:
             logger.info("%s is still read and is kept for now", path)

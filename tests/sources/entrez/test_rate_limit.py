@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import partial
@@ -140,6 +142,34 @@ def test_an_unusable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(SourceError, match="TMPDIR"):
         RateLimiter(tmp_path / "link", 3).acquire()
+
+
+def test_the_folder_in_the_temporary_folder_is_this_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = rate_limit.private_folder()
+    assert folder == tmp_path / f"bioqa-{os.getuid()}"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o777)
+    assert stat.S_IMODE(rate_limit.private_folder().stat().st_mode) == 0o700
+    monkeypatch.setattr(os, "fstat", lambda fd: os.stat_result((0o40700, 0, 0, 1, os.getuid() + 1, *[0] * 5)))
+    with pytest.raises(SourceError, match="belongs to another user; set the environment variable TMPDIR"):
+        rate_limit.private_folder()
+
+
+@pytest.mark.parametrize("is_dangling", [True, False])
+def test_a_link_in_place_of_that_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_dangling: bool
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if not is_dangling:
+        (tmp_path / "target").mkdir(mode=0o755)
+    (tmp_path / f"bioqa-{os.getuid()}").symlink_to(tmp_path / "target")
+    with pytest.raises(SourceError, match=r"cannot be used: .*TMPDIR") as caught:
+        rate_limit.private_folder()
+    assert caught.value.kind == "rate_limit_file"
+    assert is_dangling or stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o755
 
 
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:

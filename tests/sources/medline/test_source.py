@@ -18,9 +18,10 @@ from pydantic import ValidationError
 import bioqa_pipeline.sources.medline.importing as medline_import
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.errors import ConfigError, SourceError
+from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Missing, Question, RetrievalOutcome
 from bioqa_pipeline.sources import open_source
+from bioqa_pipeline.sources.medline.files import list_files
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
 from support.medline_folder import Article, file_xml, import_folder, numbered, write_file, write_md5, write_twin
@@ -70,6 +71,7 @@ def test_files_are_applied_in_the_order_of_their_numbers(folder: Path, home: Pat
         "abstracts": "4",
         "bad_records": "0",
         "bad_record_examples": "",
+        "not_read": "",
         "import_report": str(home / "pubmed99" / "imports.json"),
         "replaced_generations": "",
         "dates": "",
@@ -205,8 +207,14 @@ def test_without_numbers_a_changed_folder_is_imported_anew(folder: Path, home: P
     assert [path.name for path in home.iterdir() if path.is_dir()] == [last.store.path.name]
 
 
-def test_a_new_year_replaces_everything(folder: Path, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_year_replaces_everything(
+    folder: Path, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (home / "mine").mkdir(parents=True)
+    (home / "pubmed24").mkdir()
+    (home / "pubmed24" / "thesis.docx").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (home / "pubmed23").symlink_to(tmp_path / "elsewhere")
     write_file(numbered(folder, 1, year=25), [Article(1, "Old year."), Article(2)])
     assert sorted(texts(MedlineSource(folder, home=home))) == [1, 2]
     write_file(numbered(folder, 1, year=26), [Article(1, "New year.")])
@@ -218,7 +226,46 @@ def test_a_new_year_replaces_everything(folder: Path, home: Path, caplog: pytest
     assert "pubmed26 has replaced everything imported as pubmed25" in caplog.text
     assert not (home / "pubmed25").exists()
     # Only what it has made itself is deleted.
-    assert (home / "mine").is_dir()
+    assert (home / "mine").is_dir() and (home / "pubmed23").is_symlink()
+    assert [path.name for path in (home / "pubmed24").iterdir()] == ["thesis.docx"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_is_no_file_of_the_folder_is_named_and_not_read(
+    folder: Path, home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_file(folder / "real.xml.gz", [Article(1)])
+    elsewhere = write_file(tmp_path / "elsewhere" / "x.xml.gz", [Article(2)])
+    (folder / "sub").mkdir()
+    (folder / "sub" / "inside.xml.gz").symlink_to(Path("..", "real.xml.gz"))
+    (folder / "outside.xml.gz").symlink_to(elsewhere)
+    (folder / "dangling.xml").symlink_to(folder / "nowhere")
+    (folder / "loop.xml").symlink_to(folder / "loop.xml")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(folder / "pipe.xml")
+    with caplog.at_level(logging.WARNING):
+        source = MedlineSource(folder, home=home)
+    assert (texts(source).keys(), source.describe()["files"]) == ({1}, "2")
+    reasons = (
+        "dangling.xml (it leads to nothing), loop.xml (it leads to nothing), "
+        "outside.xml.gz (a link that leads out of the folder), pipe.xml (a named pipe)"
+    )
+    assert f"{folder}: 4 paths are not read: {reasons}" in caplog.text
+    assert source.describe()["not_read"] == f"4 paths: {reasons}"
+    (folder / "real.xml.gz").unlink()
+    with pytest.raises(SourceError, match=r"no \*.xml or \*.xml.gz file in it; not read: dangling.xml"):
+        MedlineSource(folder, home=home)
+
+
+@pytest.mark.parametrize("name", ["real.xml.gz", "real.xml.gz.md5"])
+def test_a_pipe_that_takes_the_place_of_a_listed_file_is_not_waited_for(folder: Path, home: Path, name: str) -> None:
+    write_file(folder / "real.xml.gz", [Article(1)])
+    listing = list_files(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    store = AbstractStore(home)
+    with pytest.raises(BioqaError, match="it is a named pipe, not a regular file"):
+        medline_import.import_files(folder, listing, store, medline_import.ImportState({}))
 
 
 def test_bad_records_are_counted_with_their_reasons(folder: Path, home: Path) -> None:
@@ -439,7 +486,7 @@ def test_records_keep_all_that_the_files_say(test_data: OutsideMaterial, home: P
     path = test_data.file("pubmed/records/pubmed-records-1.xml.gz")
     folder = tmp_path / "real"
     folder.mkdir()
-    (folder / path.name).symlink_to(path)
+    (folder / path.name).write_bytes(path.read_bytes())
     source = MedlineSource(folder, home=home, workers=1)
     parsed = {r.pmid: r for r in parse_records(path, name="x") if isinstance(r, Abstract)}
     assert {a.pmid: a for a in source.store.get(list(parsed))} == parsed

@@ -1,0 +1,67 @@
+"""The folder of a training: what it holds, and whether it is this program's to write to."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from bioqa_pipeline.errors import TrainingError
+from bioqa_pipeline.files import SMALL, read_own
+from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES
+from bioqa_pipeline.storage.marker import foreign, mark
+
+KIND = "checkpoint"
+SETTINGS_FILE = "training.json"
+LOG_FILE = "training_log.json"
+CHECKPOINTS = "checkpoints"
+BASE = "base"
+MADE_FIRST = "made_first"
+_WRITTEN = (
+    SETTINGS_FILE,
+    LOG_FILE,
+    CHECKPOINTS,
+    BASE,
+    MADE_FIRST,
+    "config.json",
+    "model.safetensors",
+    *TOKENIZER_FILES,
+)
+# Settings that every version kept of a training.
+_SETTINGS = frozenset({"base_model", "data", "epochs", "learning_rate", "windows"})
+
+
+def check_out(out: Path) -> None:
+    """Makes sure that a training may write to a folder; to be called before anything is read or computed.
+
+    Raises:
+        TrainingError: it holds something else, or a link that would be written through.
+    """
+    try:
+        reason = foreign(out, KIND, _is_old) or _link(out)
+    except OSError as exc:
+        raise TrainingError(f"{out} cannot be read: {exc.strerror}") from exc
+    if reason:
+        raise TrainingError(reason)
+
+
+def mark_out(out: Path) -> None:
+    """Says that the folder is a training's; in the first process of a torchrun only."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        mark(out, KIND)
+
+
+def _link(out: Path) -> str | None:
+    for path in (*(out / name for name in _WRITTEN), *out.glob(f"{CHECKPOINTS}/*"), *out.glob(f"{MADE_FIRST}/*")):
+        if path.is_symlink():
+            return f"{path}: a symbolic link, which the training could write through; delete it, or give another folder"
+    return None
+
+
+def _is_old(out: Path) -> bool:
+    """Whether an earlier version trained there."""
+    try:
+        found = json.loads(read_own(out / SETTINGS_FILE, max_bytes=SMALL))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= _SETTINGS
