@@ -20,7 +20,7 @@ from prefect import flow
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.manifest import RunManifest, shortened
 from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.run.progress import Reporter
@@ -96,7 +96,7 @@ def run(config: RunConfig) -> RunManifest:
     if session:
         session.result = result
     if result.failures:
-        raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(result.failures[:5]))
+        raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(map(shortened, result.failures[:5])))
     return result.manifest
 
 
