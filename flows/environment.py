@@ -6,7 +6,9 @@ Must be imported before Prefect is.
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
+from bioqa_pipeline.errors import ConfigError
 from flows.server_settings import CLIENT_LOGIN, NO_TELEMETRY, known_login
 
 _DEFAULTS = {
@@ -26,11 +28,15 @@ def apply_defaults() -> None:
     """Sets the defaults in this process's environment, and the login of the user's own server, where that is meant.
 
     Raises:
-        ConfigError: others can read the login.
+        ConfigError: others can read the login, or PREFECT_API_URL is no URL.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     url = os.environ.get("PREFECT_API_URL")
+    try:
+        urlsplit(url or "")
+    except ValueError as exc:
+        raise ConfigError(f"PREFECT_API_URL={url}: not an address ({exc})") from exc
     if url and not os.environ.get(CLIENT_LOGIN) and not os.environ.get("PREFECT_API_KEY"):
         login = known_login(url)
         if login:

@@ -100,8 +100,8 @@ def known_login(api_url: str) -> str | None:
     Raises:
         ConfigError: others can read its file.
     """
-    url = urlsplit(api_url)
     with suppress(ValueError):
+        url = urlsplit(api_url)
         if url.scheme == "http" and url.hostname in HOSTS and url.port and os.path.lexists(path := _path(url.port)):
             return read_settings(path).get(CLIENT_LOGIN)
     return None

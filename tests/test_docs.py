@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
+from flows.server_settings import NO_TELEMETRY
 from support.paths import ROOT
 
 DOCUMENTS = sorted(
@@ -70,3 +72,50 @@ def test_make_targets_and_marks_are_those_that_there_are() -> None:
     marks = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["markers"]
     section = text.split("| mark | meaning |")[1].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE) == [mark.split(":")[0] for mark in marks]
+
+
+# Without these, Prefect, the model hub's client and Ray report to their makers.
+REPORTERS = {"DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED"}
+# What starts a process of theirs, other than our own commands, which turn reports off themselves.
+FOREIGN = re.compile(r"(?:^|[\s;&|/])(prefect|ray|hf|huggingface-cli|uvicorn|gunicorn) +[a-z]")
+SOURCED = '. "$(.venv/bin/python -m flows.server --settings)"'
+
+
+def shell_blocks(name: str) -> list[str]:
+    """Every block of commands: those in fences, and in comments of YAML those that are set off by three blanks."""
+    text = read(name)
+    if name.endswith(".md"):
+        return re.findall(r"^```(?:sh|bash|shell)?\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    commented = re.findall(r"(?:^ *#   .+\n)+", text, flags=re.MULTILINE)
+    return [re.sub(r"^ *#   ", "", block, flags=re.MULTILINE) for block in commented]
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "prefect.yaml"])
+def test_no_command_reports_to_anyone(name: str) -> None:
+    for block in shell_blocks(name):
+        if block.startswith("[Service]"):
+            assert {name for name in REPORTERS if re.search(rf"Environment=.*\b{name}=", block)} == REPORTERS
+        elif found := FOREIGN.search(block):
+            before = block[: found.start(1)]
+            off = set(re.findall(r"(\w+)=(?:1|0|false)\b", before))
+            assert SOURCED in before or off >= REPORTERS, f"{name}: {block}"
+    if name.endswith(".md"):
+        # Within a sentence there is no room for it: such commands belong into blocks.
+        prose = re.sub(r"^```.*?^```", "", read(name), flags=re.MULTILINE | re.DOTALL)
+        inline = [code for code in re.findall(r"`([^`\n]+)`", prose) if FOREIGN.search(code)]
+        assert set(inline) <= {"prefect server start"} | {code for code in inline if code.startswith("RAY_USAGE")}
+
+
+def test_no_cron_entry_or_unit_is_left_without_its_environment() -> None:
+    units = [block for name in DOCUMENTS for block in shell_blocks(name) if "ExecStart=" in block]
+    assert units and all(block.startswith("[Service]") for block in units)
+
+
+def test_image_deployments_and_make_targets_report_to_nobody() -> None:
+    environment = read("Dockerfile").split("\nENV ")[1]
+    assert set(re.findall(r"(\w+)=", environment)) >= REPORTERS
+    assert set(re.findall(r"^export (\w+) :=", read("Makefile"), flags=re.MULTILINE)) >= REPORTERS
+    deployments = yaml.safe_load(read("prefect.yaml"))["deployments"]
+    variables = [deployment["work_pool"]["job_variables"] for deployment in deployments]
+    assert all(set(found["env"]) >= REPORTERS for found in variables if "image" in found)
+    assert set(NO_TELEMETRY) == REPORTERS

@@ -48,6 +48,8 @@ def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """Server, process pool, deployment and worker."""
     url = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     box = PrefectBox(tmp_path_factory.mktemp(request.param), database_url=url)
+    # Each test has folders of its own, made later.
+    box.env["BIOQA_ROOTS"] = str(tmp_path_factory.getbasetemp())
     try:
         box.start_server()
         box.prefect("work-pool", "create", "bioqa", "--type", "process")
@@ -216,6 +218,14 @@ def test_a_failed_run_says_why_and_can_be_retried(box: PrefectBox, config: dict[
     box.post(f"flow_runs/{run_id}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
     box.wait_until(run_id, "Completed", "Crashed")
     assert [m.status for m in Dataset(config["out"]).runs()] == ["completed"]
+
+
+@pytest.mark.slow
+def test_a_run_that_names_what_was_not_declared_is_refused(box: PrefectBox, config: dict[str, Any]) -> None:
+    run_id = start(box, config | {"questions": "/etc/passwd"})
+    failed = box.wait_until(run_id, "Failed", "Crashed", "Completed")
+    assert failed["state_name"] == "Failed" and "`questions /etc/passwd` is outside" in failed["state"]["message"]
+    assert not Path(config["out"]).exists()
 
 
 @pytest.mark.slow

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from bioqa_pipeline.config import RunConfig
 from flows import serve
+from flows.declared import ADDRESSES, ROOTS
 from support.checkpoints import make_checkpoint
 
 
@@ -24,13 +28,43 @@ def options(tmp_path: Path) -> list[str]:
     return ["--questions", str(questions), "--model", str(model), "--out", str(tmp_path / "out"), "--device", "cpu"]
 
 
+class Api(BaseHTTPRequestHandler):
+    """As much of a Prefect server as is asked before anything is served: its version, for those who may know."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Content-Length", "7")
+        self.end_headers()
+        self.wfile.write(b'"3.8.8"')
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on the terminal."""
+
+
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The deployments that would be served, by a server that is set and never spoken to."""
+def api() -> Iterator[type[Api]]:
+    """A server that is set; what it answers can be changed."""
+
+    class Own(Api):
+        pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Own) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}):
+            yield Own
+        server.shutdown()
+
+
+@pytest.fixture
+def served(api: type[Api], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The deployments that would be served."""
     deployments: list[Any] = []
+    monkeypatch.delenv(ROOTS, raising=False)
+    monkeypatch.delenv(ADDRESSES, raising=False)
     monkeypatch.setattr("prefect.serve", deployments.append)
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
-        yield deployments
+    return deployments
 
 
 def test_runs_that_meet_are_not_queued(options: list[str], served: list[Any]) -> None:
@@ -50,6 +84,74 @@ def test_without_a_schedule_it_is_started_by_hand(options: list[str], served: li
     assert serve.main(options) == 0
     [deployment] = served
     assert not deployment.schedules and deployment.concurrency_limit == 1
+
+
+def test_runs_are_told_what_they_may_name(
+    options: list[str], served: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr("prefect.serve", lambda deployment: told.update(os.environ))
+    monkeypatch.setenv(ROOTS, "/srv/before")
+    monkeypatch.chdir(tmp_path)
+    assert serve.main([*options, "--root", "more", "--root", "s3://bucket/more"]) == 0
+    named = (options[1], options[5], options[3], str(tmp_path / "more"), "s3://bucket/more", "/srv/before")
+    assert told[ROOTS] == ":".join(named) and told[ADDRESSES] == ""
+    assert os.environ[ROOTS] == "/srv/before" and ADDRESSES not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--cron", "61 * * * *"], '--cron "61 * * * *": '),
+        (["--cron", "* * *"], '--cron "* * *": '),
+        (["--cron", "tomorrow"], '--cron "tomorrow": '),
+        (["--cron", ""], '--cron "": '),
+        (["--cron", "0 2 31 2 *"], '--cron "0 2 31 2 *": failed to find next date'),
+        (["--cron", "0 2 * * *", "--timezone", "Mars/Olympus"], "--timezone Mars/Olympus: no such time zone"),
+        (["--cron", "0 2 * * *", "--timezone", "../../etc/passwd"], "--timezone ../../etc/passwd: no such"),
+        (["--cron", "0 2 * * *", "--timezone", "Europe"], "--timezone Europe: no such time zone"),
+        (["--timezone", ""], "--timezone : no such time zone"),
+        (["--name", "a/b"], "--name a/b: "),
+        (["--name", ""], "--name : "),
+        (["--root", "ftp://host/x"], "--root: ftp://host/x: ftp is not supported"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_one_line(
+    options: list[str], served: list[Any], wrong: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert serve.main([*options, *wrong]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")
+    assert served == []
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "refuses the login"), (403, "refuses the login"), (500, "500")])
+def test_a_server_that_refuses_is_one_line(
+    options: list[str],
+    served: list[Any],
+    api: type[Api],
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    api.status = status
+    assert serve.main(options) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the Prefect server at http://127.0.0.1:") and said in line
+    assert served == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/api", "http://host.invalid:4200/api", "not a url", "ftp://127.0.0.1/api"]
+)
+def test_a_server_that_is_away_is_one_line(
+    options: list[str], served: list[Any], url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with temporary_settings({PREFECT_API_URL: url}):
+        assert serve.main(options) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: the Prefect server at {url} cannot be reached (")
+    assert served == []
 
 
 @pytest.mark.parametrize("wrong", [["--model", "./nowhere"], ["--questions", "none.txt"], ["--max-abstracts", "0"]])

@@ -62,14 +62,16 @@ class Opened:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser, headless."""
+def chromium(*resolver_rules: str) -> Iterator[Browser]:
+    """The browser, headless; with rules such as "MAP name 127.0.0.1" for what names lead to."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
     # Chromium's own sandbox does not work for root, as in most containers.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    if resolver_rules:
+        arguments.append(f"--host-resolver-rules={', '.join(resolver_rules)}")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser

@@ -11,11 +11,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flows.server_settings import new_login
 from support.paths import ROOT
 
 
@@ -40,10 +43,14 @@ class PrefectBox:
     def __init__(self, folder: Path, *, database_url: str | None = None) -> None:
         self.folder = folder
         self.port = free_port()
+        self.login = new_login()
+        self._csrf: dict[str, str] = {}
         self.env = {
             **os.environ,
             "PREFECT_HOME": str(folder / "home"),
+            "XDG_STATE_HOME": str(folder / "state"),
             "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_API_AUTH_STRING": self.login,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_CLI_PROMPT": "false",
@@ -57,7 +64,7 @@ class PrefectBox:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start_server(self) -> None:
-        self.start("server", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port))
+        self.start("server", "-m", "flows.server", "--port", str(self.port))
         wait_for(lambda: self.healthy(), "the server does not answer")
 
     def healthy(self) -> bool:
@@ -94,10 +101,15 @@ class PrefectBox:
         return self.call("POST", path, body)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
+        if not self._csrf and not path.startswith("csrf-token"):
+            client = str(uuid.uuid4())
+            token = self.call("GET", f"csrf-token?client={client}")["token"]
+            self._csrf = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+        login = b64encode(self.login.encode()).decode()
         request = urllib.request.Request(
             f"{self.env['PREFECT_API_URL']}/{path}",
             None if body is None else json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", "Authorization": f"Basic {login}", **self._csrf},
             method=method,
         )
         # A busy server on SQLite answers 503 now and then; Prefect's own client asks again, too.
