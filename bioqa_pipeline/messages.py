@@ -30,9 +30,11 @@ _KEPT_CONTROLS = "\n\t"
 _KEPT_FORMATS = "\u200c\u200d"
 
 _CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s?#\"'<>]*@")
+_HEADERS = r"x-amz-[a-z-]+|awsaccesskeyid|(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api[_-]?key"
+_NAMES = rf"{_HEADERS}|(?:[a-z]+[_-])*(?:token|secret|password|signature)|sig|aws_[a-z_]*key[a-z_]*"
 _NAMED = re.compile(
-    r"((?:\bx-amz-[a-z-]+|\bawsaccesskeyid|\bauthorization|\b(?:set-)?cookie|\b(?:x-)?api[_-]?key|\bsignature|\bsig|"
-    r"\b(?:[a-z]+[_-])*(?:token|secret|password)|\baws_[a-z_]*key[a-z_]*)[\"']?\s*(=|:)\s*)"
+    # As in an address or a shell, in JSON, in XML, and of headers alone as in HTTP: "token: 5" is prose.
+    rf"(\b(?:(?:{_NAMES})(?:\s?=\s?[\"']?|[\"']\s*:\s*[\"']?|>)|(?:{_HEADERS})\s*:\s*))"
     r"(?:(?:aws4-hmac-sha256|basic|bearer|digest)\s[^\r\n]*|[^\s&;,\"'<>#]+)",
     re.IGNORECASE,
 )

@@ -134,6 +134,41 @@ def test_what_the_service_says_lowers_the_limit_and_counts_other_programs(tmp_pa
     assert clock.now - started >= 1
 
 
+@pytest.mark.parametrize("told", [3_000_000, 10**18 - 1])
+def test_a_told_limit_makes_neither_a_large_file_nor_a_burst(tmp_path: Path, told: int) -> None:
+    limiter = RateLimiter(tmp_path / "file", 3)
+    with simulated_time(rate_limit) as clock:
+        limiter.release(limiter.acquire(), told_limit=told, told_remaining=0)
+        assert limiter.path.stat().st_size < 1000
+        clock.sleep(2)
+        for _ in range(7):
+            limiter.release(limiter.acquire(), told_limit=told, told_remaining=told)
+    assert clock.passed >= 2 + 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[[["a", 1000000000000000000000000000000, 1, null]], 2, 0]',
+        '[[["a", -1, NaN, null]], -5, NaN]',
+        "[[], 0, -Infinity]",
+        "[[], 99999, Infinity]",
+        "[" * 100_000,
+        "[[" + '["", 1, 999.5, 999.5], ' * 20_000 + '["", 1, 999.5, 999.5]], 3, 0]',
+    ],
+    ids=["pid", "nan", "zero", "infinity", "deep", "many"],
+)
+def test_odd_numbers_in_the_file_hold_nobody_up_for_long(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(content)
+    limiter = RateLimiter(path, 3)
+    with simulated_time(rate_limit) as clock:
+        for _ in range(3):
+            limiter.release(limiter.acquire())
+    assert clock.passed < 5
+    assert path.stat().st_size < 2000
+
+
 def test_an_unusable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="TMPDIR") as caught:
         RateLimiter(tmp_path / "absent" / "file", 3).acquire()
