@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from support.checkpoints import make_checkpoint
-from support.many_questions import WAYS, run_many
+from support.checkpoints import make_checkpoint  # noqa: E402
+from support.many_questions import WAYS, run_many  # noqa: E402
 
 
 def main() -> None:
