@@ -149,6 +149,10 @@ def test_no_run_takes_it_and_the_way_out_keeps_the_rest(root: Path, damage: str)
     assert report.findings and all("\n" not in f.what + f.mend for f in report.findings)
     _, moved = quarantine(LocalStorage(root))
     assert all((root / path).is_file() or (root / path).is_symlink() for path in moved)
+    if damage == "file linked":
+        [finding] = verify(LocalStorage(root)).findings
+        assert "delete it by hand" in finding.mend
+        (root / finding.file).unlink()
     assert verify(LocalStorage(root)).findings == []
     kept = whole_rows(root)
     write(root, "after", 1, 2, 3)
