@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from bioqa_pipeline.dataset.log import ENTRY, LogEntry, read_entry
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
-from bioqa_pipeline.dataset.marker import HARMLESS
+from bioqa_pipeline.dataset.marker import HARMLESS, MARKER, way_out
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
@@ -64,7 +64,9 @@ def looks_old(entries: list[str]) -> bool:
 
 
 def refusal(storage: Storage, foreign: str) -> DatasetError:
-    """A folder that is not ours."""
+    """A folder that is not ours, or a data set that has lost its marker."""
+    if any(ENTRY.fullmatch(name) for name in storage.files(LOG)):
+        return DatasetError(f"{storage.uri(MARKER)}: the marker of this data set is gone; {way_out(storage)}")
     return DatasetError(
         f"{storage.location}: not a data set: it holds {foreign!r}, which bioqa did not write; "
         "give a new or empty folder"

@@ -21,6 +21,7 @@ from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import Storage
 
 RESCORED = "with --quarantine it is set aside, and the next run scores its pairs again"
+NOT_PLAIN = "a symbolic link, or no plain file"
 SET_ASIDE = "no run needs it; with --quarantine it is set aside"
 
 
@@ -183,8 +184,12 @@ def _verify_files(storage: Storage, report: Report, contents: Contents, view: Vi
             report.n_bytes += view.present[path].size
     pending = view.present.keys() & view.log.named() - view.records.keys()
     report.notes += [f"{path}: a killed run left it; the next one deletes it" for path in sorted(pending)]
-    foreign = "not of this data set; its readers pass it over, others may not"
-    report.findings += [Finding(path, foreign, SET_ASIDE, (path,)) for path in view.foreign]
+    for path in view.foreign:
+        if view.present[path].size < 0:
+            report.findings.append(Finding(path, NOT_PLAIN, "nothing is read through it; delete it by hand"))
+        else:
+            what = "not of this data set; its readers pass it over, others may not"
+            report.findings.append(Finding(path, what, SET_ASIDE, (path,)))
     _verify_tables(storage, report, whole)
     for path, what, is_own in manifest_faults(storage, whole, view.log):
         mend = SET_ASIDE if is_own else "with --quarantine the log names it again, or says that it is gone"
@@ -194,7 +199,7 @@ def _verify_files(storage: Storage, report: Report, contents: Contents, view: Vi
 def _fault(contents: Contents, view: View, path: str, records: list[FileRecord]) -> str | None:
     size = view.present[path].size
     if size < 0:
-        return "a symbolic link, or no plain file"
+        return NOT_PLAIN
     if not view.fits(path):
         return f"{size:,} bytes in place of {records[0].bytes:,}"
     try:

@@ -149,16 +149,16 @@ class LocalStorage:
         return []
 
     def files(self, folder: str) -> dict[str, Stored]:
-        if folder and (self._root / folder).is_symlink():
-            raise DatasetError(
-                f"{self._root / folder}: a symbolic link, which is not followed; put the folder itself here"
-            )
         found: dict[str, Stored] = {}
         left = [folder]
         while left:
             below = left.pop()
-            path = self._root / below
-            with _explained(path), suppress(FileNotFoundError), os.scandir(path) as entries:
+            with (
+                _explained(self._named / below),
+                suppress(FileNotFoundError),
+                opened(self._root, below) as fd,
+                os.scandir(fd) as entries,
+            ):
                 for entry in entries:
                     name = f"{below}/{entry.name}" if below else entry.name
                     if entry.is_dir(follow_symlinks=False):
@@ -283,6 +283,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: {reason}; check that the folder may be read and written") from exc
 
 
+<<<<<<< HEAD
 def _gone(path: Path) -> DatasetError:
     return DatasetError(f"{path} is gone; was the data set changed by hand?")
 
@@ -290,3 +291,12 @@ def _gone(path: Path) -> DatasetError:
 def _stored(status: os.stat_result) -> Stored:
     stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
     return Stored(status.st_size if stat.S_ISREG(status.st_mode) else -1, stamp)
+=======
+def _stored(status: os.stat_result) -> Stored:
+    stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    return Stored(status.st_size if stat.S_ISREG(status.st_mode) else -1, stamp)
+
+
+def _gone(path: Path) -> DatasetError:
+    return DatasetError(f"{path} is gone; was the data set changed by hand?")
+>>>>>>> h-own
