@@ -1,0 +1,61 @@
+"""A file that the user names into its content: a regular file of bounded size, or an error that says what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.files import read_file, read_file_or_pipe
+
+MAX_BYTES = 256 * 2**20
+# SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
+MAX_JSON_BYTES = 1024 * 2**20
+
+
+def read_input(path: Path, *, most_bytes: int = MAX_BYTES, or_pipe: bool = False) -> bytes:
+    """The whole content.
+
+    Args:
+        or_pipe: takes a pipe as well, as a shell's <(...) is one; what comes through it can be read once.
+
+    Raises:
+        InputError: it is not there, cannot be read, is a folder, a pipe or a device, which may never end, or is too
+            long.
+    """
+    try:
+        return (read_file_or_pipe if or_pipe else read_file)(path, max_bytes=most_bytes)
+    except FileNotFoundError:
+        raise InputError("cannot be read: there is no such file", path) from None
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot be read: {getattr(exc, 'strerror', None) or exc}", path) from exc
+
+
+def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str:
+    """The same as text in UTF-8, without a byte-order mark.
+
+    Raises:
+        InputError: see `read_input`, or it is in another encoding.
+    """
+    try:
+        return read_input(path, most_bytes=most_bytes).decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as exc:
+        raise InputError(f"is not UTF-8: {exc}", path) from exc
+
+
+def read_json(path: Path) -> Any:
+    """The same as the value that its JSON says.
+
+    Raises:
+        InputError: see `read_text`, or it is no JSON, or nested too deeply.
+    """
+    text = read_text(path, most_bytes=MAX_JSON_BYTES)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise InputError(f"is not JSON: {exc.msg}", path, exc.lineno) from exc
+    except RecursionError:
+        raise InputError("is not JSON that can be read: it is nested too deeply", path) from None
+    except ValueError as exc:  # a number of more digits than Python turns into one
+        raise InputError(f"is not JSON that can be read: {exc}", path) from exc
