@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.files import read_file, read_file_or_pipe
 
 MAX_BYTES = 256 * 2**20
 # SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
 MAX_JSON_BYTES = 1024 * 2**20
 
 
-def read_input(path: Path, *, most_bytes: int = MAX_BYTES) -> bytes:
+def read_input(path: Path, *, most_bytes: int = MAX_BYTES, or_pipe: bool = False) -> bytes:
     """The whole content.
+
+    Args:
+        or_pipe: takes a pipe as well, as a shell's <(...) is one; what comes through it can be read once.
 
     Raises:
         InputError: it is not there, cannot be read, is a folder, a pipe or a device, which may never end, or is too
             long.
     """
     try:
-        # A pipe that nobody writes to would be waited for.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError("is no regular file but a pipe or a device: save its content as a file", path)
-            content = file.read(most_bytes + 1)
+        return (read_file_or_pipe if or_pipe else read_file)(path, max_bytes=most_bytes)
     except FileNotFoundError:
         raise InputError("cannot be read: there is no such file", path) from None
     except (OSError, ValueError) as exc:
         raise InputError(f"cannot be read: {getattr(exc, 'strerror', None) or exc}", path) from exc
-    if len(content) > most_bytes:
-        raise InputError(f"has more than {most_bytes:,} bytes: split it", path)
-    return content
 
 
 def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str:

@@ -125,7 +125,7 @@ def default_id(text: str) -> str:
 
 def _read_utf8(path: Path) -> str:
     """The file's text without a byte-order mark."""
-    raw = read_input(path)
+    raw = read_input(path, or_pipe=True)
     for mark, name in _WIDE_BOMS.items():
         if raw.startswith(mark):
             raise InputError(f"is encoded in {name}: save it as UTF-8", path)
