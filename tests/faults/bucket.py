@@ -119,7 +119,7 @@ class Bucket:
         return self.get(store, name).data[start:end]
 
     def list(self, store: _Store, prefix: str | None = None, *, chunk_size: int = PAGE) -> Iterator[Any]:
-        found = [{"path": name} for name in self._below(store, prefix)]
+        found = [self._entry(store, name) for name in self._below(store, prefix)]
         for start in range(0, len(found), PAGE):
             yield self._request(store, "list", prefix or "", lambda start=start: found[start : start + PAGE])
 
@@ -130,7 +130,7 @@ class Bucket:
             folders = {inside + rest.split("/")[0] for _, rest in rests if "/" in rest}
             return {
                 "common_prefixes": sorted(folders),
-                "objects": [{"path": name} for name, rest in rests if "/" not in rest],
+                "objects": [self._entry(store, name) for name, rest in rests if "/" not in rest],
             }
 
         return self._request(store, "list", prefix or "", do)
@@ -183,6 +183,16 @@ class Bucket:
             return self.objects[store.key(name)]
         except KeyError:
             raise FileNotFoundError(f"{name}: status code: 404 <Code>NoSuchKey</Code>") from None
+
+    def _entry(self, store: _Store, name: str) -> dict[str, Any]:
+        stored = self.objects[store.key(name)]
+        return {
+            "path": name,
+            "size": len(stored.data),
+            "e_tag": stored.e_tag,
+            "last_modified": stored.modified,
+            "version": None,
+        }
 
     def _below(self, store: _Store, prefix: str | None) -> builtins.list[str]:
         inside = store.key(f"{prefix}/" if prefix else "")

@@ -13,7 +13,7 @@ from bioqa_pipeline.errors import BioqaError
 from faults.ledger import Finding
 from faults.on_disk import DiskHistory
 
-FLIPS = 12
+FLIPS = 20
 # What readers of Parquet say by themselves.
 NOTICED = (BioqaError, pl.exceptions.PolarsError, pa.ArrowException)
 
@@ -39,7 +39,7 @@ def bit_flipped(history: DiskHistory) -> None:
             other = [name for name in before if before[name] != after[name]]
             if other:
                 history.findings.append(Finding("unexplained", f"{path.relative_to(root)}: {other} read as other data"))
-        if rng.random() < 0.15:
+        if rng.random() < 0.1:
             _goes_on(history)
             _restore(history, path, data)
             history.check()

@@ -85,18 +85,21 @@ def live(seed: int, kind: Kind | None = None) -> Outcome:
     rng = random.Random(seed)
     drawn = rng.choices(KINDS, [kind.weight for kind in KINDS])[0]
     kind = kind or drawn
+    history = None
     try:
         with kind.place(rng) as history:
             history.kind = kind.name
-            try:
-                kind.events(history)
-            except BaseException as exc:
-                if isinstance(exc, KeyboardInterrupt):
-                    raise
-                history.findings.append(Finding("unexplained", traceback.format_exc()))
-            return Outcome(seed, kind.name, dict(history.injected), tuple(history.findings), tuple(history.events))
+            kind.events(history)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        failure = Finding("unexplained", traceback.format_exc())
+        if history is None:
+            return Outcome(seed, kind.name, {}, (failure,), ("the first run",))
+        history.findings.append(failure)
     finally:
         logging.disable(logging.NOTSET)
+    return Outcome(seed, kind.name, dict(history.injected), tuple(history.findings), tuple(history.events))
 
 
 def live_all(seeds: Sequence[int]) -> list[Outcome]:

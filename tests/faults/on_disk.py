@@ -117,7 +117,7 @@ def disk_history(rng: random.Random) -> Iterator[DiskHistory]:
 def killed(history: DiskHistory) -> None:
     """The process ends before, in or after any call."""
     rng = history.rng
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(2, 4)):
         history.strike(Strike(rng.randrange(N_CALLS), rng.choice(("before", "half", "after"))))
         history.check()
     history.recover()
@@ -127,7 +127,7 @@ def killed(history: DiskHistory) -> None:
 def power_lost(history: DiskHistory) -> None:
     """The power goes at any call, or after a run: torn and lost writes, lost names, links and renames."""
     rng = history.rng
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(2, 4)):
         if rng.random() < 0.2:
             history.strike(None)
             history.lose_power()
@@ -261,7 +261,7 @@ def doubled(history: DiskHistory) -> None:
         history.grow()
         work = history.work()
         with history.dataset.writer(work.run_id) as writer:
-            for _ in range(rng.randint(1, 4)):
+            for _ in range(rng.randint(3, 8)):
                 some = [work.row(n) for n in rng.sample(range(history.n_pairs), rng.randint(1, history.n_pairs))]
                 if not {row.pair_id for row in some} - history.ledger.must:
                     history.inject("all pairs of a shard again")

@@ -80,7 +80,7 @@ def store_history(rng: random.Random) -> Iterator[StoreHistory]:
 def answer_lost(history: StoreHistory) -> None:
     """A conditional create or update is done and its answer does not come back, once or for a while."""
     rng = history.rng
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(2, 4)):
         status = rng.choice((LOST, 500, 503))
         history.strike(Strike(rng.randrange(N_CONDITIONAL), "after", status, CONDITIONAL, lasting=rng.random() < 0.2))
     history.recover()
@@ -89,7 +89,7 @@ def answer_lost(history: StoreHistory) -> None:
 def request_failed(history: StoreHistory) -> None:
     """Any request fails, done or not; a few times, or for good."""
     rng = history.rng
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(2, 4)):
         moment = rng.choice(("before", "half", "after"))
         status = rng.choice((LOST, 429, 500, 502, 503, 504))
         history.strike(Strike(rng.randrange(N_REQUESTS), moment, status, REQUESTS, lasting=rng.random() < 0.4))
@@ -98,7 +98,7 @@ def request_failed(history: StoreHistory) -> None:
 
 def killed(history: StoreHistory) -> None:
     """The process ends before, in or after any request; its lock lasts until its lease has ended."""
-    for _ in range(history.rng.randint(1, 3)):
+    for _ in range(history.rng.randint(2, 4)):
         moment = history.rng.choice(("before", "half", "after"))
         history.strike(Strike(history.rng.randrange(N_REQUESTS), moment, None, REQUESTS))
     history.recover()

@@ -20,6 +20,7 @@ from support.dataset_processes import WINDOWS, pair, shards
 from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 
 MOST_PAIRS = 40
+SHARD_PAIRS = 2
 
 
 @cache
@@ -82,7 +83,10 @@ class Work:
         pl.DataFrame({"done": done}).write_parquet(plan)
         self.dataset.storage.write(f"{STAGING}/{self.run_id}/plan.parquet", plan.getvalue())
         answered = {row.pair_id for row, is_done in zip(rows, done, strict=True) if is_done}
-        for part in shards([row for row in rows if row.pair_id not in answered], self.rng):
+        missing = [row for row in rows if row.pair_id not in answered]
+        # As the main job cuts them, so that the next run asks for a shard that a fault struck again; or otherwise.
+        cut = (missing[i : i + SHARD_PAIRS] for i in range(0, len(missing), SHARD_PAIRS))
+        for part in cut if self.rng.random() < 0.6 else shards(missing, self.rng):
             self.commit(writer, part)
 
     def close(self, writer: DatasetWriter, n_pairs: int) -> None:
