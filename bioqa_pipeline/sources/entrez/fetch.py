@@ -136,9 +136,13 @@ def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     """
     asked = set(batch)
     outcome = _Outcome()
+    foreign = [record.pmid for record in answer.records if record.pmid not in asked]
+    if foreign:
+        logger.warning(
+            "EFetch gave %d records that were not asked for, such as PMID %d: left out", len(foreign), foreign[0]
+        )
     for record in answer.records:
         if record.pmid not in asked:
-            logger.warning("EFetch gave PMID %d, which was not asked for: left out", record.pmid)
             continue
         other = outcome.records.get(record.pmid)
         if other is None or record.version >= other.version:
