@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.sources.entrez import rate_limit
-from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
 from support.clock import simulated_time
 from support.eutils_server import most_in_a_second
 
@@ -75,7 +78,7 @@ def test_a_killed_holder_gives_its_slot_back(tmp_path: Path) -> None:
     path = tmp_path / "file"
     script = f"""
 import os, pathlib, signal
-from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
 RateLimiter(pathlib.Path({str(path)!r}), 1).acquire()
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -175,6 +178,27 @@ def test_an_unusable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(SourceError, match="TMPDIR"):
         RateLimiter(tmp_path / "link", 3).acquire()
+
+
+def test_the_file_is_of_one_user_and_one_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has another of either does not share the rate, as the README says."""
+    found = []
+    for folder, user in (("a", 1), ("a", 2), ("b", 1), ("a", 1)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getuid", lambda user=user: user)
+            patch.setattr(Path, "lstat", lambda path, user=user: SimpleNamespace(st_uid=user, st_mode=stat.S_IFDIR))
+            found.append(private_folder())
+    assert len(set(found)) == 3 and found[0] == found[3]
+
+
+def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"bioqa-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SourceError, match="TMPDIR"):
+        private_folder()
 
 
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
