@@ -1,4 +1,4 @@
-"""NCBI's API key out of a Prefect Secret block: it is used, and shows up nowhere else."""
+"""NCBI's API key out of a Prefect Secret block: it is used and shows up nowhere, though the service repeats it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
-from bioqa_pipeline.paths import DATA
+from bioqa_pipeline.redaction import REDACTED
 from support.checkpoints import make_checkpoint
-from support.eutils_records import read_records
-from support.eutils_server import EutilsServer
+from support.hostile_echoes import ECHOES
+from support.hostile_service import HostileServer
 
 KEY = "0123456789abcdef-only-in-a-block"
 
@@ -42,6 +42,9 @@ def test_the_environment_goes_before_the_block(block: None, monkeypatch: pytest.
     monkeypatch.setenv("NCBI_API_KEY", "from-the-environment")
     key = ncbi_api_key()
     assert key is not None and key.get_secret_value() == "from-the-environment"
+    monkeypatch.setenv("NCBI_API_KEY", " \n")
+    key = ncbi_api_key()
+    assert key is not None and key.get_secret_value() == KEY
 
 
 def test_without_a_block_there_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +62,8 @@ def test_a_deployed_flow_sends_the_key_and_leaves_no_trace_of_it(
     questions = tmp_path / "q.txt"
     questions.write_text("A lack of which vitamin causes scurvy?\n")
     monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
-    records = read_records([DATA / "sample" / "pubmed-sample.xml"])
-    with EutilsServer(records, limit=None, key_limit=None, keys=[KEY]) as server:
-        monkeypatch.setenv("BIOQA_EUTILS_URL", server.base_url)
+    with HostileServer(ECHOES) as server:
+        monkeypatch.setenv("BIOQA_EUTILS_URL", server.url("echo"))
         manifest = run(
             RunConfig(
                 questions=questions,
@@ -70,15 +72,15 @@ def test_a_deployed_flow_sends_the_key_and_leaves_no_trace_of_it(
                 source=SourceConfig(kind="pubmed", email="someone@example.org", max_abstracts=2),
             )
         )
-        assert server.log and all(request.params["api_key"] == KEY for request in server.log)
-        assert all(KEY not in request.path for request in server.log)
+    assert server.keys == {KEY}
     assert manifest.status == "completed" and manifest.n_scored > 0
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
     assert KEY not in caplog.text
     stored = asyncio.run(everything_in_prefect())
     assert "scurvy" in stored or str(questions) in stored
-    assert KEY not in stored
+    assert REDACTED in stored
+    assert not [piece for piece in (KEY[i : i + 12] for i in range(len(KEY) - 11)) if piece.lower() in stored.lower()]
 
 
 async def everything_in_prefect() -> str:

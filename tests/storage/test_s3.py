@@ -80,10 +80,22 @@ class TestUris:
         with pytest.raises(ValueError, match=message):
             place(given)
 
-    def test_credentials_in_a_uri_are_refused_and_not_repeated(self) -> None:
-        with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID") as caught:
-            place("s3://key:secret@bucket/x")
-        assert "secret" not in str(caught.value)
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "s3://key:secret@bucket/x",
+            "s3://bucket/x?X-Amz-Signature=secret",
+            "https://bucket.s3.amazonaws.com/x?X-Amz-Security-Token=secret&X-Amz-Signature=secret",
+            "s3:/bucket/x?AWSAccessKeyId=secret",
+            "gs://bucket/x#secret",
+            "https://u%3Asecret%40h/x",
+        ],
+    )
+    def test_credentials_in_a_uri_are_refused_and_not_repeated(self, given: str) -> None:
+        for value in (given, Path(given)):
+            with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID") as caught:
+                place(value)
+            assert "secret" not in str(caught.value)
 
 
 class TestConnection:
@@ -102,7 +114,16 @@ class TestConnection:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
         assert not storage_in(s3).exists()
 
-    @pytest.mark.parametrize("endpoint", ["https://user:hidden@store.example.org", "store.example.org", "ftp://hidden"])
+    @pytest.mark.parametrize(
+        "endpoint",
+        [
+            "https://user:hidden@store.example.org",
+            "https://hidden@store.example.org",
+            "https://store.example.org/?X-Amz-Security-Token=hidden",
+            "store.example.org",
+            "ftp://hidden",
+        ],
+    )
     def test_odd_endpoints_are_refused_and_not_repeated(
         self, s3: S3Server, monkeypatch: pytest.MonkeyPatch, endpoint: str
     ) -> None:
@@ -163,6 +184,20 @@ class TestFailingServer:
                 text = f"{caught.value}{caught.value.__cause__}"
                 assert storage.location in text
                 assert ACCESS_KEY not in text and SECRET_KEY not in text
+
+    @pytest.mark.parametrize("secret", [ACCESS_KEY, SECRET_KEY.replace("-", "_")])
+    def test_a_code_that_is_a_secret_is_not_repeated(
+        self, s3: S3Server, secret: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_SESSION_TOKEN", SECRET_KEY.replace("-", "_"))
+        storage = storage_in(s3, retry=0.2)
+        for status in (400, 403, 500):
+            with (
+                s3.failing(lambda method, path, status=status: Fault(status, secret)),
+                pytest.raises(DatasetError) as caught,
+            ):
+                storage.read("x/one")
+            assert secret not in str(caught.value)
 
     def test_a_missing_bucket_is_named(self, s3: S3Server) -> None:
         for call in self.CALLS:

@@ -110,10 +110,11 @@ def endless(start: bytes, drop: bytes) -> Mode:
 
 @dataclass
 class HostileServer:
-    """Serves until the end of its `with` block; `n_requests` by mode."""
+    """Serves until the end of its `with` block; `n_requests` by mode, `keys` as they were sent."""
 
     modes: Mapping[str, Mode]
     n_requests: dict[str, int] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._ended = threading.Event()
@@ -139,6 +140,7 @@ class HostileServer:
     def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
             name, asked = self._read(connection)
+            self.keys.add(asked.key)
             self.n_requests[name] = self.n_requests.get(name, 0) + 1
             for piece in self.modes[name](asked):
                 if piece:

@@ -3,7 +3,8 @@
 A request holds one of `limit` slots from before it is sent until a second after its answer came. It reaches the service
 somewhere in between, so two requests of one slot arrive at least a second apart, however slow the network is, and no
 second sees more than `limit`. The slots stand in a file under flock; its times are of the monotonic clock, which all
-processes of a machine share and which nobody sets. Knows nothing about HTTP.
+processes of a machine share and which nobody sets. Other users, and whoever has another temporary folder (containers,
+systemd units with PrivateTmp), have files and a rate of their own. Knows nothing about HTTP.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bioqa_pipeline.errors import RetryableSourceError
@@ -87,3 +88,45 @@ def test_an_odd_status_and_headers_that_repeat_the_key_stay_out_of_the_log(
     with server(start, b"") as url:
         assert exchange(tmp_path, url).post(url, b"db=pubmed&api_key=s3cr3t").status == 999
     assert "s3cr3t" not in caplog.text
+
+
+def test_every_address_of_a_host_is_tried_within_one_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first does not listen; connecting to one after the other is bounded as a whole."""
+    tried: list[str] = []
+
+    def connect(address: tuple[str, int], timeout: float, **_: object) -> socket.socket:
+        tried.append(address[0])
+        if timeout < 0.1 or len(tried) < 20:
+            time.sleep(min(timeout, 0.05))
+            raise TimeoutError
+        raise AssertionError("the deadline has passed")
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{i}", 80)) for i in range(1, 200)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(RetryableSourceError) as caught:
+        exchange(tmp_path, "http://localhost:80/").post("http://localhost:80/", b"db=pubmed")
+    assert caught.value.kind == "timeout"
+    assert 2 <= len(tried) <= 10
+
+
+def test_the_next_address_answers_where_one_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(OK + b"Content-Length: 1\r\n\r\na", b"") as url:
+        port = int(url.rpartition(":")[2].strip("/"))
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.99", "127.0.0.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert exchange(tmp_path, url).post(f"http://localhost:{port}/", b"db=pubmed").body == b"a"
+
+
+def test_others_may_still_log_what_httpcore_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of our requests is logged, whatever the levels of the loggers; no level is changed for others."""
+    names = [f"httpcore.{name}" for name in ("connection", "http11", "proxy")]
+    for name in names:
+        caplog.set_level(logging.DEBUG, logger=name)
+    answer = OK + b"Set-Cookie: s3cr3t\r\nContent-Length: 1\r\n\r\na"
+    with server(answer, b"") as url, server(answer, b"") as other:
+        exchange(tmp_path, url).post(url, b"db=pubmed")
+        assert not [record for record in caplog.records if record.name in names]
+        with httpx.Client() as client:
+            client.get(other)
+        assert {record.name for record in caplog.records} >= {"httpcore.connection", "httpcore.http11"}

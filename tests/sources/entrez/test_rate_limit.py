@@ -77,7 +77,7 @@ def test_a_killed_holder_gives_its_slot_back(tmp_path: Path) -> None:
     path = tmp_path / "file"
     script = f"""
 import os, pathlib, signal
-from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
+from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter, private_folder
 RateLimiter(pathlib.Path({str(path)!r}), 1).acquire()
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -422,10 +422,37 @@ def test_a_folder_that_cannot_keep_the_rate_is_said_at_once(tmp_path: Path) -> N
     EntrezTransport(EntrezSettings(lock_dir=tmp_path / "new" / "below"), email=EMAIL)
 
 
-@pytest.mark.parametrize("url", ["http://eutils.ncbi.nlm.nih.gov/", "ftp://x/", "https://u:p@x/", "https://x/?a=b"])
-def test_addresses_that_would_give_the_key_away_are_refused(url: str) -> None:
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://eutils.ncbi.nlm.nih.gov/",
+        "ftp://x/",
+        "https://u:hidden@x/",
+        "https://:hidden@x/",
+        "http://hidden@127.0.0.1/",
+        "https://x/?api_key=hidden",
+        "https://x/?X-Amz-Signature=hidden",
+        "https://x/#hidden",
+        "http://127.0.0.1:1\\@hidden/",
+        "https://[hidden/",
+        "https://x/\u202ehidden",
+    ],
+)
+def test_addresses_that_would_give_the_key_away_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
         EntrezSettings(base_url=url)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "is_warned_of"), [("the", True), ("diabetes", True), ("good-key", False), (KEY, False)]
+)
+def test_a_key_that_cannot_be_told_from_words_is_said(
+    connect, key: str, is_warned_of: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(key)
+    assert ("it is not looked for" in caplog.text) == is_warned_of
+    assert key not in caplog.text.split() or key == "the"
 
 
 def test_who_is_asking_comes_from_arguments_or_environment(monkeypatch: pytest.MonkeyPatch) -> None:
