@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="DIR",
-        help="folder or s3://bucket/prefix that runs started by hand may name, too; can be repeated",
+        help="folder or s3://bucket/prefix that runs started by hand may name, too; can be repeated (default: none)",
     )
     return parser
 

@@ -283,7 +283,6 @@ def _explained(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: {reason}; check that the folder may be read and written") from exc
 
 
-<<<<<<< HEAD
 def _gone(path: Path) -> DatasetError:
     return DatasetError(f"{path} is gone; was the data set changed by hand?")
 
@@ -291,12 +290,3 @@ def _gone(path: Path) -> DatasetError:
 def _stored(status: os.stat_result) -> Stored:
     stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
     return Stored(status.st_size if stat.S_ISREG(status.st_mode) else -1, stamp)
-=======
-def _stored(status: os.stat_result) -> Stored:
-    stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
-    return Stored(status.st_size if stat.S_ISREG(status.st_mode) else -1, stamp)
-
-
-def _gone(path: Path) -> DatasetError:
-    return DatasetError(f"{path} is gone; was the data set changed by hand?")
->>>>>>> h-own

@@ -35,7 +35,7 @@ NOT_OFFERED = {
 # Options that are no settings of the model.
 OF_THE_COMMAND = {
     run: {"dry_run", "no_prefect", "quiet", "verbose"},
-    serve: {"cron", "timezone", "name", "port"},
+    serve: {"cron", "timezone", "name", "port", "root"},
     evaluate: {"dataset", "out", "predictions", "na_prob", "threshold", "no_prefect", "quiet"},
     train: {"recipe", "data", "train_file", "calibrate_on", "out", "device", "threads", "no_prefect", "quiet"},
 }

@@ -54,6 +54,20 @@ def test_without_a_block_there_is_no_key(monkeypatch: pytest.MonkeyPatch) -> Non
     assert ncbi_api_key() is None
 
 
+def test_a_block_that_all_can_read_is_said(block: None, caplog: pytest.LogCaptureFixture) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    from flows.credentials import ncbi_api_key
+
+    assert ncbi_api_key() is not None
+    assert "can be read by all who reach the Prefect server at http://127.0.0.1:" in caplog.text
+    assert KEY not in caplog.text
+    caplog.clear()
+    with temporary_settings({PREFECT_API_AUTH_STRING: "bioqa:a login"}):
+        assert ncbi_api_key() is not None
+    assert caplog.text == ""
+
+
 def test_a_deployed_flow_sends_the_key_and_leaves_no_trace_of_it(
     block: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from bioqa_pipeline.config import RunConfig
 from flows import serve
+from flows.commands import run
 from flows.declared import ADDRESSES, ROOTS
 from support.checkpoints import make_checkpoint
 
@@ -38,6 +39,8 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "7")
         self.end_headers()
         self.wfile.write(b'"3.8.8"')
+
+    do_POST = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on the terminal."""
@@ -139,6 +142,15 @@ def test_a_server_that_refuses_is_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: the Prefect server at http://127.0.0.1:") and said in line
     assert served == []
+
+
+def test_a_run_that_a_server_refuses_is_one_line(
+    options: list[str], api: type[Api], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.status = 401
+    assert run.main([*options, "--quiet"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the Prefect server at http://127.0.0.1:") and "refuses the login" in line
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ import prefect.settings
 import pytest
 from fastapi import FastAPI
 from prefect.server.api.server import create_app
-from prefect.settings import Settings, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    Settings,
+    get_current_settings,
+    temporary_settings,
+)
 
-from flows import server
+from bioqa_pipeline.errors import ConfigError
+from flows import prefect_server, server
 from flows.server_settings import CLIENT_LOGIN, SERVER_LOGIN, read_settings, server_environment, settings_file
 from support.paths import ROOT
 
@@ -167,6 +176,42 @@ def test_a_port_that_is_taken_or_none_is_one_line(capsys: pytest.CaptureFixture[
         for port in (taken.getsockname()[1], 0, -1, 70_000):
             assert server.main(["--port", str(port)]) == 2
             assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_socket_is_on_loopback_and_nobody_elses() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    with server.listening(port) as ours:
+        # Before anything runs that answers on it.
+        assert ours.getsockname() == ("127.0.0.1", port)
+        with pytest.raises(ConfigError, match="something listens"):
+            server.listening(port)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_the_temporary_server_has_a_login_for_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found: list[Settings] = []
+
+    def start(started: Future[None]) -> None:
+        found.append(get_current_settings())
+        started.set_result(None)
+
+    monkeypatch.setattr(prefect_server, "_start_unreached", start)
+    home = tmp_path / "home"
+    temporary = {PREFECT_HOME: home, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}
+    with temporary_settings(temporary, restore_defaults={PREFECT_API_URL}):
+        for _ in range(2):
+            with prefect_server.own_server():
+                found.append(get_current_settings())
+    logins = [(api.auth_string, s.server.api.auth_string) for s in found for api in [s.api]]
+    [first, _, second, _] = [login.get_secret_value() for login, _ in logins if login]
+    assert all(client == server for client, server in logins)
+    assert first != second and len(first) > 40
+    # What the process of the server is given.
+    assert found[0].to_environment_variables(exclude_unset=True)[SERVER_LOGIN] == first
+    assert home.stat().st_mode & 0o777 == 0o700 and list(home.iterdir()) == []
 
 
 def test_the_file_of_the_settings_is_named(
