@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -17,6 +17,7 @@ from bioqa_pipeline.run.plan import scan_plan
 from bioqa_pipeline.run.works import group_works
 
 SUMMARY_PAIRS = 10_000
+MOST_SCANS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,19 @@ def summarise(
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
     best_pairs: list[str | None] = []
-    for batch in _question_batches(len(questions), sizes):
-        wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
-        best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
-        answered = best.filter(pl.col("score_diff") <= threshold)
-        context = _read_context(store, answered["pmid"].unique(maintain_order=True).to_list())
-        by_question = best.partition_by("question_index", as_dict=True)
-        for index in batch:
-            rows = by_question.get((index,), best.clear())
-            answers = merge_answers(questions[index], _candidates(rows, threshold, context), limit=max_answers)
-            pairs = dict(
-                rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
-            )
-            merged += answers
-            best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
+    # Each scan reads the whole data set, so a large run has larger batches and not more of them.
+    most = max(SUMMARY_PAIRS, sum(sizes.values()) // MOST_SCANS)
+    for batch in _batches(range(len(questions)), sizes, most):
+        by_question = _rows_by_question(dataset, asked, batch) if any(i in sizes for i in batch) else {}
+        for part in _batches(batch, sizes, SUMMARY_PAIRS):
+            context = _read_context(store, [by_question[i] for i in part if i in by_question], threshold)
+            for index in part:
+                rows = by_question.get(index)
+                candidates = () if rows is None else _candidates(rows, threshold, context)
+                answers = merge_answers(questions[index], candidates, limit=max_answers)
+                pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
+                merged += answers
+                best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
     evidence = _evidence_of(dataset, [pair for pair in best_pairs if pair is not None])
     return [
         answer if pair is None else replace(answer, evidence=evidence[pair])
@@ -65,16 +65,25 @@ def summarise(
     ]
 
 
+def _rows_by_question(dataset: Dataset, asked: pl.LazyFrame, batch: Sequence[int]) -> dict[int, pl.DataFrame]:
+    wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
+    best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+    return {index: rows for (index,), rows in best.partition_by("question_index", as_dict=True).items()}
+
+
 def _best_answers(dataset: Dataset) -> pl.LazyFrame:
     columns = ["pair_id", "pmid", "margin", "answerability", "score_diff", "is_retracted"]
     return dataset.answers().select(*columns, answer=pl.col("n_best").list.first().struct.field("text"))
 
 
-def _read_context(store: AbstractStore, pmids: Sequence[int]) -> _Context:
+def _read_context(store: AbstractStore, frames: Sequence[pl.DataFrame], threshold: float) -> _Context:
+    """What the records with an answer say; a record is read once, whatever the number of questions it answers."""
+    answered = (frame.filter(pl.col("score_diff") <= threshold)["pmid"] for frame in frames)
+    pmids = dict.fromkeys(pmid for column in answered for pmid in column)
     abbreviations: dict[int, tuple[Abbreviation, ...]] = {}
 
     def records() -> Iterator[Abstract]:
-        for record in store.get(pmids):
+        for record in store.get(list(pmids)):
             abbreviations[record.pmid] = defined_abbreviations(record.text)
             yield record
 
@@ -87,14 +96,16 @@ def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | N
     return dict(rows.collect(engine="streaming").rows())
 
 
-def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory."""
+def _batches(indices: Iterable[int], sizes: Mapping[int, int], most: int) -> Iterator[list[int]]:
+    """Question indices in order, as many together as have some `most` pairs: few scans, little memory."""
     batch: list[int] = []
-    for index in range(n_questions):
+    n_pairs = 0
+    for index in indices:
         batch.append(index)
-        if sum(sizes.get(i, 0) for i in batch) >= SUMMARY_PAIRS:
+        n_pairs += sizes.get(index, 0)
+        if n_pairs >= most:
             yield batch
-            batch = []
+            batch, n_pairs = [], 0
     if batch:
         yield batch
 
