@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from bioqa_pipeline.qa.merge_words import GREEK
+
 # A short form has two to ten characters and at most two words.
 SHORT_CHARS = range(2, 11)
 _MOST_SHORT_WORDS = 2
@@ -41,7 +43,7 @@ def defined_abbreviations(text: str) -> tuple[Abbreviation, ...]:
     for match in _BRACKETS.finditer(text):
         sentence = _SENTENCE_END.split(text[max(0, match.start() - _MOST_LONG_CHARS) : match.start()])[-1].strip()
         short, candidate = _forms(sentence, match[1].strip())
-        long = best_long_form(short, candidate) if _is_short_form(short) else None
+        long = best_long_form(_spelled(short, candidate), candidate) if _is_short_form(short) else None
         if long is not None and _is_long_form(long, short):
             found.setdefault(short, long)
     return tuple(Abbreviation(short, long) for short, long in found.items())
@@ -54,6 +56,11 @@ def _forms(before: str, inside: str) -> tuple[str, str]:
         word = before.rpartition(" ")[2]
         return (word, first) if any(c.isupper() for c in word) else ("", first)
     return first, before
+
+
+def _spelled(short: str, candidate: str) -> str:
+    """TNF-α beside "tumor necrosis factor-alpha": a Greek letter stands for the first letter of its name."""
+    return "".join(GREEK[c][0] if c in GREEK and c not in candidate else c for c in short)
 
 
 def _is_short_form(short: str) -> bool:

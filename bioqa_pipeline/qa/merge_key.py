@@ -156,7 +156,12 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
     """Words in small letters, names in capitals in theirs; a name with a number is known by that in any case."""
     read: list[Token] = []
     numbered = False
+    letter = ""
     for token in reversed(tokens):
+        if letter and is_name(token.text):  # PD-L1 is PDL1
+            token = token.said(token.text + letter)
+            read.pop()
+        letter = ""
         if not token.is_word:
             numbered = token.is_number and token.text[0].isdecimal()
         elif token.text == NAMED_A:
@@ -164,8 +169,9 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
         elif is_name(token.text):
             token = token.said(token.text.lower() if numbered else name(token.text))
         else:
+            letter = token.text if numbered and len(token.text) == 1 and token.text.isupper() else ""
             token = token.said(token.text.casefold())
-            numbered = False
+            numbered = numbered and letter != ""
         read.append(token)
     return read[::-1]
 

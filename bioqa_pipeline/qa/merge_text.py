@@ -47,11 +47,13 @@ _ORDINALS = dict(
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9}
 _MONTHS = "january february march april may june july august september october november december".split()
 # A text without them has no number in words.
-NUMBER_WORDS = frozenset(_NUMBERS) | frozenset(_ORDINALS)
+NUMBER_WORDS = frozenset(_NUMBERS) | frozenset(_ORDINALS) | {"quarter", "quarters", "thirds", "fifths", "tenths"}
 _NUMBER_WORD = re.compile(
     r"\b(?:([Tt]wenty|[Tt]hirty|[Ff]orty|[Ff]ifty|[Ss]ixty|[Ss]eventy|[Ee]ighty|[Nn]inety)[- ]"
     r"(one|two|three|four|five|six|seven|eight|nine)|(?<!\d[ -])([A-Z]?[a-z]+))\b"
 )
+_FRACTION = re.compile(r"\b(an?|one|two|three|four|\d)[ -](third|quarter|fifth|tenth)s?(?=$|\sof\b)", re.IGNORECASE)
+_PARTS = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 _NUMBER = r"\d+(?:\.\d+)?"
 _AHEAD = rf"(?=[{MINUS}+]?{_NUMBER})"
 _MONTH = r"(?P<month>" + "|".join(f"{m[:3]}(?:{m[3:]})?" for m in _MONTHS) + r"|sept)\.?"
@@ -154,7 +156,7 @@ def plain_writing(text: str) -> str:
         text = _apply(_BRACKETED, text)
     if "." in text:
         text = _INITIALISM.sub(lambda match: match.group().replace(".", ""), text)
-    text = _NUMBER_WORD.sub(_number_word, text)
+    text = _NUMBER_WORD.sub(_number_word, _FRACTION.sub(_fraction, text))
     if _MAY_CHANGE.search(text):
         text = _apply(_WORDS, text)
     has_number = _DIGIT.search(text) is not None
@@ -224,6 +226,11 @@ def _number_word(match: re.Match[str]) -> str:
     if word in _ORDINALS:
         return _ORDINALS[word]
     return str(_NUMBERS[word]) if word in _NUMBERS else match.group()
+
+
+def _fraction(match: re.Match[str]) -> str:
+    count = match[1].lower()
+    return f"{_NUMBERS.get(count, 1 if count[0] == 'a' else count)}/{_PARTS[match[2].lower()]}"
 
 
 def _power(match: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ _GREEK_NAMES = "|".join(sorted({n for n in GREEK.values() if len(n) > 3}, key=le
 # TNFalpha, IL1beta; deltaF508; antiTNF.
 _GLUED_NAME = re.compile(
     rf"(?<=[A-Z]{{2}})(?=(?:{_GREEK_NAMES})(?![a-z]))|(?<=[A-Z]\d)(?=(?:{_GREEK_NAMES})(?![a-z]))"
-    rf"|(?<![A-Za-z])(?:{_GREEK_NAMES}|anti|non)(?=[A-Z]{{2}}|[A-Z]\d)"
+    rf"|(?<=[A-Z])(?=(?:{_GREEK_NAMES})[A-Z])|(?<![A-Za-z])(?:{_GREEK_NAMES}|anti|non)(?=[A-Z](?![a-z]))"
 )
 _TOKEN = re.compile(rf"(?P<number>[+{MINUS}]?\d+(?:[.,:]\d+)*)|(?P<word>[^\W\d_]+)|(?P<mark>[^\w\s]|_)")
 _MARKS = frozenset("%<>≤≥≠±~‰$€£/*^_×°")
@@ -56,7 +56,9 @@ def read_tokens(text: str) -> list[Token]:
 
 def _tokens(text: str) -> Iterator[Token]:
     """Words, numbers and the marks that mean something."""
-    text = _GLUED_NAME.sub(lambda match: match.group() + "-", text).replace("&", " and ")
+    for _ in ("before", "behind"):  # IkappaB: parted from both neighbours
+        text = _GLUED_NAME.sub(lambda match: match.group() + "-", text)
+    text = text.replace("&", " and ")
     before = START
     end = 0
     for match in _TOKEN.finditer(text):

@@ -26,8 +26,8 @@ GREEK = dict(
 ) | {"ς": "sigma", "ϵ": "epsilon", "ϕ": "phi", "ϑ": "theta", "ϰ": "kappa"}
 # What is written with, without or with a blank in the place of a hyphen before another word.
 PREFIXES = frozenset(
-    "anti non pre post co re pro sub inter intra trans hyper hypo micro macro multi neo pseudo ultra extra peri poly "
-    "mono di tri hetero homo iso auto immuno cardio neuro gastro chemo radio photo thermo electro bio semi".split()
+    "anti angio non pre post co re pro sub inter intra trans hyper hypo micro macro multi neo pseudo ultra extra peri "
+    "poly mono di tri hetero homo iso auto immuno cardio neuro gastro chemo radio photo thermo electro bio semi".split()
 ) | frozenset(GREEK.values())
 # What a letter or a numeral behind it names.
 LETTERED = frozenset(
@@ -107,8 +107,9 @@ _AMERICAN = tuple(
         (r"(?<=t)umour", "umor"),
         (r"fibre", "fiber"),
         (r"(?<=cent)re(?=s?$)|(?<=lit)re(?=s?$)|(?<=met)re(?=s?$)|(?<=tit)re(?=s?$)", "er"),
-        (r"(?<=[a-z]{3})is(?=ation|ations)", "iz"),
-        (r"(?<=l)ys(?=ing$|ed$|er$)", "yz"),
+        (r"(?<=[a-z]{3})is(?=(?:e|ed|es|ing|er|ers|ation|ations)$)", "iz"),
+        (r"(?<=l)ys(?=ing$|ed$|er$|e$)", "yz"),
+        (r"^grey$", "gray"),
         (r"^programme", "program"),
         (r"^ageing$", "aging"),
         (r"(?<=l)l(?=ing$|ed$)", ""),

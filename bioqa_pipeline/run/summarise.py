@@ -50,17 +50,20 @@ def summarise(
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
     best_pairs: list[str | None] = []
-    for batch in _question_batches(len(questions), sizes):
+    # Each scan reads the whole data set, so a large run has larger batches and not more of them.
+    most = max(SUMMARY_PAIRS, sum(sizes.values()) // MOST_SCANS)
+    for batch in _batches(range(len(questions)), sizes, most):
         by_question = _rows_by_question(dataset, asked, batch) if any(i in sizes for i in batch) else {}
-        context = _read_context(store, _answering(by_question.values(), threshold))
-        for index in batch:
-            rows = by_question.get(index)
-            candidates = () if rows is None else _candidates(rows, threshold, context)
-            found = merge_answers(questions[index], candidates, limit=1 if rows is None else len(rows))
-            answers = stated(found, retrievals[index], limit=max_answers)
-            pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
-            merged += answers
-            best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
+        for part in _batches(batch, sizes, SUMMARY_PAIRS):
+            context = _read_context(store, [by_question[i] for i in part if i in by_question], threshold)
+            for index in part:
+                rows = by_question.get(index)
+                candidates = () if rows is None else _candidates(rows, threshold, context)
+                found = merge_answers(questions[index], candidates, limit=1 if rows is None else len(rows))
+                answers = stated(found, retrievals[index], limit=max_answers)
+                pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
+                merged += answers
+                best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
     evidence = _evidence_of(dataset, [pair for pair in best_pairs if pair is not None])
     return [
         answer if pair is None else replace(answer, evidence=evidence[pair])
@@ -79,17 +82,14 @@ def _best_answers(dataset: Dataset) -> pl.LazyFrame:
     return dataset.answers().select(*columns, spans=pl.col("n_best").list.head(VOTING_SPANS))
 
 
-def _answering(frames: Iterable[pl.DataFrame], threshold: float) -> list[int]:
-    """The PMIDs that answer a question of the batch."""
-    found = (frame.filter(pl.col("score_diff") <= threshold)["pmid"] for frame in frames)
-    return list(dict.fromkeys(pmid for pmids in found for pmid in pmids))
-
-
-def _read_context(store: AbstractStore, pmids: Sequence[int]) -> _Context:
+def _read_context(store: AbstractStore, frames: Sequence[pl.DataFrame], threshold: float) -> _Context:
+    """What the records with an answer say; a record is read once, whatever the number of questions it answers."""
+    answered = (frame.filter(pl.col("score_diff") <= threshold)["pmid"] for frame in frames)
+    pmids = dict.fromkeys(pmid for column in answered for pmid in column)
     abbreviations: dict[int, tuple[Abbreviation, ...]] = {}
 
     def records() -> Iterator[Abstract]:
-        for record in store.get(pmids):
+        for record in store.get(list(pmids)):
             abbreviations[record.pmid] = defined_abbreviations(record.text)
             yield record
 
@@ -102,15 +102,11 @@ def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | N
     return dict(rows.collect(engine="streaming").rows())
 
 
-def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory.
-
-    Each scan reads the whole data set, so a large run has larger batches and not more of them.
-    """
-    most = max(SUMMARY_PAIRS, sum(sizes.values()) // MOST_SCANS)
+def _batches(indices: Iterable[int], sizes: Mapping[int, int], most: int) -> Iterator[list[int]]:
+    """Question indices in order, as many together as have some `most` pairs: few scans, little memory."""
     batch: list[int] = []
     n_pairs = 0
-    for index in range(n_questions):
+    for index in indices:
         batch.append(index)
         n_pairs += sizes.get(index, 0)
         if n_pairs >= most:
