@@ -45,8 +45,9 @@ from bioqa_pipeline.dataset.marker import Marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, old_table, refusal
 from bioqa_pipeline.dataset.opening import opened
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SUMMARY, Table
+from bioqa_pipeline.dataset.staging import check_name, write_staged
 from bioqa_pipeline.dataset.tables import decode, empty_frame, scan_schema
-from bioqa_pipeline.dataset.writer import DatasetWriter, check_name, write_staged
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import Storage, storage_at
 

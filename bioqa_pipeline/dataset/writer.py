@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -32,11 +30,9 @@ from bioqa_pipeline.dataset.schemas import (
     RUNS,
     STAGING,
     SUMMARY,
-    AnswerRow,
-    ChunkRow,
     make_shard_id,
 )
-from bioqa_pipeline.dataset.staging import SAFE_NAME, clear
+from bioqa_pipeline.dataset.staging import clear, stage_tables
 from bioqa_pipeline.dataset.tables import (
     decode,
     encode,
@@ -49,57 +45,11 @@ from bioqa_pipeline.dataset.tables import (
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import Storage, storage_at
+from bioqa_pipeline.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 
 _FOLDERS = (CHUNKS.name, ANSWERS.name, SUMMARY.name, RUNS)
-_SAFE_NAME = re.compile(SAFE_NAME)
-
-
-def write_staged(
-    root: Path | str | Storage,
-    run_id: str,
-    shard_id: str,
-    answers: Sequence[AnswerRow],
-    chunks: Sequence[ChunkRow],
-    metadata: Mapping[str, str],
-) -> None:
-    """Puts the rows of one shard where `DatasetWriter.commit_shard` finds them; for worker processes.
-
-    May run twice for one shard, also at the same time.
-
-    Args:
-        root: the data set.
-        answers: at least one; pairs of the shard that could not be scored are left out and planned again next time.
-        chunks: the windows of these pairs.
-        metadata: for the Parquet files; "config" is the whole resolved configuration as JSON.
-
-    Raises:
-        DatasetError: a row does not fit its table, or the rows cannot be written (disk full).
-    """
-    check_name(run_id, "run id")
-    check_name(shard_id, "shard id")
-    pair_ids = {row.pair_id for row in answers}
-    if not answers or len(pair_ids) < len(answers):
-        raise DatasetError(f"shard {shard_id}: {len(answers)} answers of {len(pair_ids)} different pairs")
-    if {row.pair_id for row in chunks} != pair_ids:
-        raise DatasetError(f"shard {shard_id}: answers and chunks are not of the same pairs")
-    _stage_tables(storage_at(root), run_id, shard_id, to_table(answers, ANSWERS), to_table(chunks, CHUNKS), metadata)
-
-
-def _stage_tables(
-    storage: Storage, run_id: str, shard_id: str, answers: pa.Table, chunks: pa.Table, metadata: Mapping[str, str]
-) -> str:
-    """Two files with a name of their own; answers last, so that a pair of files is whole once its answers are there."""
-    attempt = f"{STAGING}/{run_id}/{shard_id}/{uuid.uuid4().hex}"
-    storage.write(f"{attempt}.chunks{PARQUET}", encode(chunks, CHUNKS, metadata))
-    try:
-        storage.write(f"{attempt}.answers{PARQUET}", encode(answers, ANSWERS, metadata))
-    except DatasetError:
-        storage.delete(f"{attempt}.chunks{PARQUET}")
-        raise
-    return attempt
 
 
 class DatasetWriter:
@@ -305,7 +255,7 @@ class DatasetWriter:
         tables = [decode(data) for data in (answers, chunks)]
         metadata = file_metadata(tables[0].schema)
         kept = [table.filter(pc.is_in(table["pair_id"], value_set=values)) for table in tables]
-        attempt = _stage_tables(self._storage, self.run_id, shard_id, kept[0], kept[1], metadata)
+        attempt = stage_tables(self._storage, self.run_id, shard_id, kept[0], kept[1], metadata)
         new_answers, new_chunks = (self._storage.read(f"{attempt}.{t.name}{PARQUET}") for t in (ANSWERS, CHUNKS))
         return attempt, new_answers, new_chunks
 
@@ -316,8 +266,3 @@ class DatasetWriter:
         staged = f"{STAGING}/{self.run_id}/{uuid.uuid4().hex}"
         self._storage.write(staged, data)
         self._publish_same(staged, record)
-
-
-def check_name(name: str, what: str) -> None:
-    if not _SAFE_NAME.fullmatch(name):
-        raise DatasetError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only, not starting with a sign")
