@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.files import open_fd
 
 MAX_BYTES = 256 * 2**20
 # SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
@@ -23,10 +23,7 @@ def read_input(path: Path, *, most_bytes: int = MAX_BYTES) -> bytes:
             long.
     """
     try:
-        # A pipe that nobody writes to would be waited for.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError("is no regular file but a pipe or a device: save its content as a file", path)
+        with os.fdopen(open_fd(path, os.O_RDONLY), "rb") as file:
             content = file.read(most_bytes + 1)
     except FileNotFoundError:
         raise InputError("cannot be read: there is no such file", path) from None
