@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= answers-sample
+SECONDS ?= 60
 
 # pip lists every local package folder that it does not use; that is noise, errors are not.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -18,7 +19,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export RAY_USAGE_STATS_ENABLED := 0
-.PHONY: help run test test-slow check fix clean
+.PHONY: help run test test-slow fuzz check fix clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -33,6 +34,9 @@ test: $(VENV)/.test ## run the tests (under 5 minutes after set-up)
 test-slow: $(VENV)/.test ## run the slow tests too
 	@$(PIP) --editable '.[test,ray]' $(QUIETLY)
 	@$(BIN)/python -m pytest -m "not gpu and not network"
+
+fuzz: $(VENV)/.test ## try every reader with broken files and answers, SECONDS for each (60); exit 1 where one is not refused
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS)
 
 check: $(VENV)/.test ## formatting, lint, strict types, import directions, generated documents
 	@$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +55,13 @@ def read_no_answer_scores(path: Path, gold: Sequence[GoldQuestion]) -> dict[str,
     Raises:
         InputError: the file is not a JSON object of numbers, or lacks a question.
     """
-    return {i: float(score) for i, score in _read_by_id(path, gold, (int, float)).items()}
+    scores = {}
+    for question_id, score in _read_by_id(path, gold, (int, float)).items():
+        # JSON of Python's own making can say NaN, and a whole number can be larger than any float.
+        if isinstance(score, bool) or not abs(score) <= sys.float_info.max:
+            raise InputError(f"question {question_id} has no finite number: {str(score)[:40]}", path)
+        scores[question_id] = float(score)
+    return scores
 
 
 def check_out(out: Path) -> None:
@@ -143,5 +150,5 @@ def _read_by_id(path: Path, gold: Sequence[GoldQuestion], kind: type | tuple[typ
         raise InputError(f"lacks {len(missing)} of {len(gold)} questions, such as {missing[0]}", path)
     wrong = [q.id for q in gold if not isinstance(content[q.id], kind)]
     if wrong:
-        raise InputError(f"question {wrong[0]} has a value of the wrong kind: {content[wrong[0]]!r}", path)
+        raise InputError(f"question {wrong[0]} has a value of the wrong kind: {str(content[wrong[0]])[:40]}", path)
     return {q.id: content[q.id] for q in gold}

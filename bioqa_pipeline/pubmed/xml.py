@@ -126,7 +126,7 @@ class _Parse:
             yield from self._read(element)
             _release(element)
         if error is not None:
-            raise self._broken(str(error.msg).strip()) from error
+            raise self._broken(" ".join(str(error.msg).split())) from error
 
     def _read(self, element: etree._Element) -> Iterator[Abstract | DeletedRecord | BadRecord]:
         if element.tag != "DeleteCitation":

@@ -1,6 +1,6 @@
 """How long 100,000 questions without an answer take, and what they leave: processor time, log, manifest, page.
 
-    nice -n 5 .venv/bin/python tests/benchmarks/bench_questions.py [--questions 100000] [--way sample]
+    PYTHONPATH=tests nice -n 5 .venv/bin/python tests/benchmarks/bench_questions.py [--questions 100000] [--way sample]
 
 Asked of the sample with words that no record has, and of E-utilities without a network that find nothing, refuse every
 query, or do not answer. The last line is JSON.
