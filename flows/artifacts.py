@@ -30,6 +30,7 @@ from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
+from flows.commands.console import uncalibrated_note
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
         {
             "question": a.question,
             "best answer": a.answer or "no answer",
-            "probability": round(a.answerability, 2) if a.answer else None,
+            "probability": _probability(a) if a.answer else None,
             "support": f"{len(a.support_pmids)} of {a.n_abstracts}",
             "PMID": a.best_pmid if a.answer else None,
             "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
@@ -140,6 +141,10 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
         for a in answers
         if a.rank == 1
     ][:TABLE_ROWS]
+
+
+def _probability(answer: MergedAnswer) -> float | str:
+    return "uncalibrated" if answer.answerability is None else round(answer.answerability, 2)
 
 
 def _table_description(answers: Sequence[MergedAnswer]) -> str:
@@ -172,6 +177,8 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
         f"| source | {_cell(', '.join(f'{k} {v}' for k, v in manifest.source.items()))} |",
     ]
+    if any(a.answerability is None for a in result.answers):
+        lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
     nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
     lines += _listed("Nothing found for", nothing)
     lines += _listed("Failures, which the next run tries again", result.failures)

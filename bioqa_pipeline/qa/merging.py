@@ -1,8 +1,8 @@
 """The answers of one question over many abstracts into ranked, merged answers with their support. Pure.
 
-Abstracts are compared by calibrated answerability only: raw span scores of different windows share no zero. Equal
-answers are pooled by their best abstract and the number of distinct PMIDs, never by summing scores. An answer that
-only retracted records support comes after all others.
+Abstracts are compared by calibrated answerability, or by margin where there is no calibration: raw span scores of
+different windows share no zero. Equal answers are pooled by their best abstract and the number of distinct PMIDs, never
+by summing scores. An answer that only retracted records support comes after all others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Candidate:
     pmid: int
     answer: str | None
     margin: float
-    answerability: float
+    answerability: float | None
     is_retracted: bool = False
 
 
@@ -55,7 +55,9 @@ def answer_key(text: str) -> str:
     return " ".join(_singular(w) for w in telling) or folded.strip()
 
 
-def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit: int = 10) -> list[MergedAnswer]:
+def merge_answers(
+    question: Question, candidates: Iterable[Candidate], *, limit: int = 10, is_calibrated: bool = True
+) -> list[MergedAnswer]:
     """Ranked answers of one question, at most `limit`; one row with `answer` None where no abstract has one.
 
     `n_abstracts` counts all candidates, answered or not. `evidence` is left to whoever knows the abstracts.
@@ -70,7 +72,7 @@ def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit:
                 question=question.text,
                 rank=1,
                 answer=None,
-                answerability=nearest.answerability if nearest else 0.0,
+                answerability=nearest.answerability if nearest else (0.0 if is_calibrated else None),
                 margin=nearest.margin if nearest else float("-inf"),
                 n_abstracts=len(ranked),
             )
@@ -117,11 +119,16 @@ def _group(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 
 def _group_order(group: Sequence[Candidate]) -> tuple[bool, float, int]:
     best = min(group, key=_candidate_order)
-    return best.is_retracted, -best.answerability, -len({c.pmid for c in group})
+    return best.is_retracted, -_strength(best), -len({c.pmid for c in group})
+
+
+def _strength(candidate: Candidate) -> float:
+    """What the candidates of one question, all of which or none have a probability, are compared by."""
+    return candidate.margin if candidate.answerability is None else candidate.answerability
 
 
 def _candidate_order(candidate: Candidate) -> tuple[bool, float, float, int]:
-    return candidate.is_retracted, -candidate.answerability, -candidate.margin, candidate.pmid
+    return candidate.is_retracted, -_strength(candidate), -candidate.margin, candidate.pmid
 
 
 def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstracts: int) -> MergedAnswer:

@@ -126,7 +126,8 @@ class PassageAnswer:
     """The windows of one (question, passage) pair made one answer.
 
     `score_diff = null_score - best.score` (higher = less answerable); +inf where there is no valid span.
-    `answer` is the best span, also where the null score wins; `is_answerable` says which won.
+    `answer` is the best span, also where the null score wins; `is_answerable` says which won. `answerability` is None
+    where the checkpoint has no calibration.
     """
 
     best: SpanAnswer | None
@@ -135,7 +136,7 @@ class PassageAnswer:
     null_log_prob: float
     score_diff: float
     margin: float
-    answerability: float
+    answerability: float | None
     is_answerable: bool
     n_windows: int
 
@@ -158,6 +159,7 @@ class MergedAnswer:
         support_pmids: abstracts that give this answer, best first.
         variants: the wordings that were merged, best first.
         retracted_pmids: those of the support that were retracted.
+        answerability: None where the checkpoint has no calibration.
         answer: None in the one row of a question that no abstract answers; the evidence is then empty too.
     """
 
@@ -165,7 +167,7 @@ class MergedAnswer:
     question: str
     rank: int
     answer: str | None
-    answerability: float
+    answerability: float | None
     margin: float
     support_pmids: tuple[int, ...] = ()
     retracted_pmids: tuple[int, ...] = ()

@@ -37,7 +37,7 @@ class Evidence:
     pub_date: str
     doi: str | None
     is_retracted: bool
-    answerability: float
+    answerability: float | None
     is_new: bool
     before: str
     answer: str
@@ -56,7 +56,7 @@ class ShownAnswer:
 
     rank: int
     text: str
-    answerability: float
+    answerability: float | None
     support_pmids: tuple[int, ...]
     n_retracted: int
     n_new: int
@@ -110,6 +110,7 @@ class RunReport:
     Attributes:
         previous: the last run before it that came to its end and asked some of these questions.
         compares: whether scores since then are news: there is such a run, and it scored in the same way.
+        is_calibrated: whether there are probabilities.
         n_evidence, n_support: sentences shown, and abstracts that support the answers.
     """
 
@@ -117,5 +118,6 @@ class RunReport:
     questions: tuple[ShownQuestion, ...]
     previous: RunManifest | None
     compares: bool
+    is_calibrated: bool
     n_evidence: int
     n_support: int

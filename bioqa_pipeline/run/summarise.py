@@ -17,11 +17,18 @@ SUMMARY_PAIRS = 10_000
 
 
 def summarise(
-    questions: Sequence[Question], plan: str, dataset: Dataset, *, threshold: float, max_answers: int
+    questions: Sequence[Question],
+    plan: str,
+    dataset: Dataset,
+    *,
+    threshold: float,
+    max_answers: int,
+    is_calibrated: bool,
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
-    Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
+    Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another; and
+    where the checkpoint has no calibration, one of an earlier version can hold a number that is no probability.
     """
     asked = scan_plan(dataset.storage, plan).select("question_index", "pair_id")
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
@@ -33,7 +40,8 @@ def summarise(
         by_question = best.partition_by("question_index", as_dict=True)
         for index in batch:
             rows = by_question.get((index,), best.clear())
-            answers = merge_answers(questions[index], _candidates(rows, threshold), limit=max_answers)
+            candidates = _candidates(rows, threshold, is_calibrated)
+            answers = merge_answers(questions[index], candidates, limit=max_answers, is_calibrated=is_calibrated)
             pairs = dict(
                 rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
             )
@@ -69,13 +77,13 @@ def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[li
         yield batch
 
 
-def _candidates(rows: pl.DataFrame, threshold: float) -> Iterator[Candidate]:
+def _candidates(rows: pl.DataFrame, threshold: float, is_calibrated: bool) -> Iterator[Candidate]:
     columns = ("pmid", "answer", "margin", "answerability", "score_diff", "is_retracted")
     for pmid, answer, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
         yield Candidate(
             pmid=pmid,
             answer=answer if score_diff is not None and score_diff <= threshold else None,
             margin=float("-inf") if margin is None else margin,
-            answerability=answerability,
+            answerability=answerability if is_calibrated else None,
             is_retracted=is_retracted,
         )
