@@ -50,6 +50,7 @@ class CalibratedSet:
     Attributes:
         weight: its share in the fit; the shares of all files add up to 1.
         before: by the checkpoint's own calibration; None where it had none.
+        auroc: of the margin; nan where the file has one kind of question.
         after: by cross-fitting.
     """
 
@@ -113,7 +114,7 @@ def calibrate(
     parts = [read_squad(path) for path in datasets]
     sizes = [sum(len(p.questions) for p in part) for part in parts]
     shares = _shares(sizes, weights)
-    _check_questions([not q.is_impossible for part in parts for p in part for q in p.questions], datasets)
+    _check_questions(parts, datasets, each=weights is not None)
     checkpoint = open_checkpoint(model.name, casing=model.casing)
     # One on average.
     counts = [sum(sizes) * share / n for share, n in zip(shares, sizes, strict=True)]
@@ -181,15 +182,19 @@ def _check_place(name: str, out: Path | None) -> None:
         raise ConfigError(f"{out} is there already and not an empty folder; give another place for the copy")
 
 
-def _check_questions(answerable: Sequence[bool], datasets: Sequence[Path]) -> None:
-    n_answerable = sum(answerable)
-    fewest = min(n_answerable, len(answerable) - n_answerable)
-    if fewest < FEWEST_OF_A_KIND:
-        raise InputError(
-            f"{n_answerable:,} answerable and {len(answerable) - n_answerable:,} unanswerable questions in all; a "
-            f"calibration needs at least {FEWEST_OF_A_KIND} of either kind",
-            datasets[0],
-        )
+def _check_questions(parts: Sequence[Sequence[SquadParagraph]], datasets: Sequence[Path], *, each: bool) -> None:
+    """Enough of either kind: in each file where files are weighed, as its share of answerable questions counts then."""
+    kinds = [[not q.is_impossible for p in part for q in p.questions] for part in parts]
+    together = [[answerable for part in kinds for answerable in part]]
+    for answerable, path in zip(kinds if each else together, datasets, strict=each):
+        n_answerable, n_all = sum(answerable), len(answerable)
+        if min(n_answerable, n_all - n_answerable) < FEWEST_OF_A_KIND:
+            raise InputError(
+                f"{n_answerable:,} answerable and {n_all - n_answerable:,} unanswerable questions"
+                f"{'' if each or len(parts) == 1 else ' in all files'}; a calibration needs at least "
+                f"{FEWEST_OF_A_KIND} of either kind",
+                path,
+            )
 
 
 def _fit(labels: Sequence[_Label]) -> Calibration:
@@ -258,8 +263,9 @@ def format_calibration(found: Calibrated) -> str:
             )
         ]
         share = x.n_answerable / x.n_questions
+        separation = "-" if math.isnan(x.auroc) else f"{x.auroc:.3f}"
         lines.append(
-            f"{x.path.name[-32:]:<32}{x.weight:>8.2g}{x.n_questions:>11,}{share:>12.0%}{x.auroc:>8.3f}"
+            f"{x.path.name[-32:]:<32}{x.weight:>8.2g}{x.n_questions:>11,}{share:>12.0%}{separation:>8}"
             f"{figures[0]:>18}{figures[1]:>18}"
         )
     before, after = (
