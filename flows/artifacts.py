@@ -30,6 +30,7 @@ from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.report.words import best_words, statuses, strength
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
+from flows.commands.console import uncalibrated_note
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
         {
             "question": a.question,
             "best answer": shortened(best_words(a)),
-            "probability": round(a.answerability, 2) if a.answer else None,
+            "probability": _probability(a) if a.answer else None,
             "weight": strength(a.answerability) if a.answer else None,
             "support": a.support,
             "PMID": a.best_pmid,
@@ -141,6 +142,10 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
         for a in answers
         if a.rank == 1
     ][:TABLE_ROWS]
+
+
+def _probability(answer: MergedAnswer) -> float | str:
+    return "uncalibrated" if answer.answerability is None else round(answer.answerability, 2)
 
 
 def _table_description(answers: Sequence[MergedAnswer]) -> str:
@@ -173,6 +178,8 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
         f"| source | {_cell(', '.join(f'{k} {v}' for k, v in manifest.source.items()))} |",
     ]
+    if any(a.answerability is None for a in result.answers):
+        lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
     for title, outcome in (
         ("Nothing found for", AnswerOutcome.NOTHING_FOUND),
         ("Search failed for", AnswerOutcome.SEARCH_FAILED),

@@ -91,7 +91,10 @@ class AnswerRow:
     span_log_prob: Annotated[float | None, "log-probability of the best span in its window"]
     null_log_prob: Annotated[float, "lowest log-probability of 'no answer' over the windows"]
     margin: Annotated[float | None, "log-sum-exp of valid spans - null score of the same window, highest"]
-    answerability: Annotated[float, "calibrated probability that the abstract answers the question"]
+    answerability: Annotated[
+        float | None,
+        "calibrated probability that the abstract answers the question; null where the checkpoint has no calibration",
+    ]
     threshold: Annotated[float, "on score_diff; is_answerable holds at or below it"]
     is_answerable: Annotated[bool, "whether score_diff <= threshold"]
     n_best: Annotated[tuple[SpanAnswer, ...], "best spans, best first, also where is_answerable is false"]
@@ -139,7 +142,7 @@ class SummaryRow:
     question: Annotated[str, "text of the question"]
     rank: Annotated[int, "place among the answers to the question, from 1"]
     answer: Annotated[str | None, "best wording; null in the one row of a question without an answer"]
-    answerability: Annotated[float, "that of the best abstract"]
+    answerability: Annotated[float | None, "that of the best abstract; null where the checkpoint has no calibration"]
     margin: Annotated[float | None, "that of the best abstract; null without a valid span"]
     n_support: Annotated[int, "abstracts that give this answer"]
     support_pmids: Annotated[tuple[int, ...], PMID, "their PMIDs, best first"]

@@ -42,7 +42,7 @@ class ScoredQuestion:
     best_span: str | None
     score_diff: float
     margin: float
-    answerability: float
+    answerability: float | None
     n_windows: int
 
 
@@ -53,7 +53,7 @@ class Evaluation:
     Attributes:
         dataset, model: what was scored, in words.
         threshold: above it a question counts as unanswerable in `metrics`.
-        metrics: the official table, and for a model auroc, ece and the speed.
+        metrics: the official table, and for a model auroc, the speed, and ece where it is calibrated.
         at_zero: the same table at threshold 0, as run_squad has it; None for somebody's predictions.
         no_answer: id to the no-answer score; empty where there is none.
         answers: id to the best answer, whether or not it passes the threshold.
@@ -136,14 +136,16 @@ def evaluate(
     gold = gold_questions(paragraphs)
     answers = {q.id: q.best_span or "" for q in scored}
     no_answer = {q.id: q.score_diff for q in scored}
-    bins = reliability([q.answerability for q in scored], [q.has_answer for q in scored])
+    rated = [(q.answerability, q.has_answer) for q in scored if q.answerability is not None]
+    bins = reliability([p for p, _ in rated], [label for _, label in rated])
+    calibration = {"ece": expected_calibration_error(bins)} if bins else {}
     speed = {"windows": sum(q.n_windows for q in scored), "questions_per_second": len(scored) / seconds}
     official = official_metrics(gold, answers, no_answer, threshold=scorer.threshold)
     return Evaluation(
         dataset=dataset,
         model=model,
         threshold=scorer.threshold,
-        metrics=official | _separation(scored) | {"ece": expected_calibration_error(bins)} | speed,
+        metrics=official | _separation(scored) | calibration | speed,
         at_zero=official_metrics(gold, answers, no_answer, threshold=0.0),
         gold=gold,
         answers=answers,
@@ -193,6 +195,11 @@ def evaluate_predictions(
     )
 
 
+def rounded_threshold(best: float) -> float:
+    """Upwards: a threshold below that of the last answer that pays would lose this answer."""
+    return math.ceil(best * 1e4) / 1e4
+
+
 def fit_settings(paragraphs: Sequence[SquadParagraph], scorer: PairScorer) -> tuple[CheckpointSettings, Evaluation]:
     """Threshold (highest F1) and calibration of a model on held-out paragraphs, and the figures that it reaches there.
 
@@ -206,8 +213,7 @@ def fit_settings(paragraphs: Sequence[SquadParagraph], scorer: PairScorer) -> tu
         [q.has_answer for q in held_out.questions],
     )
     settings = CheckpointSettings(
-        # Upwards: a threshold below that of the last answer that pays would lose this answer.
-        score_diff_threshold=math.ceil(held_out.metrics["best_f1_thresh"] * 1e4) / 1e4,
+        score_diff_threshold=rounded_threshold(held_out.metrics["best_f1_thresh"]),
         calibration=calibration,
         windows=scorer.config.windows,
     )

@@ -29,7 +29,7 @@ QUESTION_SCHEMA = pa.schema(
         pa.field("best_span", pa.string()),
         pa.field("score_diff", pa.float32(), nullable=False),
         pa.field("margin", pa.float32(), nullable=False),
-        pa.field("answerability", pa.float32(), nullable=False),
+        pa.field("answerability", pa.float32()),
         pa.field("n_windows", pa.int32(), nullable=False),
         pa.field("exact", pa.int8(), nullable=False),
         pa.field("f1", pa.float32(), nullable=False),

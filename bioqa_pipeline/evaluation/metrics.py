@@ -176,14 +176,17 @@ def best_threshold(
     no_answer: Mapping[str, float],
     *,
     metric: str,
+    weights: Mapping[str, float] | None = None,
 ) -> Best:
     """The official search: answers are allowed one after the other, surest first, from none at all.
 
     Args:
         metric: "exact" or "f1".
+        weights: what each question counts for; None counts them all alike, as the official search does.
     """
     has_answer = {q.id: bool(q.answers) for q in gold}
-    current: float = sum(not q.answers for q in gold)
+    count = weights or dict.fromkeys(has_answer, 1)
+    current: float = sum(count[q.id] for q in gold if not q.answers)
     best, threshold = current, 0.0
     for question_id in sorted(no_answer, key=lambda i: no_answer[i]):
         if question_id not in scores:
@@ -192,10 +195,10 @@ def best_threshold(
             gain: float = getattr(scores[question_id], metric)
         else:
             gain = -1 if predictions[question_id] else 0
-        current += gain
+        current += gain * count[question_id]
         if current > best:
             best, threshold = current, no_answer[question_id]
-    return Best(value=100.0 * best / len(scores), threshold=threshold)
+    return Best(value=100.0 * best / sum(count[i] for i in scores), threshold=threshold)
 
 
 def precision_recall(

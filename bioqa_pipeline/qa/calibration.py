@@ -43,6 +43,14 @@ class Calibration(Settings):
         return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
 
 
+CALIBRATE = "python -m flows.calibrate"
+# What people are told in the place of probabilities where a model has no calibration.
+UNCALIBRATED = (
+    "uncalibrated: nobody fitted this model's probabilities, so there are none, and answers are ranked by their "
+    f"margin; {CALIBRATE} fits them on labelled questions"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
     """Predictions of like probability: their mean, the share that was right, and how many they are."""
@@ -52,13 +60,19 @@ class ReliabilityBin:
     count: int
 
 
-def fit_calibration(margins: Sequence[float], n_windows: Sequence[int], answerable: Sequence[bool]) -> Calibration:
+def fit_calibration(
+    margins: Sequence[float],
+    n_windows: Sequence[int],
+    answerable: Sequence[bool],
+    weights: Sequence[float] | None = None,
+) -> Calibration:
     """Logistic regression of the label on margin and ln(n_windows), by Newton's method.
 
     Args:
         margins: one per (question, passage) pair; pairs without a valid span (minus infinity) are left out.
         n_windows: windows of each pair. Where all are the same, the weight of their logarithm is 0.
         answerable: the gold labels; both kinds must be there.
+        weights: what each pair counts for, above 0; None counts them all alike.
 
     Raises:
         ValueError: only one kind of label.
@@ -69,25 +83,31 @@ def fit_calibration(margins: Sequence[float], n_windows: Sequence[int], answerab
     labels = np.asarray(answerable, dtype=np.float64)[finite]
     if len(set(labels.tolist())) < 2:
         raise ValueError("calibration needs answerable and unanswerable questions")
+    counts = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)[finite]
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1.0
-    weights = _newton(np.column_stack([(features - mean) / deviation, np.ones(len(labels))]), labels)
-    slope, log_windows = weights[:2] / deviation
+    design = np.column_stack([(features - mean) / deviation, np.ones(len(labels))])
+    found = _newton(design, labels, counts / counts.mean())
+    slope, log_windows = found[:2] / deviation
     return Calibration(
         slope=float(slope),
         log_windows=float(log_windows),
-        intercept=float(weights[2] - slope * mean[0] - log_windows * mean[1]),
+        intercept=float(found[2] - slope * mean[0] - log_windows * mean[1]),
     )
 
 
-def _newton(design: Floats, labels: Floats) -> Floats:
-    """Weights that minimise the mean logistic loss plus the ridge; the intercept, in the last column, is free."""
+def _newton(design: Floats, labels: Floats, counts: Floats) -> Floats:
+    """Weights that minimise the mean logistic loss plus the ridge; the intercept, in the last column, is free.
+
+    Args:
+        counts: what each row counts for, 1 on average.
+    """
     ridge = np.diag([RIDGE] * (design.shape[1] - 1) + [0.0])
     weights = np.zeros(design.shape[1])
     for _ in range(ITERATIONS):
         predicted = _sigmoid(design @ weights)
-        gradient = design.T @ (predicted - labels) / len(labels) + ridge @ weights
-        curvature = (design * (predicted * (1 - predicted))[:, None]).T @ design / len(labels) + ridge
+        gradient = design.T @ (counts * (predicted - labels)) / len(labels) + ridge @ weights
+        curvature = (design * (counts * predicted * (1 - predicted))[:, None]).T @ design / len(labels) + ridge
         step = np.linalg.solve(curvature + 1e-12 * np.eye(len(weights)), gradient)
         # Far out the quadratic model is no guide: a bounded step keeps the iteration from leaping past the minimum.
         step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
@@ -123,6 +143,11 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """Mean distance between predicted probability and observed share, weighted by the bins' counts; 0 to 1."""
     total = sum(b.count for b in bins)
     return sum(b.count * abs(b.predicted - b.observed) for b in bins) / total if total else 0.0
+
+
+def brier_score(probabilities: Sequence[float], labels: Sequence[bool]) -> float:
+    """Mean squared distance between probability and truth; 0 is perfect, 0.25 is what 0.5 everywhere gets."""
+    return float(np.mean((np.asarray(probabilities, dtype=np.float64) - np.asarray(labels, dtype=np.float64)) ** 2))
 
 
 def auroc(scores: Sequence[float], labels: Sequence[bool]) -> float:

@@ -35,11 +35,15 @@ MAX_OVERLAP = 32
 
 
 class CheckpointSettings(Settings):
-    """`bioqa.json` next to the weights: what was fitted on held-out data. All defaults for a checkpoint without one."""
+    """`bioqa.json` next to the weights: what was fitted on held-out data. All defaults for a checkpoint without one.
+
+    Attributes:
+        calibration: None where nobody fitted one; there are no probabilities then.
+    """
 
     schema_version: Literal[1] = 1
     score_diff_threshold: float = Field(0.0, ge=-1e6, le=1e6, allow_inf_nan=False)
-    calibration: Calibration = Calibration()
+    calibration: Calibration | None = None
     windows: WindowConfig = WindowConfig()
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ comes after all others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,14 +37,16 @@ class Candidate:
     pmid: int
     answer: str | None
     margin: float
-    answerability: float
+    answerability: float | None
     is_retracted: bool = False
     abbreviations: tuple[Abbreviation, ...] = ()
     work: int | None = None
     spans: tuple[tuple[str, float], ...] = ()
 
 
-def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit: int = 10) -> list[MergedAnswer]:
+def merge_answers(
+    question: Question, candidates: Iterable[Candidate], *, limit: int = 10, is_calibrated: bool = True
+) -> list[MergedAnswer]:
     """Ranked answers of one question, at most `limit`; one row with `answer` None where no abstract has one.
 
     `n_abstracts` counts all candidates, answered or not. `evidence` is left to whoever knows the abstracts.
@@ -58,7 +61,7 @@ def merge_answers(question: Question, candidates: Iterable[Candidate], *, limit:
                 question=question.text,
                 rank=1,
                 answer=None,
-                answerability=nearest.answerability if nearest else 0.0,
+                answerability=nearest.answerability if nearest else (0.0 if is_calibrated else None),
                 margin=nearest.margin if nearest else float("-inf"),
                 n_abstracts=len(ranked),
             )
@@ -81,7 +84,10 @@ def _voter(candidate: Candidate, own_key: str | None) -> Voter:
         (own_key if own_key and text == answer else answer_key(expanded(text, candidate.abbreviations)), score)
         for text, score in spans
     ]
-    return Voter(_work(candidate), candidate.answerability, keyed)
+    chance = candidate.answerability
+    if chance is None:  # without a calibration the margin's own scale has to do
+        chance = 0.5 * (1.0 + math.tanh(0.5 * candidate.margin))
+    return Voter(_work(candidate), chance, keyed)
 
 
 def merge_keys(candidates: Sequence[Candidate]) -> list[str]:
@@ -141,11 +147,16 @@ def _short_forms(text: str, known: Mapping[str, Abbreviation]) -> set[str]:
 def _group_order(group: Sequence[Candidate], vote: float) -> tuple[object, ...]:
     best = min(group, key=_candidate_order)
     # Rounded: sums in another order differ in their last bits.
-    return best.is_retracted, -round(vote, 9), -best.answerability, -len({_work(c) for c in group})
+    return best.is_retracted, -round(vote, 9), -_strength(best), -len({_work(c) for c in group})
+
+
+def _strength(candidate: Candidate) -> float:
+    """What the candidates of one question, all of which or none have a probability, are compared by."""
+    return candidate.margin if candidate.answerability is None else candidate.answerability
 
 
 def _candidate_order(candidate: Candidate) -> tuple[bool, float, float, int]:
-    return candidate.is_retracted, -candidate.answerability, -candidate.margin, candidate.pmid
+    return candidate.is_retracted, -_strength(candidate), -candidate.margin, candidate.pmid
 
 
 def _work(candidate: Candidate) -> tuple[str, int]:

@@ -40,6 +40,7 @@ class PairScorer:
 
     Args:
         threshold: on `score_diff`; a pair is answerable at or below it.
+        calibration: None gives answers without a probability.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class PairScorer:
         config: ScoringConfig,
         *,
         threshold: float,
-        calibration: Calibration,
+        calibration: Calibration | None,
     ) -> None:
         self.scorer = scorer
         self.config = config

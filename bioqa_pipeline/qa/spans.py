@@ -206,7 +206,7 @@ def answer_passage(
     config: SpanConfig,
     *,
     threshold: float,
-    calibration: Calibration,
+    calibration: Calibration | None,
 ) -> PassageAnswer:
     """Makes the windows of one pair one answer. `scores` holds every window of the pair, at least one."""
     n_best = _passage_n_best(scores, passage, tokens, config)
@@ -221,7 +221,7 @@ def answer_passage(
         null_log_prob=min(s.null_log_prob for s in scores),
         score_diff=score_diff,
         margin=margin,
-        answerability=calibration.probability(margin, len(scores)),
+        answerability=calibration.probability(margin, len(scores)) if calibration else None,
         is_answerable=best is not None and score_diff <= threshold,
         n_windows=len(scores),
     )

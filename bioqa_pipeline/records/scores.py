@@ -127,7 +127,8 @@ class PassageAnswer:
     """The windows of one (question, passage) pair made one answer.
 
     `score_diff = null_score - best.score` (higher = less answerable); +inf where there is no valid span.
-    `answer` is the best span, also where the null score wins; `is_answerable` says which won.
+    `answer` is the best span, also where the null score wins; `is_answerable` says which won. `answerability` is None
+    where the checkpoint has no calibration.
     """
 
     best: SpanAnswer | None
@@ -136,7 +137,7 @@ class PassageAnswer:
     null_log_prob: float
     score_diff: float
     margin: float
-    answerability: float
+    answerability: float | None
     is_answerable: bool
     n_windows: int
 
@@ -172,6 +173,7 @@ class MergedAnswer:
             and republication are one support.
         variants: the wordings that were merged, best first.
         retracted_pmids: those of the support that were retracted.
+        answerability: None where the checkpoint has no calibration.
         answer: None in the one row of a question without an answer, whose `outcome` says why; the evidence is then
             empty too, but for `EVIDENCE_ONLY`.
     """
@@ -180,7 +182,7 @@ class MergedAnswer:
     question: str
     rank: int
     answer: str | None
-    answerability: float
+    answerability: float | None
     margin: float
     support_pmids: tuple[int, ...] = ()
     work_pmids: tuple[int, ...] = ()

@@ -60,7 +60,7 @@ class Evidence:
     pub_date: str
     doi: str | None
     is_retracted: bool
-    answerability: float
+    answerability: float | None
     is_new: bool
     before: str
     answer: str
@@ -80,7 +80,7 @@ class ShownAnswer:
 
     rank: int
     text: str
-    answerability: float
+    answerability: float | None
     support_pmids: tuple[int, ...]
     n_support: int
     n_retracted: int
@@ -147,6 +147,7 @@ class RunReport:
         previous: the last run before it that came to its end and asked some of these questions.
         compares: whether scores since then are news: there is such a run, and it scored in the same way.
         n_questions, n_answered, n_answers: of the run, shown or not.
+        is_calibrated: whether there are probabilities.
         n_evidence, n_support: sentences shown, and abstracts that support the answers.
     """
 
@@ -157,5 +158,6 @@ class RunReport:
     n_questions: int
     n_answered: int
     n_answers: int
+    is_calibrated: bool
     n_evidence: int
     n_support: int

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.html.page import asset, duration, environment, html_page
-from bioqa_pipeline.qa.calibration import Calibration
+from bioqa_pipeline.qa.calibration import UNCALIBRATED, Calibration
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
@@ -80,6 +80,7 @@ def render_run_page(report: RunReport) -> str:
             about=_about(manifest),
             kinds=_kinds(report),
             questions=report.questions,
+            is_calibrated=report.is_calibrated,
             shown=_shown(report),
             link_pmids=LINK_PMIDS,
             most_named=MOST_NAMED,
@@ -175,6 +176,8 @@ def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
 def _notes(report: RunReport) -> list[tuple[str, str]]:
     manifest = report.manifest
     notes = []
+    if not report.is_calibrated:
+        notes.append(("warn", f"{UNCALIBRATED[0].upper()}{UNCALIBRATED[1:]}."))
     if only_newest(manifest):
         since = f"since {manifest.source['since']}" if manifest.source.get("since") else "since the last run"
         notes.append(

@@ -51,6 +51,10 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
     support = _support(dataset, manifest, previous if compares else None, shown)
     nearest = _nearest(dataset, manifest, shown)
     chosen = _most_telling(support, limits)
+    is_calibrated = not rows["answerability"].null_count()
+    if not is_calibrated:
+        # Rows of an earlier version can hold a number that is no probability.
+        nearest, chosen = (frame.with_columns(answerability=None) for frame in (nearest, chosen))
     parts = _Parts(
         rows=shown.partition_by("question_id", as_dict=True),
         n_answers=dict(rows.drop_nulls("answer").group_by("question_id").len().iter_rows()),
@@ -70,6 +74,7 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         n_questions=max(best.height, sum(manifest.search_outcomes.values())),
         n_answered=best["answer"].count(),
         n_answers=summary["answer"].count(),
+        is_calibrated=is_calibrated,
         n_evidence=len(chosen),
         n_support=int(summary["support_pmids"].list.len().sum()),
     )

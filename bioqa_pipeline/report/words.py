@@ -22,9 +22,16 @@ _STATUS = {
 }
 
 
-def strength(probability: float) -> str:
+def strength(probability: float | None) -> str:
     """How much an accepted answer weighs."""
+    if probability is None:
+        return "uncalibrated"
     return "strong" if probability >= STRONG else "weak"
+
+
+def weighed(probability: float | None) -> str:
+    """ "0.93 strong"."""
+    return strength(probability) if probability is None else f"{probability:.2f} {strength(probability)}"
 
 
 def best_words(answer: MergedAnswer) -> str:

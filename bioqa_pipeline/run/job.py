@@ -258,6 +258,7 @@ class _Run:
                     source.store,
                     threshold=self.ready.threshold,
                     max_answers=self.config.max_answers,
+                    is_calibrated=self.ready.checkpoint.settings.calibration is not None,
                 ),
             )
             writer.write_summary(answers, {"config": self.config.model_dump_json()})

@@ -38,6 +38,7 @@ def unfinished_manifest(
         source: what the source says of itself.
     """
     checkpoint = ready.checkpoint
+    calibration = checkpoint.settings.calibration
     return RunManifest(
         run_id=run_id,
         started_at=started_at,
@@ -62,7 +63,7 @@ def unfinished_manifest(
             "revision": checkpoint.revision,
             "digest": checkpoint.digest,
             "casing": checkpoint.casing,
-            "calibration": checkpoint.settings.calibration.model_dump_json(),
+            "calibration": calibration.model_dump_json() if calibration else "",
         },
     )
 

@@ -38,10 +38,12 @@ def summarise(
     *,
     threshold: float,
     max_answers: int,
+    is_calibrated: bool,
 ) -> list[MergedAnswer]:
     """Merges this run's view of the data set, reused pairs included, into ranked answers, question by question.
 
-    Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another.
+    Whether a pair is answerable is decided anew with `threshold`: a reused row may have been written with another; and
+    where the checkpoint has no calibration, one of an earlier version can hold a number that is no probability.
 
     Args:
         retrievals: one a question, in their order.
@@ -58,8 +60,9 @@ def summarise(
             context = _read_context(store, [by_question[i] for i in part if i in by_question], threshold)
             for index in part:
                 rows = by_question.get(index)
-                candidates = () if rows is None else _candidates(rows, threshold, context)
-                found = merge_answers(questions[index], candidates, limit=1 if rows is None else len(rows))
+                candidates = () if rows is None else _candidates(rows, threshold, context, is_calibrated=is_calibrated)
+                limit = 1 if rows is None else len(rows)
+                found = merge_answers(questions[index], candidates, limit=limit, is_calibrated=is_calibrated)
                 answers = stated(found, retrievals[index], limit=max_answers)
                 pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
                 merged += answers
@@ -116,7 +119,7 @@ def _batches(indices: Iterable[int], sizes: Mapping[int, int], most: int) -> Ite
         yield batch
 
 
-def _candidates(rows: pl.DataFrame, threshold: float, context: _Context) -> Iterator[Candidate]:
+def _candidates(rows: pl.DataFrame, threshold: float, context: _Context, *, is_calibrated: bool) -> Iterator[Candidate]:
     columns = ("pmid", "spans", "margin", "answerability", "score_diff", "is_retracted")
     for pmid, spans, margin, answerability, score_diff, is_retracted in rows.select(columns).iter_rows():
         answers = score_diff is not None and score_diff <= threshold
@@ -124,7 +127,7 @@ def _candidates(rows: pl.DataFrame, threshold: float, context: _Context) -> Iter
             pmid=pmid,
             answer=spans[0]["text"] if answers and spans else None,
             margin=float("-inf") if margin is None else margin,
-            answerability=answerability,
+            answerability=answerability if is_calibrated else None,
             is_retracted=is_retracted,
             abbreviations=context.abbreviations.get(pmid, ()),
             work=context.works.get(pmid),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -15,16 +14,15 @@ from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.evaluation.table import format_table
-from bioqa_pipeline.qa.calibration import Calibration
-from bioqa_pipeline.qa.checkpoint import SETTINGS_FILE, CheckpointSettings, open_checkpoint
+from bioqa_pipeline.qa.checkpoint import CheckpointSettings, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
-from bioqa_pipeline.storage.local import LocalStorage
 from bioqa_pipeline.training.output import MADE_FIRST, check_out, mark_out
 from bioqa_pipeline.training.recipe import TrainingConfig
+from bioqa_pipeline.training.stored_settings import write_settings
 from bioqa_pipeline.training.trainer import LoggedPoint, TrainingResult, train
 from bioqa_pipeline.training.weights import is_finished
 
@@ -140,13 +138,12 @@ def calibrate_checkpoint(
     checkpoint = open_checkpoint(str(folder))
     checkpoint.check_windows(config.windows)
     scorer = _SmallerBatches(load_scorer(checkpoint, device=device), eval_batch * config.windows.max_seq_length)
-    pairs = PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=Calibration())
+    pairs = PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=None)
     try:
         settings, found = fit_settings(paragraphs, pairs)
     except ValueError as exc:
         raise InputError(str(exc), folder) from exc
-    content = json.dumps(settings.model_dump(), indent=2) + "\n"
-    LocalStorage(folder).write(SETTINGS_FILE, content.encode())
+    write_settings(folder, settings)
     logger.info("held out:\n%s", format_table(found))
     return settings, found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 import time
@@ -21,8 +22,9 @@ from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.messages import shown
+from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
-from bioqa_pipeline.report.words import best_words, counted, statuses, strength
+from bioqa_pipeline.report.words import best_words, counted, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -117,7 +119,7 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
         table.add_row(
             escape(answer.question),
             escape(answer.answer),
-            f"{answer.answerability:.2f} {strength(answer.answerability)}",
+            weighed(answer.answerability),
             answer.support,
             f"{answer.best_pmid}{retracted}",
         )
@@ -146,11 +148,19 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
         if len(result.failures) > SHOWN:
             lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
+    if any(answer.answerability is None for answer in result.answers):
+        lines.append(uncalibrated_note(manifest.model["name"]))
     page = f"{out}/{RUNS}/{manifest.run_id}.html"
     if not result.has_page:
         page = f"none; make it with python -m flows.report --data-set {out}"
     lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
     sys.stdout.write(shown("\n".join(lines)) + "\n")
+
+
+def uncalibrated_note(model: str) -> str:
+    """What is said in the place of probabilities, with the command that fits them."""
+    command = f"{CALIBRATE} --model {shlex.quote(model)} --dataset FILE --out DIR"
+    return UNCALIBRATED.replace(CALIBRATE, command)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, Settings
 from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.training.recipe import TrainingConfig
 from flows import serve
-from flows.commands import evaluate, run, train
+from flows.commands import calibrate, evaluate, run, train
 from flows.commands.options import SettingOptions
 from support.paths import ROOT
 
@@ -37,9 +37,16 @@ OF_THE_COMMAND = {
     run: {"dry_run", "no_prefect", "quiet", "verbose"},
     serve: {"cron", "timezone", "name", "port", "root"},
     evaluate: {"dataset", "out", "predictions", "na_prob", "threshold", "no_prefect", "quiet"},
+    calibrate: {"dataset", "weights", "out", "in_place", "no_prefect", "quiet"},
     train: {"recipe", "data", "train_file", "calibrate_on", "out", "device", "threads", "no_prefect", "quiet"},
 }
-COMMANDS = [(run, RunConfig), (serve, RunConfig), (evaluate, ModelConfig), (train, TrainingConfig)]
+COMMANDS = [
+    (run, RunConfig),
+    (serve, RunConfig),
+    (evaluate, ModelConfig),
+    (calibrate, ModelConfig),
+    (train, TrainingConfig),
+]
 
 
 def leaves(model: type[Settings], prefix: str = "") -> Iterator[str]:
@@ -63,7 +70,7 @@ def test_every_setting_has_an_option_and_every_option_a_setting(module: ModuleTy
     assert {action.dest for action in options_of(module)} == settings - NOT_OFFERED[model] | OF_THE_COMMAND[module]
 
 
-@pytest.mark.parametrize("module", [run, serve, evaluate, train], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [run, serve, evaluate, calibrate, train], ids=lambda module: module.__name__)
 def test_an_option_says_what_the_setting_says(module: Any) -> None:
     for action in options_of(module):
         assert action.help, action.dest

@@ -118,7 +118,7 @@ def test_wrong_usage_is_said_in_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["flows.train", "flows.evaluate", "flows.serve", "flows.report"])
+@pytest.mark.parametrize("command", ["flows.train", "flows.evaluate", "flows.calibrate", "flows.serve", "flows.report"])
 def test_help_needs_neither_torch_nor_prefect(command: str) -> None:
     code = (
         "import sys, runpy; sys.argv = ['x', '--help']\n"

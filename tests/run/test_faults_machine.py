@@ -217,7 +217,7 @@ def test_a_poisoned_window_costs_its_pairs_alone(bench: Bench, character: str) -
     words = (model / "vocab.txt").read_text("utf-8").splitlines()
     state = load_file(model / "model.safetensors")
     for word in (character, f"##{character}"):
-        state["bert.embeddings.word_embeddings.weight"][words.index(word)] = float("nan")
+        state["bert.embeddings.word_embeddings.weight"][words.index(word)] = 3e38
     save_file(state, model / "model.safetensors", metadata={"format": "pt"})
     tokens = texts_with(bench, character)
     job = [str(model) if part == str(bench.folder / "model") else part for part in bench.job]

@@ -29,11 +29,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def poisoned(model: Path, folder: Path, word: str) -> Path:
-    """The model with a word that no window may hold: every logit of one that does is NaN."""
+    """The model with a word that no window may hold: its embedding is finite, its sums are not."""
     shutil.copytree(model, folder)
     words = (folder / "vocab.txt").read_text("utf-8").splitlines()
     state = load_file(folder / "model.safetensors")
-    state["bert.embeddings.word_embeddings.weight"][words.index(word)] = float("nan")
+    state["bert.embeddings.word_embeddings.weight"][words.index(word)] = 3e38
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
