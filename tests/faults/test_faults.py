@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.storage import local
-from faults.disk import Disk
 from faults.kinds import KINDS, live
-from faults.system import Killed, Strike, System
-from faults.work import Work, new_ledger
 
 QUOTAS = {
     "disk: process ends": 20,
