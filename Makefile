@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= answers-sample
 SECONDS ?= 60
+N ?= 10000
+SEED ?= 1
+# "no" takes the versions of constraints.txt from an index whose files are others than PyPI's, without their hashes.
+HASHES ?= yes
 
 # pip lists every local package folder that it does not use; that is noise, errors are not.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -19,7 +23,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export RAY_USAGE_STATS_ENABLED := 0
-.PHONY: help run test test-slow fuzz check fix clean
+.PHONY: help run test test-slow fuzz check fix faults audit clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -50,6 +54,19 @@ fix: $(VENV)/.test ## what tools can put right: formatting, lint, generated docu
 	@$(BIN)/ruff format .
 	@$(BIN)/python docs/make_columns.py
 
+faults: $(VENV)/.test ## inject ten thousand faults by seed (N=..., SEED=...); nothing may be lost or doubled
+	@cd tests && ../$(BIN)/python -m faults --n $(N) --seed $(SEED)
+
+audit: $(VENV)/.core ## what is installed: docs/licences.md, and a CycloneDX list of parts in build/
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
+	  --requirement requirements/audit.lock $(QUIETLY)
+	@mkdir -p build
+	@cat requirements/core.lock requirements/torch.lock > build/requirements.lock
+	@$(VENV)/audit/bin/cyclonedx-py requirements build/requirements.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file build/bioqa.cdx.json
+	@$(BIN)/python docs/make_licences.py $(VENV)/audit/bin/pip-licenses
+
 clean: ## delete the environment, caches and the sample's data set
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(OUT)
 
@@ -59,12 +76,27 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "no virtual environment: install your system's python3-venv package" >&2; exit 1; }
 
-$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+# Each file of a package has to be the one that PyPI had when its hash was written down (requirements/). torch is what the
+# index has of it, for CPU or CUDA, with what that build brings along.
+ifeq ($(HASHES),yes)
+define INSTALL
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
+	  --requirement requirements/$(1).lock $(QUIETLY)
+	@$(PIP) torch $(QUIETLY)
+	@$(PIP) --no-build-isolation --no-deps --editable . $(QUIETLY)
+endef
+else
+define INSTALL
+	@$(PIP) --editable '.$(2)' $(QUIETLY)
+endef
+endif
+
+$(VENV)/.core: pyproject.toml constraints.txt requirements/core.lock | $(VENV)/bin/python
 	@echo "setting up $(VENV) (once; some minutes)" >&2
-	@$(PIP) --editable . $(QUIETLY)
+	$(call INSTALL,core)
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml constraints.txt requirements/test.lock | $(VENV)/bin/python
 	@echo "setting up $(VENV) for tests (once; some minutes)" >&2
-	@$(PIP) --editable '.[test]' $(QUIETLY)
+	$(call INSTALL,test,[test])
 	@touch $@ $(VENV)/.core
