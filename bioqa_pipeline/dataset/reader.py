@@ -136,7 +136,8 @@ class Dataset:
             return empty_frame(SUMMARY).collect()
         frame = pl.from_arrow(decode(self._read(path)))
         assert isinstance(frame, pl.DataFrame)
-        return frame
+        # Columns that came later are absent in older files.
+        return pl.concat([empty_frame(SUMMARY).collect(), frame], how="diagonal_relaxed")
 
     def run_ids(self) -> list[str]:
         """The runs that wrote a manifest, in the order of their names."""

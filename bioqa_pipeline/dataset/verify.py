@@ -20,9 +20,9 @@ from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, t
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import Storage
 
-RESCORED = "with --quarantine it is set aside, and the next run scores its pairs again"
+RESCORED = "with `quarantine` it is set aside, and the next run scores its pairs again"
 NOT_PLAIN = "a symbolic link, or no plain file"
-SET_ASIDE = "no run needs it; with --quarantine it is set aside"
+SET_ASIDE = "no run needs it; with `quarantine` it is set aside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
         marker, what = None, str(exc)
     data_set = marker.id if marker else _log_id(storage, entries)
     if marker is None:
-        report.findings.append(Finding(MARKER, what, "with --quarantine it is made again, where there is a log"))
+        report.findings.append(Finding(MARKER, what, "with `quarantine` it is made again, where there is a log"))
     if data_set is None:
         return
     folders = []
@@ -162,7 +162,7 @@ def _strangers(storage: Storage, entries: list[str]) -> Iterator[str]:
 
 def _verify_log(report: Report, log: Log) -> None:
     for name in log.damaged:
-        mend = "with --quarantine it is set aside; files that no manifest names as well are scored again"
+        mend = "with `quarantine` it is set aside; files that no manifest names as well are scored again"
         report.findings.append(Finding(name, "this entry of the log is damaged", mend, (name,)))
     for name in log.foreign:
         report.findings.append(Finding(name, "no entry of this data set's log", SET_ASIDE, (name,)))
@@ -192,7 +192,7 @@ def _verify_files(storage: Storage, report: Report, contents: Contents, view: Vi
             report.findings.append(Finding(path, what, SET_ASIDE, (path,)))
     _verify_tables(storage, report, whole)
     for path, what, is_own in manifest_faults(storage, whole, view.log):
-        mend = SET_ASIDE if is_own else "with --quarantine the log names it again, or says that it is gone"
+        mend = SET_ASIDE if is_own else "with `quarantine` the log names it again, or says that it is gone"
         report.findings.append(Finding(path, what, mend, set_aside_with(path) if is_own else ()))
 
 

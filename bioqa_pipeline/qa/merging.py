@@ -45,11 +45,19 @@ class Candidate:
 
 
 def merge_answers(
-    question: Question, candidates: Iterable[Candidate], *, limit: int = 10, is_calibrated: bool = True
+    question: Question,
+    candidates: Iterable[Candidate],
+    *,
+    limit: int = 10,
+    is_calibrated: bool = True,
+    as_one: bool = False,
 ) -> list[MergedAnswer]:
     """Ranked answers of one question, at most `limit`; one row with `answer` None where no abstract has one.
 
     `n_abstracts` counts all candidates, answered or not. `evidence` is left to whoever knows the abstracts.
+
+    Args:
+        as_one: puts all answers together, whatever they say.
     """
     ranked = sorted(candidates, key=_candidate_order)
     answering = [c for c in ranked if c.answer is not None]
@@ -66,9 +74,10 @@ def merge_answers(
                 n_abstracts=len(ranked),
             )
         ]
+    keys = [""] * len(answering) if as_one else merge_keys(answering)
     groups: dict[str, list[Candidate]] = {}
     own_keys = {}
-    for candidate, key in zip(answering, merge_keys(answering), strict=True):
+    for candidate, key in zip(answering, keys, strict=True):
         groups.setdefault(key, []).append(candidate)
         own_keys[candidate] = key
     speaking = votes(groups, [_voter(c, own_keys.get(c)) for c in ranked if not c.is_retracted])

@@ -11,6 +11,7 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.qa.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.qa.merging import VOTING_SPANS, Candidate, merge_answers
+from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Abstract, Question, Retrieval
 from bioqa_pipeline.run.outcomes import stated
@@ -61,9 +62,11 @@ def summarise(
             for index in part:
                 rows = by_question.get(index)
                 candidates = () if rows is None else _candidates(rows, threshold, context, is_calibrated=is_calibrated)
-                limit = 1 if rows is None else len(rows)
-                found = merge_answers(questions[index], candidates, limit=limit, is_calibrated=is_calibrated)
-                answers = stated(found, retrievals[index], limit=max_answers)
+                yes_no = asks_yes_or_no(questions[index].text)
+                found = merge_answers(
+                    questions[index], candidates, limit=max_answers, is_calibrated=is_calibrated, as_one=yes_no
+                )
+                answers = stated(found, retrievals[index], is_evidence=yes_no)
                 pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
                 merged += answers
                 best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]

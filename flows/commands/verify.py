@@ -57,8 +57,12 @@ def _verify(data_set: str, *, quarantine: bool, as_json: bool) -> int:
     return EXIT_FAILED if report.findings else EXIT_DONE
 
 
+def _in_options(message: str) -> str:
+    return message.replace("`quarantine`", "--quarantine")
+
+
 def _as_lines(location: str, report: Report, moved: Sequence[str]) -> str:
-    lines = [f"{f.file}: {f.what}; {f.mend}" for f in report.findings]
+    lines = [f"{f.file}: {f.what}; {_in_options(f.mend)}" for f in report.findings]
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"set aside: {path}" for path in moved]
     counts = (
@@ -78,7 +82,7 @@ def _as_json(location: str, report: Report, moved: Sequence[str]) -> str:
         "runs": report.n_runs,
         "answers": report.n_answers,
         "windows": report.n_chunks,
-        "findings": [{"file": f.file, "what": f.what, "mend": f.mend} for f in report.findings],
+        "findings": [{"file": f.file, "what": f.what, "mend": _in_options(f.mend)} for f in report.findings],
         "notes": report.notes,
         "set_aside": list(moved),
     }

@@ -446,7 +446,7 @@ class TestReading:
     def test_a_store_of_abstracts_is_another_folder(self, tmp_path: Path) -> None:
         AbstractStore(tmp_path).add([Abstract(pmid=1, title="T", text="Text.")], origin="test")
         before = files(tmp_path)
-        with pytest.raises(DatasetError, match="not a data set"), Dataset(tmp_path).writer("run"):
+        with pytest.raises(DatasetError, match="not the marker of a bioqa data set"), Dataset(tmp_path).writer("run"):
             pass
         assert files(tmp_path) == before
 

@@ -23,9 +23,9 @@ def test_of_answers_that_are_equally_sure_the_one_with_more_support_comes_first(
     assert found == [(1, "quinine", (2, 3)), (2, "aspirin", (1,))]
 
 
-def test_support_never_outweighs_the_best_abstract() -> None:
+def test_support_outweighs_a_surer_abstract() -> None:
     found = ranked(candidate(1, "aspirin", 0.81), *(candidate(pmid, "quinine") for pmid in (2, 3, 4)))
-    assert found == [(1, "aspirin", (1,)), (2, "quinine", (2, 3, 4))]
+    assert found == [(1, "quinine", (2, 3, 4)), (2, "aspirin", (1,))]
 
 
 def test_a_pmid_that_comes_twice_is_one_support() -> None:

@@ -112,7 +112,7 @@ def test_a_service_that_stays_down_is_a_failure_and_not_an_empty_answer(
 ) -> None:
     with EutilsServer(sample_records(), Faults(1.0, ("http_400",)), limit=None, key_limit=None) as server:
         result = run(tmp_path, server, monkeypatch)
-    assert result.manifest.status == "partial"
+    assert result.manifest.status == "failed"
     assert len(result.failures) == 3
     assert {r.outcome for r in result.manifest.retrievals} == {"failed"}
 

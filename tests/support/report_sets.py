@@ -12,6 +12,7 @@ from bioqa_pipeline.dataset.manifest import RetrievalRecord
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
+from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.records.scores import SpanAnswer
 from bioqa_pipeline.records.texts import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome, content_digest
 from bioqa_pipeline.report.page import make_run_page
@@ -82,9 +83,13 @@ def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence
             answer
             for text in questions
             for answer in stated(
-                merge_answers(Question(id_of(text), text), [_candidate(row) for row in rows if row.question == text]),
+                merge_answers(
+                    Question(id_of(text), text),
+                    [_candidate(row) for row in rows if row.question == text],
+                    as_one=asks_yes_or_no(text),
+                ),
                 _retrieval(searches[id_of(text)]),
-                limit=10,
+                is_evidence=asks_yes_or_no(text),
             )
         ]
         writer.write_summary(merged, METADATA)
