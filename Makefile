@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= answers-sample
+DEFAULT_OUT := answers-sample
+OUT ?= $(DEFAULT_OUT)
 
 # pip lists every local package folder that it does not use; that is noise, errors are not.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -47,7 +48,7 @@ fix: $(VENV)/.test ## what tools can put right: formatting, lint, generated docu
 	@$(BIN)/python docs/make_columns.py
 
 clean: ## delete the environment, caches and the sample's data set
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(OUT)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(DEFAULT_OUT)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
