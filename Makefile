@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= answers-sample
+DEFAULT_OUT := answers-sample
+OUT ?= $(DEFAULT_OUT)
 SECONDS ?= 60
 N ?= 10000
 SEED ?= 1
@@ -68,7 +69,7 @@ audit: $(VENV)/.core ## what is installed: docs/licences.md, and a CycloneDX lis
 	@$(BIN)/python docs/make_licences.py $(VENV)/audit/bin/pip-licenses
 
 clean: ## delete the environment, caches and the sample's data set
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(OUT)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(DEFAULT_OUT)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

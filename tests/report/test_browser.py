@@ -73,8 +73,8 @@ def evaluation_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "predictions.json").write_text('{"a": "here", "b": "It"}')
     (folder / "odds.json").write_text('{"a": -2.0, "b": 1.0}')
     predictions, odds = folder / "predictions.json", folder / "odds.json"
-    evaluate_prediction_files(folder / "squad.json", predictions, odds, threshold=0.0, out=folder)
-    return folder / "report.html"
+    evaluate_prediction_files(folder / "squad.json", predictions, odds, threshold=0.0, out=folder / "out")
+    return folder / "out" / "report.html"
 
 
 @pytest.fixture(params=["run", "evaluation"])

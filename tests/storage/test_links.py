@@ -215,10 +215,11 @@ def test_a_device_in_place_of_the_lock_is_not_opened(tmp_path: Path, monkeypatch
         assert isinstance(status, os.stat_result)
         return status
 
-    monkeypatch.setattr(os, "stat", device)
-    monkeypatch.setattr(os, "open", lambda *args, **_: opened.append(args))
-    with pytest.raises(DatasetError, match=r"\.lock: a device"):
-        storage.lock("run", wait=False).__enter__()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", device)
+        patch.setattr(os, "open", lambda *args, **_: opened.append(args))
+        with pytest.raises(DatasetError, match=r"\.lock: a device"):
+            storage.lock("run", wait=False).__enter__()
     assert opened == []
 
 

@@ -61,8 +61,9 @@ class Counter:
             os.kill(os.getpid(), self.signal)
 
     def _is_below(self, event: str, args: tuple[Any, ...]) -> bool:
-        if Path(args[0]).is_absolute():
-            return str(args[0]).startswith(self.root)
+        path = os.fsdecode(args[0]) if not isinstance(args[0], int) else ""
+        if not path or Path(path).is_absolute():
+            return path.startswith(self.root)
         # The event of an opening does not tell the folder's descriptor; only storage opens names in folders.
         own = Path("/proc/self/fd")
         fds = own.iterdir() if event == "open" else [own / str(args[STEPS[event]])]
