@@ -11,4 +11,5 @@ RUN pip install --no-cache-dir --constraint constraints.txt --editable '.[s3]' \
     && install --directory --owner bioqa /answers /var/cache/bioqa
 
 USER bioqa
-ENV BIOQA_CACHE=/var/cache/bioqa DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
+ENV BIOQA_CACHE=/var/cache/bioqa DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    HF_HUB_DISABLE_TELEMETRY=1 RAY_USAGE_STATS_ENABLED=0

@@ -13,6 +13,11 @@ QUIETLY := 2> >(grep -v "is ignored: it is neither a file nor a directory" >&2)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# No reports to the makers of what is used.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+export RAY_USAGE_STATS_ENABLED := 0
 .PHONY: help run test test-slow check fix clean
 
 help: ## show this list

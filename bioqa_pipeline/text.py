@@ -71,7 +71,8 @@ _LETTERED = frozenset(
     "apolipoprotein immunoglobulin cyclosporin amphotericin botulinum toxin cyclin cathepsin coenzyme serotype clade "
     "subtype".split()
 )
-_STOP = re.compile(r"""[.?!]+["'”’)\]]*(?=\s)""")
+# A run of stops is tried from its start alone and never given back: a million dots would take hours.
+_STOP = re.compile(r"""(?<![.?!])[.?!]++["'”’)\]]*+(?=\s)""")
 _DOTTED = re.compile(r"(?:[a-z]\.)+[a-z]")
 _OPENERS = "\"'“‘(["
 _BRACKETS = re.compile(r"[()\[\]]")

@@ -24,7 +24,7 @@ from prefect.artifacts import (
 from prefect.assets import Asset, AssetProperties
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.manifest import RunManifest, shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import RetrievalOutcome
@@ -131,12 +131,12 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
     return [
         {
             "question": a.question,
-            "best answer": a.answer or "no answer",
+            "best answer": shortened(a.answer) or "no answer",
             "probability": _probability(a) if a.answer else None,
             "support": f"{len(a.support_pmids)} of {a.n_abstracts}",
             "PMID": a.best_pmid if a.answer else None,
             "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
-            "evidence": a.evidence if a.answer else None,
+            "evidence": shortened(a.evidence) if a.answer else None,
         }
         for a in answers
         if a.rank == 1
@@ -180,8 +180,9 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     if any(a.answerability is None for a in result.answers):
         lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
     nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
-    lines += _listed("Nothing found for", nothing)
-    lines += _listed("Failures, which the next run tries again", result.failures)
+    n_nothing = manifest.search_outcomes.get(RetrievalOutcome.NO_HITS, 0)
+    lines += _listed("Nothing found for", nothing, n_nothing)
+    lines += _listed("Failures, which the next run tries again", result.failures, len(result.failures))
     return "\n".join(lines) + "\n"
 
 
@@ -189,11 +190,12 @@ def _counts(manifest: RunManifest) -> str:
     return ", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in manifest.statuses.items()) or "none"
 
 
-def _listed(title: str, items: Sequence[str]) -> list[str]:
-    if not items:
+def _listed(title: str, items: Sequence[str], n_items: int) -> list[str]:
+    if not n_items:
         return []
-    more = [f"- … and {len(items) - LISTED:,} more"] if len(items) > LISTED else []
-    return ["", f"## {title}", "", *(f"- {_cell(item)}" for item in items[:LISTED]), *more]
+    named = [f"- {_cell(shortened(item))}" for item in items[:LISTED]]
+    more = [f"- … and {n_items - len(named):,} more"] if n_items > len(named) else []
+    return ["", f"## {title}", "", *named, *more]
 
 
 def _cell(text: str) -> str:

@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint
+from flows.declared import check_deployed
 
 
 @flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False)
@@ -35,5 +36,6 @@ def evaluate(
     Raises:
         BioqaError: data set or checkpoint cannot be used.
     """
+    check_deployed(model, dataset=dataset, out=out)
     job = task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)(evaluate_checkpoint)
     return job(dataset, model, threshold=threshold, out=out, on_questions=on_questions)

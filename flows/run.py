@@ -20,19 +20,21 @@ from prefect import flow
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import RunManifest
-from bioqa_pipeline.errors import BioqaError
+from bioqa_pipeline.dataset.manifest import RunManifest, shortened
+from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.run.progress import Reporter
 from bioqa_pipeline.run.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
 from flows.credentials import ncbi_api_key
+from flows.declared import check_deployed
 from flows.prefect_server import (
     ServerLostError,
     interruption,
     is_server_lost,
+    login_refusal,
+    own_server,
     server_address,
-    start_own_server,
     warn_if_unreachable,
 )
 from flows.reporting import flow_reporter
@@ -74,6 +76,7 @@ def run(config: RunConfig) -> RunManifest:
         PartialRunError: parts of the run failed; the rest is committed.
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
+    check_deployed(config)
     session = _session.get()
     try:
         with (
@@ -93,7 +96,7 @@ def run(config: RunConfig) -> RunManifest:
     if session:
         session.result = result
     if result.failures:
-        raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(result.failures[:5]))
+        raise PartialRunError(f"{len(result.failures)} failures: " + "; ".join(map(shortened, result.failures[:5])))
     return result.manifest
 
 
@@ -113,12 +116,14 @@ def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
     session = Session(reporter)
     token = _session.set(session)
     try:
-        start_own_server()
-        run(config)
+        with own_server():
+            run(config)
     except PartialRunError:
         if session.result is None:
             raise
     except Exception as exc:
+        if refusal := login_refusal(exc):
+            raise ConfigError(refusal) from exc
         if not is_server_lost(exc):
             raise
         if (interrupt := interruption(exc)) is not None:

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import json
+import asyncio
 import logging
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bioqa_pipeline.errors import BioqaError, ConfigError
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.storage.uri import place
 from flows.commands.outcome import EXIT_DONE, run_command
 from flows.commands.run import SETTINGS, job_parser, parse_config
+from flows.server import DEFAULT_PORT, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.schedules import Schedule
+
+    from bioqa_pipeline.config import RunConfig
+    from bioqa_pipeline.storage.uri import ObjectUri
 
 DESCRIPTION = """\
 Run the main job on a schedule on this machine, until it is stopped. Takes the options of `python -m flows.run`, which
-are checked now, and the schedule. Where PREFECT_API_URL names no server, it starts one here, on loopback."""
+are checked now, and the schedule. Where PREFECT_API_URL names no server, it starts one here, on loopback, under a login
+that only you can read. A run that is started by hand may name the files and folders of these options, and no others."""
 
 EPILOG = """\
 examples:
   python -m flows.serve --questions q.txt --source pubmed --since-last-run --out answers --cron "0 2 * * *"
   python -m flows.serve --questions q.txt --cron "30 5 * * 1-5" --timezone Europe/Zurich --name weekdays
 """
-
-SERVER_SECONDS = 120.0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--timezone", default="Etc/UTC", metavar="ZONE", help="of --cron (default: Etc/UTC)")
     group.add_argument("--name", default="served", help="the deployment's name in Prefect (default: served)")
     group.add_argument(
-        "--port", type=int, default=4200, metavar="N", help="of the server that is started here (default: 4200)"
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help=f"of the server that is started here (default: {DEFAULT_PORT})",
+    )
+    group.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder or s3://bucket/prefix that runs started by hand may name, too; can be repeated",
     )
     return parser
 
@@ -51,31 +72,88 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(args: argparse.Namespace) -> int:
     from bioqa_pipeline.run.preflight import preflight
 
+    # A line for each of the calls by which Prefect looks for runs.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     config = parse_config(args)
+    roots = _roots(args.root)
     preflight(config)
+    deployment = _deployment(args, config)
     with server(args.port):
-        return _serve(args, config.model_dump(mode="json"))
+        return _serve(deployment, _declared(config, roots))
 
 
-def _serve(args: argparse.Namespace, config: dict[str, object]) -> int:
-    from prefect import serve
+def _roots(named: Sequence[str]) -> tuple[Path | ObjectUri, ...]:
+    try:
+        return tuple(place(root) for root in named)
+    except ValueError as exc:
+        raise ConfigError(f"--root: {exc}") from exc
+
+
+def _declared(config: RunConfig, roots: tuple[Path | ObjectUri, ...]) -> dict[str, str]:
+    """The environment that tells runs what they may name: what is served, --root, and what was declared before."""
+    from flows.declared import Declared, addresses_in_environment, roots_in_environment
+
+    served = Declared.by(config)
+    before = Declared(roots_in_environment() or (), addresses_in_environment() or frozenset())
+    return Declared(served.roots + roots + before.roots, served.addresses | before.addresses).environment()
+
+
+def _deployment(args: argparse.Namespace, config: RunConfig) -> RunnerDeployment:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
     from flows.run import run
 
-    # By name: `run.serve` would send the flow to its processes by value, where its annotations cannot be resolved.
-    deployment = run.to_deployment(
-        args.name,
-        parameters={"config": config},
-        schedule=Cron(args.cron, timezone=args.timezone) if args.cron else None,
-        tags=["bioqa"],
-        # As in prefect.yaml: what a night leaves, the next one asks for.
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    serve(deployment)  # type: ignore[arg-type]  # a coroutine only inside an event loop
+    schedule = _schedule(args.cron, args.timezone)
+    try:
+        # By name: `run.serve` would send the flow to its processes by value, where its annotations cannot be resolved.
+        deployment = run.to_deployment(
+            args.name,
+            parameters={"config": config.model_dump(mode="json")},
+            schedule=schedule,
+            tags=["bioqa"],
+            # As in prefect.yaml: what a night leaves, the next one asks for.
+            concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+    except ValueError as exc:
+        raise ConfigError(f"--name {args.name}: {exc}") from exc
+    return cast("RunnerDeployment", deployment)  # a coroutine only inside an event loop
+
+
+def _schedule(cron: str | None, timezone: str) -> Schedule | None:
+    """When to run.
+
+    Raises:
+        ConfigError: there is no such zone, or no such time.
+    """
+    from prefect.schedules import Cron
+    from prefect.server.schemas.schedules import CronSchedule
+
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise ConfigError(f"--timezone {timezone}: no such time zone; give one such as Europe/Zurich") from exc
+    if cron is None:
+        return None
+    try:
+        schedule = Cron(cron, timezone=timezone)
+        # What the server will ask it: 31 February is well written and never comes.
+        asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1))
+    except ValueError as exc:
+        reason = " ".join(str(exc).split())
+        raise ConfigError(
+            f'--cron "{cron}": {reason}; give minute, hour, day, month and weekday, such as "0 2 * * *"'
+        ) from exc
+    return schedule
+
+
+def _serve(deployment: RunnerDeployment, environment: dict[str, str]) -> int:
+    from prefect import serve
+
+    # The runs are processes of their own and ask the environment.
+    with _environment(environment):
+        serve(deployment)
     return EXIT_DONE
 
 
@@ -84,47 +162,36 @@ def server(port: int) -> Iterator[None]:
     """The server that Prefect is set to use; else one of our own on loopback, for as long as this lasts.
 
     Raises:
-        ConfigError: somebody else listens on its port.
-        BioqaError: it does not start.
+        ConfigError: the set one does not answer or refuses us, or somebody else listens on the port.
+        BioqaError: ours does not start.
     """
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    from flows.prefect_server import check_server
 
     if PREFECT_API_URL.value():
+        check_server()
         yield
         return
-    if _answers(port):
-        raise ConfigError(
-            f"something listens on port {port} already: set PREFECT_API_URL=http://127.0.0.1:{port}/api if it is a "
-            "Prefect server, or give another --port"
-        )
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + SERVER_SECONDS
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > end:
-                raise BioqaError(f"Prefect's server did not start: {' '.join(command)} says why")
-            time.sleep(0.2)
-        url = f"http://127.0.0.1:{port}/api"
-        sys.stderr.write(f"Prefect's server: http://127.0.0.1:{port}\n")
-        # The runs are processes of their own and ask the environment.
-        os.environ["PREFECT_API_URL"] = url
-        from prefect.settings import temporary_settings
-
-        with temporary_settings({PREFECT_API_URL: url}):
+    with running(port) as settings:
+        ours = {setting: settings[setting.name] for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
+        with _environment({setting.name: value for setting, value in ours.items()}), temporary_settings(ours):
             yield
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """These, in the environment of processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _answers(port: int) -> bool:
-    import urllib.request
-
-    with suppress(OSError, ValueError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as got:
-        return json.load(got) is True
-    return False
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from bioqa_pipeline.training.job import FineTuned, fine_tune
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import LoggedPoint
+from flows.declared import check_deployed
 
 
 @flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False)
@@ -35,5 +36,6 @@ def train(
     Raises:
         BioqaError: the training cannot start or go on; its last state stays.
     """
+    check_deployed(config, out=out, calibrate_on=calibrate_on)
     job = task(name="fine-tune", cache_policy=NO_CACHE, persist_result=False)(fine_tune)
     return job(config, out, calibrate_on=calibrate_on, device=device, on_progress=on_progress)

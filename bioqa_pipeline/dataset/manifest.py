@@ -5,17 +5,25 @@ Written last; a run without a manifest did not come to its end. Knows no paths.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
 from bioqa_pipeline.records.texts import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
 
+_Text = TypeVar("_Text", str, str | None)
 RunStatus = Literal["completed", "partial", "failed"]
 
-# Failures and skipped records that a manifest names; its counts are of all.
+# Failures and skipped records that a manifest names, and searches; its counts are of all.
 MOST_NAMED = 1000
+MOST_SEARCHES = 2000
+# Of queries and what became of them, all searches together; and of any other sentence.
+SEARCH_CHARS = 2_000_000
+SENTENCE_CHARS = 2000
 
 
 class _Record(BaseModel):
@@ -35,7 +43,7 @@ class FileRecord(_Record):
 
 
 class RetrievalRecord(_Record):
-    """How the search for one question ended."""
+    """How the search for one question ended; without its queries where those of others take all the room."""
 
     question_id: str
     outcome: RetrievalOutcome
@@ -50,8 +58,25 @@ class RetrievalRecord(_Record):
             outcome=retrieval.outcome,
             hits=len(retrieval.hits),
             attempts=retrieval.attempts,
-            error=retrieval.error,
+            error=shortened(retrieval.error),
         )
+
+    @classmethod
+    def first_of(cls, retrievals: Sequence[Retrieval]) -> tuple[RetrievalRecord, ...]:
+        """Those that a manifest names, in their order: failed searches before others where there are too many."""
+        named = retrievals
+        if len(retrievals) > MOST_SEARCHES:
+            failed_first = sorted(
+                range(len(retrievals)), key=lambda i: retrievals[i].outcome != RetrievalOutcome.FAILED
+            )
+            named = [retrievals[i] for i in sorted(failed_first[:MOST_SEARCHES])]
+        records = []
+        room = SEARCH_CHARS
+        for retrieval in named:
+            size = sum(len(a.term) + len(a.translation) + sum(map(len, a.warnings)) for a in retrieval.attempts)
+            room -= size
+            records.append(cls.of(retrieval if room >= 0 else replace(retrieval, attempts=())))
+        return tuple(records)
 
 
 class SkippedRecord(_Record):
@@ -63,7 +88,12 @@ class SkippedRecord(_Record):
 
     @classmethod
     def of(cls, missing: Missing) -> SkippedRecord:
-        return cls(pmid=missing.pmid, status=missing.status, reason=missing.reason)
+        return cls(pmid=missing.pmid, status=missing.status, reason=shortened(missing.reason))
+
+
+def shortened(text: _Text) -> _Text:
+    """A sentence, or its beginning where it is absurdly long."""
+    return text if text is None or len(text) <= SENTENCE_CHARS else text[: SENTENCE_CHARS - 1] + "…"
 
 
 class RunManifest(_Record):
@@ -76,6 +106,9 @@ class RunManifest(_Record):
         n_windows: windows scored.
         n_reused: pairs that the data set held already.
         statuses: how many of the distinct PMIDs asked for ended how; absent means 0.
+        searches: how many searches ended how; absent means 0. Manifests of older versions name all their searches and
+            have no such count: ask `search_outcomes`.
+        retrievals: the searches that `RetrievalRecord.first_of` names.
         skipped: the first MOST_NAMED of the PMIDs that were asked for and had no abstract to ask.
         failures: the first MOST_NAMED of n_failures sentences that name a search, a shard or a pair.
         files: filled in by `DatasetWriter.finish`.
@@ -97,6 +130,7 @@ class RunManifest(_Record):
     n_reused: int = Field(ge=0)
     n_failed: int = Field(0, ge=0)
     statuses: dict[FetchStatus, int] = {}
+    searches: dict[RetrievalOutcome, int] = {}
     retrievals: tuple[RetrievalRecord, ...] = ()
     skipped: tuple[SkippedRecord, ...] = ()
     n_failures: int = Field(0, ge=0)
@@ -109,3 +143,8 @@ class RunManifest(_Record):
     source: dict[str, str] = {}
     model: dict[str, str]
     error: str | None = None
+
+    @property
+    def search_outcomes(self) -> Mapping[RetrievalOutcome, int]:
+        """How many searches ended how, all of them."""
+        return Counter(self.searches or Counter(retrieval.outcome for retrieval in self.retrievals))

@@ -16,6 +16,7 @@ from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, score_questions
 from bioqa_pipeline.evaluation.page import render_evaluation_page
 from bioqa_pipeline.evaluation.table import format_table
+from bioqa_pipeline.inputs import read_json
 
 QUESTION_SCHEMA = pa.schema(
     [
@@ -106,12 +107,7 @@ def _write_json(content: object, path: Path, indent: int | None = None) -> None:
 
 def _read_by_id(path: Path, gold: Sequence[GoldQuestion], kind: type | tuple[type, ...]) -> dict[str, Any]:
     """The file's values for the questions of the data set."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
-    except ValueError as exc:
-        raise InputError(f"is not JSON: {exc}", path) from exc
+    content = read_json(path)
     if not isinstance(content, dict):
         raise InputError("does not hold a JSON object of question ids", path)
     missing = [q.id for q in gold if q.id not in content]

@@ -77,14 +77,18 @@ def exact_match(gold: str, predicted: str) -> int:
 
 def token_f1(gold: str, predicted: str) -> float:
     """Harmonic mean of precision and recall over the words; 1 or 0 where either side has none."""
-    gold_words = normalise_answer(gold).split()
-    words = normalise_answer(predicted).split()
-    if not gold_words or not words:
-        return float(gold_words == words)
-    common = sum((Counter(gold_words) & Counter(words)).values())
+    return _words_f1(normalise_answer(gold).split(), Counter(normalise_answer(predicted).split()))
+
+
+def _words_f1(gold_words: Sequence[str], words: Counter[str]) -> float:
+    n_words = words.total()
+    if not gold_words or not n_words:
+        return float(len(gold_words) == n_words)
+    # Over the words of the gold answer alone: a question can have many of them, and one long prediction.
+    common = sum((Counter(gold_words) & words).values())
     if common == 0:
         return 0.0
-    precision = common / len(words)
+    precision = common / n_words
     recall = common / len(gold_words)
     return (2 * precision * recall) / (precision + recall)
 
@@ -95,10 +99,11 @@ def score_questions(gold: Sequence[GoldQuestion], predictions: Mapping[str, str]
     for question in gold:
         if question.id not in predictions:
             continue
-        predicted = predictions[question.id]
-        answers = [a for a in question.answers if normalise_answer(a)] or [""]
+        predicted = normalise_answer(predictions[question.id])
+        words = Counter(predicted.split())
+        answers = list(filter(None, map(normalise_answer, question.answers))) or [""]
         scores[question.id] = QuestionScore(
-            exact=max(exact_match(a, predicted) for a in answers), f1=max(token_f1(a, predicted) for a in answers)
+            exact=max(int(a == predicted) for a in answers), f1=max(_words_f1(a.split(), words) for a in answers)
         )
     return scores
 

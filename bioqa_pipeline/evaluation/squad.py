@@ -5,13 +5,13 @@ Texts are kept as they are, without NFC: gold offsets are code points into the v
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.records.texts import Passage
 
 
@@ -58,14 +58,7 @@ def read_squad(path: Path) -> list[SquadParagraph]:
         InputError: the file cannot be read, is not SQuAD JSON, holds no question, or two questions have one id; names
             the file and, where there is one, the question.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
-    except UnicodeDecodeError as exc:
-        raise InputError(f"is not UTF-8: {exc}", path) from exc
-    except json.JSONDecodeError as exc:
-        raise InputError(f"is not JSON: {exc.msg}", path, exc.lineno) from exc
+    content = read_json(path)
     articles = _field(content, "data", list, path, "the file")
     paragraphs = [p for number, article in enumerate(articles) for p in _article(article, number, path)]
     seen: set[str] = set()

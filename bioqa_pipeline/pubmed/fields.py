@@ -9,6 +9,9 @@ from functools import lru_cache
 from bioqa_pipeline.text import normalize_text
 
 _MOST_DIGITS = 10
+# No longer part of a date is one, and none is kept in the cache; no longer DOI is registered.
+_MOST_DATE_CHARS = 40
+_MOST_DOI_CHARS = 2048
 _YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,2}", re.ASCII)
 _MONTH_NAMES = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -28,13 +31,17 @@ def whole_number(text: str | None, *, most: int = 2**31 - 1) -> int | None:
     return number if 1 <= number <= most else None
 
 
-@lru_cache(maxsize=4096)
 def iso_date(year: str | None, month: str | None, day: str | None) -> str:
     """ISO 8601, as precise as the parts are usable: "1998", "1998-12" or "1998-12-03"; "" without a year.
 
     Months come as "07", "7", "Jul", "July" or, from seasons, "Jul-Aug"; of a range the first counts.
     """
-    found = _YEAR.fullmatch((year or "").strip())
+    return _iso_date(*((part or "").strip()[:_MOST_DATE_CHARS] for part in (year, month, day)))
+
+
+@lru_cache(maxsize=4096)
+def _iso_date(year: str, month: str, day: str) -> str:
+    found = _YEAR.fullmatch(year)
     if not found:
         return ""
     number = _month(month)
@@ -55,20 +62,20 @@ def printed_date(text: str) -> str:
     return iso_date(year.group(), *(rest.groups() if rest else (None, None)))
 
 
-def _month(text: str | None) -> int:
-    text = (text or "").strip()
+def _month(text: str) -> int:
     number = int(text) if _NUMBER.fullmatch(text) else _MONTHS.get(text[:3].lower(), 0)
     return number if number <= 12 else 0
 
 
-def _first_number(text: str | None) -> str:
-    found = _NUMBER.match((text or "").strip())
+def _first_number(text: str) -> str:
+    found = _NUMBER.match(text)
     return found.group() if found else ""
 
 
 def clean_doi(text: str | None) -> str | None:
     """A DOI in lower case without "doi:" or resolver; None where it is none."""
-    found = _DOI.fullmatch(normalize_text(text or ""))
+    text = normalize_text(text or "")
+    found = _DOI.fullmatch(text) if len(text) <= _MOST_DOI_CHARS else None
     return found.group(1).lower() if found else None
 
 

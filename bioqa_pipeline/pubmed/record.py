@@ -15,12 +15,20 @@ from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Se
 from bioqa_pipeline.text import normalize_text
 
 MAX_TEXT_CHARS = 1_000_000
+# Of every other field: names, titles of journals, dates as printed.
+MAX_FIELD_CHARS = 100_000
 _RETRACTED_UI = "D016441"
 _RETRACTED_NAME = "retracted publication"
 
 
-# Of names that many records share.
-_known_name = lru_cache(maxsize=65_536)(normalize_text)
+# Of names that many records share; longer ones are no names, and would fill the memory.
+_MOST_KNOWN_CHARS = 200
+_cached_name = lru_cache(maxsize=65_536)(normalize_text)
+
+
+def _known_name(text: str) -> str:
+    return _cached_name(text) if len(text) <= _MOST_KNOWN_CHARS else normalize_text(text)
+
 
 # The children of an element by name, in order.
 Children = dict[str, list[Element]]
@@ -59,10 +67,36 @@ def read_record(element: Element) -> Abstract:
         record = _book(pmid, version, fields, _first(parts, "PubmedBookData"))
     else:
         record = _article(pmid, version, body, fields, _first(parts, "PubmedData"))
+    _check_sizes(record)
+    return record
+
+
+def _check_sizes(record: Abstract) -> None:
     for text in (record.title, record.text, *(other.text for other in record.other_abstracts)):
         if len(text) > MAX_TEXT_CHARS:
-            raise UnusableRecordError(f"it has a text of {len(text):,} characters, over {MAX_TEXT_CHARS:,}", pmid)
-    return record
+            raise UnusableRecordError(
+                f"it has a text of {len(text):,} characters, over {MAX_TEXT_CHARS:,}", record.pmid
+            )
+    fields = (
+        ("journal title", (record.journal,)),
+        ("date", (record.pub_date_raw,)),
+        ("vernacular title", (record.vernacular_title or "",)),
+        ("copyright", (record.copyright or "",)),
+        ("status", (record.status,)),
+        ("language", record.languages),
+        ("author", record.authors),
+        ("MeSH term", record.mesh_terms),
+        ("publication type", record.publication_types),
+        ("label", [part for section in record.sections for part in (section.label, section.category or "")]),
+        ("kind of abstract", [part for other in record.other_abstracts for part in (other.kind, other.language)]),
+        ("correction", [part for link in record.corrections for part in (link.ref_type, link.citation)]),
+    )
+    for name, texts in fields:
+        longest = max(map(len, texts), default=0)
+        if longest > MAX_FIELD_CHARS:
+            raise UnusableRecordError(
+                f"it has a {name} of {longest:,} characters, over {MAX_FIELD_CHARS:,}", record.pmid
+            )
 
 
 def _identity(identifier: Element | None) -> tuple[int, int]:

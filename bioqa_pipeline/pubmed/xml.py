@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -20,6 +20,7 @@ from lxml import etree
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
+from bioqa_pipeline.pubmed.references import without_references
 from bioqa_pipeline.records.texts import Abstract
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ _CHUNK_BYTES = 64 * 2**10
 _ROOTS = (b"PubmedArticleSet", b"PubmedBookArticleSet")
 _RECORD_TAGS = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation")
 _ENCODINGS = (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"windows-1252")
-_REFERENCES = b"<ReferenceList"
-_END_OF_REFERENCES = b"</ReferenceList"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -155,17 +154,26 @@ class _Parse:
     def _chunks(self, source: BinaryIO) -> Iterator[bytes]:
         """The file's bytes, unpacked."""
         raw = io.BufferedReader(_Borrowed(source), _CHUNK_BYTES)
-        n_bytes = 0
+        chunk, n_bytes = bytearray(), 0
+        broken: Exception | None = None
         try:
             stream = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(_GZIP_MAGIC) else raw
             # Not read(), which loses what it has when the rest of its chunk is broken.
-            while chunk := stream.read1(_CHUNK_BYTES):
-                yield chunk
-                n_bytes += len(chunk)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
-            raise self._broken(f"broken gzip data after {n_bytes:,} unpacked bytes: {exc}") from exc
-        except OSError as exc:
-            raise _unreadable(self.name, exc) from exc
+            while piece := stream.read1(_CHUNK_BYTES):
+                # Of a pipe, or of gzip data in many members, a few bytes come at a time.
+                chunk += piece
+                n_bytes += len(piece)
+                if len(chunk) >= _CHUNK_BYTES:
+                    yield bytes(chunk)
+                    chunk.clear()
+        except (EOFError, zlib.error, OSError) as exc:
+            broken = exc
+        if chunk:
+            yield bytes(chunk)
+        if isinstance(broken, EOFError | gzip.BadGzipFile | zlib.error):
+            raise self._broken(f"broken gzip data after {n_bytes:,} unpacked bytes: {broken}") from broken
+        if isinstance(broken, OSError):
+            raise _unreadable(self.name, broken) from broken
 
     def _without_doctype(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The same bytes with line breaks for the DOCTYPE, once the file is known to be PubMed XML."""
@@ -209,62 +217,6 @@ class _Parse:
 
     def _broken(self, reason: str) -> SourceError:
         return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind=SourceErrorKind.BAD_XML)
-
-
-def without_references(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same XML without its lists of cited papers (ReferenceList): no field of them is read, and they are the larger
-    part of many records. The line breaks in them stay, for errors name lines.
-
-    A list that is not closed stays for the parser to complain of, and so does everything from the first comment or
-    CDATA section on, which PubMed has not and in which tags are no tags.
-    """
-    waiting = b""
-    source = iter(chunks)
-    for chunk in source:
-        waiting += chunk
-        if len(waiting) > MAX_RECORD_BYTES or (b"!" in waiting and b"<!" in waiting):
-            break
-        parsed, waiting = _cut_references(waiting)
-        if parsed:
-            yield parsed
-    yield waiting
-    yield from source
-
-
-def _cut_references(data: bytes) -> tuple[bytes, bytes]:
-    """(what can go to the parser, what has to wait for more: a list that is still open, or the start of a tag)."""
-    kept: list[bytes] = []
-    start = 0
-    while (opened := data.find(_REFERENCES, start)) >= 0:
-        kept.append(data[start:opened])
-        end = _end_of_list(data, opened)
-        if end < 0:
-            return b"".join(kept), data[opened:]
-        kept.append(b"\n" * data.count(b"\n", opened, end))
-        start = end
-    last_tag = data.rfind(b"<", start)
-    whole = last_tag if last_tag >= 0 and data.find(b">", last_tag) < 0 else len(data)
-    kept.append(data[start:whole])
-    return b"".join(kept), data[whole:]
-
-
-def _end_of_list(data: bytes, opened: int) -> int:
-    """Where the list ends whose tag begins at `opened`, lists within it included; -1 where it does not."""
-    depth, place = 0, opened
-    while True:
-        closing = data.find(_END_OF_REFERENCES, place)
-        inner = data.find(_REFERENCES, place, closing)
-        place = inner if inner >= 0 else closing
-        end = data.find(b">", place)
-        if place < 0 or end < 0:
-            return -1
-        if place == closing:
-            depth -= 1
-        elif data[end - 1 : end] != b"/":
-            depth += 1
-        place = end + 1
-        if depth == 0:
-            return place
 
 
 class _Borrowed(io.RawIOBase):

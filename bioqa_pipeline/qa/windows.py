@@ -47,13 +47,18 @@ def max_context_ranges(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, 
     """
     if len(ranges) == 1:
         return ranges
-    tokens = np.arange(ranges[-1][1])
-    context = np.full((len(ranges), len(tokens)), -1.0)
-    for row, (start, end) in zip(context, ranges, strict=True):
+    n_tokens = ranges[-1][1]
+    tokens = np.arange(n_tokens)
+    most = np.full(n_tokens, -1.0)
+    owner = np.zeros(n_tokens, dtype=np.int64)
+    for number, (start, end) in enumerate(ranges):
         inside = tokens[start:end]
-        row[start:end] = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
+        context = np.minimum(inside - start, end - 1 - inside) + 0.01 * (end - start)
+        wins = context > most[start:end]
+        owner[start:end][wins] = number
+        most[start:end][wins] = context[wins]
     # Rounding can make two equal contexts win in turns, as in run_squad: from its first token on, the later one wins.
-    owner = np.maximum.accumulate(context.argmax(axis=0))
+    owner = np.maximum.accumulate(owner)
     first = np.searchsorted(owner, np.arange(len(ranges) + 1))
     return tuple((int(a), int(b)) for a, b in pairwise(first))
 

@@ -11,17 +11,24 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.inputs import read_input
 from bioqa_pipeline.records.texts import Question, content_digest
 from bioqa_pipeline.text import normalize_text
 
 MAX_QUESTION_CHARS = 2000
+MAX_ID_CHARS = 500
+MAX_QUERY_CHARS = 100_000
+MAX_LINE_CHARS = 1_000_000
+MAX_QUESTIONS = 1_000_000
 FIELDS = ("question", "id", "query")
 
+# Names that a message shows, and what it shows of each.
+_SHOWN, _SHOWN_CHARS = 5, 40
 _DELIMITERS = {".tsv": ("\t", "tabs"), ".csv": (",", "commas")}
 _JSON_LINES = (".jsonl", ".ndjson")
 _OTHER_FORMATS = {
@@ -98,10 +105,17 @@ def read_questions(path: Path) -> QuestionFile:
         rows = _json_rows(content, path)
     else:
         rows = _text_rows(content, path)
-    questions, merged = _merge(list(rows), path)
+    questions, merged = _merge(_bounded(rows, path), path)
     if not questions:
         raise InputError("holds no question: write one question a line", path)
     return QuestionFile(path, questions, merged)
+
+
+def _bounded(rows: Iterator[_Row], path: Path) -> Iterator[_Row]:
+    for number, row in enumerate(rows, start=1):
+        if number > MAX_QUESTIONS:
+            raise InputError(f"holds more than {MAX_QUESTIONS:,} questions: split it", path, row.line)
+        yield row
 
 
 def default_id(text: str) -> str:
@@ -111,12 +125,7 @@ def default_id(text: str) -> str:
 
 def _read_utf8(path: Path) -> str:
     """The file's text without a byte-order mark."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("there is no such file", path) from None
-    except OSError as exc:
-        raise InputError(f"cannot be read ({exc.strerror or exc})", path) from exc
+    raw = read_input(path)
     for mark, name in _WIDE_BOMS.items():
         if raw.startswith(mark):
             raise InputError(f"is encoded in {name}: save it as UTF-8", path)
@@ -135,8 +144,15 @@ def _read_utf8(path: Path) -> str:
         ) from exc
 
 
-def _text_rows(content: str, path: Path) -> Iterator[_Row]:
+def _lines(content: str, path: Path) -> Iterator[tuple[int, str]]:
     for line, raw in enumerate(io.StringIO(content, newline=None), start=1):
+        if len(raw) > MAX_LINE_CHARS:
+            raise InputError(f"has {len(raw):,} characters, more than {MAX_LINE_CHARS:,}", path, line)
+        yield line, raw
+
+
+def _text_rows(content: str, path: Path) -> Iterator[_Row]:
+    for line, raw in _lines(content, path):
         text = normalize_text(raw)
         if not text or text.startswith("#"):
             continue
@@ -175,12 +191,17 @@ def _table_rows(content: str, path: Path, delimiter: str, delimiter_name: str) -
             yield _checked(dict(zip(header, cells, strict=False)), path, line)
 
 
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(repr(name[:_SHOWN_CHARS]) for name in names[:_SHOWN]) + more
+
+
 def _checked_header(cells: list[str], path: Path, line: int, delimiter_name: str) -> tuple[str, ...]:
     names = tuple(cell.strip().lower() for cell in cells)
     known = f"a table has a header line: question and, if wanted, id and query, separated by {delimiter_name}"
     unknown = [cell.strip() for cell, name in zip(cells, names, strict=True) if name not in FIELDS]
     if unknown:
-        raise InputError(f"unknown column {', '.join(map(repr, unknown))}: {known}", path, line)
+        raise InputError(f"unknown column {_shown(unknown)}: {known}", path, line)
     if len(set(names)) < len(names):
         raise InputError(f"a column stands there twice: {known}", path, line)
     if "question" not in names:
@@ -189,7 +210,7 @@ def _checked_header(cells: list[str], path: Path, line: int, delimiter_name: str
 
 
 def _json_rows(content: str, path: Path) -> Iterator[_Row]:
-    for line, raw in enumerate(io.StringIO(content, newline=None), start=1):
+    for line, raw in _lines(content, path):
         if not raw.strip():
             continue
         try:
@@ -211,7 +232,7 @@ def _checked_object(pairs: _Pairs, path: Path, line: int) -> dict[str, str]:
     names = [name for name, _ in pairs]
     unknown = [name for name in names if name not in FIELDS]
     if unknown:
-        raise InputError(f"unknown key {', '.join(map(repr, unknown))}: known are {', '.join(FIELDS)}", path, line)
+        raise InputError(f"unknown key {_shown(unknown)}: known are {', '.join(FIELDS)}", path, line)
     if len(set(names)) < len(names):
         raise InputError("a key stands there twice", path, line)
     fields = {}
@@ -243,6 +264,9 @@ def _checked(fields: Mapping[str, str], path: Path, line: int) -> _Row:
             path,
             line,
         )
+    for name, value, most in (("id", identifier, MAX_ID_CHARS), ("query", query, MAX_QUERY_CHARS)):
+        if len(value) > most:
+            raise InputError(f"the {name} has {len(value):,} characters, more than {most:,}", path, line)
     return _Row(line, text, identifier or None, query or None)
 
 
@@ -253,7 +277,7 @@ def _refuse_controls(name: str, value: str, path: Path, line: int) -> None:
             raise InputError(f"the {name} holds a control character ({place}): delete it", path, line)
 
 
-def _merge(rows: list[_Row], path: Path) -> tuple[tuple[Question, ...], tuple[MergedQuestion, ...]]:
+def _merge(rows: Iterable[_Row], path: Path) -> tuple[tuple[Question, ...], tuple[MergedQuestion, ...]]:
     groups: dict[tuple[str, str], list[_Row]] = {}
     owners: dict[str, _Row] = {}
     for row in rows:

@@ -44,8 +44,12 @@ _LOOKALIKES = {
 }
 _QUOTED = re.compile(r'"[^"]*"')
 _TAG = re.compile(r"\[([^\[\]]*)\]")
+# With the end of a group before it, if there is one.
+_PLACED_TAG = re.compile(r"(\)\s*+)?\[([^\[\]]*)\]")
 _MODIFIER = re.compile(r":(?:noexp|~\d+)$")
 _OPERATORS = ("AND", "OR", "NOT")
+MOST_PROBLEMS = 10
+_SHOWN_CHARS = 60
 _PARTS = re.compile(r"[()]|[^\s()]+")
 
 
@@ -61,17 +65,18 @@ def query_problems(query: str) -> tuple[str, ...]:
     if query.count('"') % 2:
         return (*problems, 'a quotation mark " is not closed')
     bare = _QUOTED.sub(" x ", query)
-    return (*problems, *_tag_problems(bare), *_group_problems(_TAG.sub(" ", bare)))
+    problems = list(dict.fromkeys((*problems, *_tag_problems(bare), *_group_problems(_TAG.sub(" ", bare)))))
+    more = [f"and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
+    return (*problems[:MOST_PROBLEMS], *more)
 
 
 def _tag_problems(bare: str) -> list[str]:
     problems = []
-    for match in _TAG.finditer(bare):
-        name = _MODIFIER.sub("", " ".join(match.group(1).lower().split()))
-        if name not in FIELD_TAGS:
-            problems.append(f"[{match.group(1)}] is not a PubMed field tag, and PubMed would ignore it")
-        if bare[: match.start()].rstrip().endswith(")"):
-            problems.append(f"[{match.group(1)}] stands behind a group, where PubMed ignores it: tag each term")
+    for group, tag in _PLACED_TAG.findall(bare):
+        if _MODIFIER.sub("", " ".join(tag.lower().split())) not in FIELD_TAGS:
+            problems.append(f"[{tag[:_SHOWN_CHARS]}] is not a PubMed field tag, and PubMed would ignore it")
+        if group:
+            problems.append(f"[{tag[:_SHOWN_CHARS]}] stands behind a group, where PubMed ignores it: tag each term")
     if re.search(r"[\[\]]", _TAG.sub("", bare)):
         problems.append("a square bracket [ or ] is not paired")
     return problems
@@ -97,4 +102,4 @@ def _group_problems(bare: str) -> list[str]:
         previous = part
     if depth:
         problems.append("a bracket ( is not closed")
-    return list(dict.fromkeys(problems))
+    return problems

@@ -69,6 +69,8 @@ _GREEK_NAME = re.compile(rf"\b(?:{'|'.join(name for name in _LETTERS if len(name
 _MARK = "|".join((*_GREEK, *(name for name in _LETTERS if len(name) > 3), r"\d+"))
 # "il-6", "tnf-α", "tgfbeta1": a name, perhaps a hyphen, a number or Greek letter, perhaps a number.
 _MARKED_NAME = re.compile(rf"([a-z]{{2,}}\d*?)-?({_MARK})(\d*)")
+# Its number can be cut in three ways at each digit, and no name is longer.
+_MOST_NAME_CHARS = 60
 _SUFFIXES = (
     "ations", "ation", "ements", "ement", "ments", "ment", "ities", "ity", "ively", "ives", "ive", "ions", "ion",
     "ings", "ing", "ally", "als", "al", "ies", "ied", "ers", "er", "ors", "or", "ed", "es", "ic", "ly", "s", "y", "e",
@@ -189,7 +191,7 @@ def _is_name(token: _Token, *, proper_nouns: bool) -> bool:
 
 
 def _other_spellings(text: str, *, named: bool) -> list[str]:
-    marked = _MARKED_NAME.fullmatch(text) if named else None
+    marked = _MARKED_NAME.fullmatch(text) if named and len(text) <= _MOST_NAME_CHARS else None
     if marked is None:
         by_name = _GREEK_LETTER.sub(lambda match: _GREEK[match.group()], text)
         by_letter = _GREEK_NAME.sub(lambda match: _LETTERS[match.group()], text)

@@ -169,13 +169,18 @@ class RetrievalOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What a source found for one question; `hits` in rank order."""
+    """What a source found for one question; `hits` in rank order.
+
+    Attributes:
+        is_unanswered: it failed because the service gave no answer, so other searches will fare the same.
+    """
 
     question_id: str
     hits: tuple[Hit, ...]
     attempts: tuple[QueryAttempt, ...] = ()
     outcome: RetrievalOutcome = RetrievalOutcome.OK
     error: str | None = None
+    is_unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

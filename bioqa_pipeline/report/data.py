@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.records.texts import RetrievalOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,14 +13,35 @@ class Limits:
     """How much a page shows at most; what is left out stands in the data set.
 
     Attributes:
-        answers: merged answers; the best one of a question is always shown.
+        questions: of more, those with the surest answers are shown, best first.
+        answers: merged answers; the best one of a question that is shown always is.
         evidence: sentences, those of the best answers first.
         evidence_each: sentences of one answer.
     """
 
+    questions: int = 2000
     answers: int = 4000
     evidence: int = 2400
     evidence_each: int = 5
+
+
+class Searches:
+    """How the searches of a run ended, as far as its manifest tells.
+
+    Attributes:
+        named: by question id, in the order of the run.
+    """
+
+    def __init__(self, manifest: RunManifest) -> None:
+        self.named = {r.question_id: r for r in manifest.retrievals}
+        n_named = sum(r.outcome is RetrievalOutcome.FAILED for r in manifest.retrievals)
+        n_failed = manifest.search_outcomes.get(RetrievalOutcome.FAILED, 0)
+        # Failed ones are named first: a search without a name went well, unless not even they had room.
+        self._others_went_well = bool(manifest.searches) and n_named == n_failed
+
+    def went_well(self, question_id: str) -> bool:
+        record = self.named.get(question_id)
+        return self._others_went_well if record is None else record.outcome is not RetrievalOutcome.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +96,8 @@ class ShownQuestion:
         text: None where the run broke off before the question was kept.
         n_answers: merged answers in the summary, shown or not.
         nearest: for a question without an answer, the candidate that came nearest.
-        retrieval: None where the run broke off before the search.
+        retrieval: None where the run broke off before the search, or the manifest has no room for it.
+        was_searched: whether the search came to its end, with hits or without.
         changed: whether the best answer of the run before was another; `before` is that answer.
     """
 
@@ -86,6 +109,7 @@ class ShownQuestion:
     answers: tuple[ShownAnswer, ...]
     nearest: Evidence | None
     retrieval: RetrievalRecord | None
+    was_searched: bool = False
     changed: bool = False
     before: str | None = None
 
@@ -111,6 +135,7 @@ class RunReport:
         previous: the last run before it that came to its end and asked some of these questions.
         compares: whether scores since then are news: there is such a run, and it scored in the same way.
         is_calibrated: whether there are probabilities.
+        n_questions, n_answered, n_answers: of the run, shown or not.
         n_evidence, n_support: sentences shown, and abstracts that support the answers.
     """
 
@@ -119,5 +144,8 @@ class RunReport:
     previous: RunManifest | None
     compares: bool
     is_calibrated: bool
+    n_questions: int
+    n_answered: int
+    n_answers: int
     n_evidence: int
     n_support: int

@@ -93,10 +93,12 @@ def doi_url(doi: str) -> str:
 def verdict(question: ShownQuestion) -> str:
     """Why a question has no answer, plainly."""
     retrieval = question.retrieval
-    if retrieval is None or question.text is None:
+    if question.text is None:
         return "Not asked: the run broke off"
     if question.n_abstracts:
         return f"No answer in {_count(question.n_abstracts, 'abstract')}"
+    if retrieval is None:
+        return "No abstract to read" if question.was_searched else "No abstract to read, or the search failed"
     if retrieval.outcome is RetrievalOutcome.FAILED:
         return "The search failed"
     if retrieval.outcome is RetrievalOutcome.NO_HITS:
@@ -121,12 +123,11 @@ def _n_abstracts(manifest: RunManifest) -> int:
 
 
 def _lead(report: RunReport) -> str:
-    manifest, questions = report.manifest, report.questions
-    n_answered = sum(bool(q.answers) for q in questions)
+    manifest, questions, n_answered = report.manifest, report.questions, report.n_answered
     if manifest.status == "failed" and not n_answered:
         return f"{_count(manifest.n_questions, 'question')} asked; the run broke off before it had answers."
     lead = (
-        f"{n_answered:,} of {_count(len(questions), 'question')} answered, from "
+        f"{n_answered:,} of {_count(report.n_questions, 'question')} answered, from "
         f"{_count(_n_abstracts(manifest), 'abstract')}."
     )
     if report.previous is None:
@@ -135,12 +136,13 @@ def _lead(report: RunReport) -> str:
     n_new, n_changed = sum(q.is_new for q in questions), sum(q.changed for q in questions)
     news = [f"{_count(n_new, 'question')} with new answers"] * report.compares
     news += [f"{n_changed:,} whose best answer changed"] * (not only_newest(manifest))
+    if len(questions) < report.n_questions and news:
+        news[-1] += f", of the {len(questions):,} that this page shows"
     return f"{lead} Since {since}: {', '.join(news)}."
 
 
 def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
-    manifest, questions = report.manifest, report.questions
-    n_answered = sum(bool(q.answers) for q in questions)
+    manifest = report.manifest
     seconds = manifest.timings_seconds.get("score", 0.0)
     rate = f"{manifest.n_windows / seconds:,.1f} windows/s" if seconds and manifest.n_windows else "nothing to score"
     n_retracted = manifest.statuses.get(FetchStatus.SCORED_RETRACTED, 0)
@@ -148,8 +150,8 @@ def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
     return [
         (
             "Questions answered",
-            f"{n_answered:,} of {len(questions):,}",
-            f"{len(questions) - n_answered:,} without answer",
+            f"{report.n_answered:,} of {report.n_questions:,}",
+            f"{report.n_questions - report.n_answered:,} without answer",
         ),
         ("Abstracts read", f"{_n_abstracts(manifest):,}", f"{n_retracted:,} of them retracted"),
         (
@@ -182,6 +184,15 @@ def _notes(report: RunReport) -> list[tuple[str, str]]:
                 "",
                 "The model or its settings are not those of the run before, so every score is new and single answers "
                 "are not marked as new; questions whose best answer changed are.",
+            )
+        )
+    n_shown = len(report.questions)
+    if n_shown < report.n_questions:
+        notes.append(
+            (
+                "",
+                f"This page shows {n_shown:,} of {report.n_questions:,} questions, those with the surest answers "
+                "first; all of them are in the folder summary of the data set.",
             )
         )
     n_retracted = sum(q.has_retracted for q in report.questions)
@@ -240,7 +251,7 @@ def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
 
 
 def _shown(report: RunReport) -> str:
-    n_answers = sum(q.n_answers for q in report.questions)
+    n_answers = report.n_answers
     n_shown = sum(len(q.answers) for q in report.questions)
     answers = _count(n_shown, "answer") if n_shown == n_answers else f"{n_shown:,} of {n_answers:,} answers"
     return (

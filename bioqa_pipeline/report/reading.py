@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
+from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
 from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.qa.merging import answer_key
-from bioqa_pipeline.records.texts import RetrievalOutcome
-from bioqa_pipeline.report.data import Evidence, Limits, RunReport, ShownAnswer, ShownQuestion
+from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +42,17 @@ def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
 
 def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
     """Reads what the page of one run shows; the run may be one that is about to write its manifest."""
-    rows = _summary(dataset, manifest.run_id)
-    previous = _previous_run(dataset, manifest)
+    summary = _summary(dataset, manifest.run_id)
+    searches = Searches(manifest)
+    previous = _previous_run(dataset, manifest, summary)
     compares = previous is not None and previous.scoring_key == manifest.scoring_key
+    asked = _shown_questions(summary, searches, limits.questions)
+    rows = summary.filter(pl.col("question_id").is_in(asked))
     shown = rows.filter(pl.col("rank") <= _deepest_rank(rows, limits.answers))
     support = _support(dataset, manifest, previous if compares else None, shown)
     nearest = _nearest(dataset, manifest, shown)
     chosen = _most_telling(support, limits)
-    is_calibrated = not rows["answerability"].null_count()
+    is_calibrated = not summary["answerability"].null_count()
     if not is_calibrated:
         # Rows of an earlier version can hold a number that is no probability.
         nearest, chosen = (frame.with_columns(answerability=None) for frame in (nearest, chosen))
@@ -60,19 +62,22 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         facts=_facts(support),
         evidence=_evidence(dataset, chosen),
         nearest=_evidence(dataset, nearest),
-        retrievals={r.question_id: r for r in manifest.retrievals},
+        searches=searches,
         before=_best_answers(dataset, previous) if previous else {},
         is_whole=not any(only_newest(run) for run in (manifest, previous) if run),
     )
-    asked = dict.fromkeys([*parts.retrievals, *rows["question_id"]])
+    best = summary.filter(pl.col("rank") == 1)
     return RunReport(
         manifest=manifest,
         questions=tuple(parts.question(number, question_id) for number, question_id in enumerate(asked, start=1)),
         previous=previous,
         compares=compares,
         is_calibrated=is_calibrated,
+        n_questions=max(best.height, sum(manifest.search_outcomes.values())),
+        n_answered=best["answer"].count(),
+        n_answers=summary["answer"].count(),
         n_evidence=len(chosen),
-        n_support=int(rows["n_support"].sum()),
+        n_support=int(summary["n_support"].sum()),
     )
 
 
@@ -95,7 +100,7 @@ class _Parts:
     facts: Mapping[_Key, tuple[int | None, int | None, int, bool]]
     evidence: Mapping[_Key, list[Evidence]]
     nearest: Mapping[_Key, list[Evidence]]
-    retrievals: Mapping[str, RetrievalRecord]
+    searches: Searches
     before: Mapping[tuple[str, str], str | None]
     is_whole: bool
 
@@ -107,8 +112,7 @@ class _Parts:
         known = text is not None and (question_id, text) in self.before
         before = self.before[question_id, text] if known and text is not None else None
         now = answers[0].text if answers else None
-        retrieval = self.retrievals.get(question_id)
-        searched = retrieval is not None and retrieval.outcome is not RetrievalOutcome.FAILED
+        searched = self.searches.went_well(question_id)
         return ShownQuestion(
             number=number,
             question_id=question_id,
@@ -117,7 +121,8 @@ class _Parts:
             n_answers=self.n_answers.get(question_id, 0),
             answers=answers,
             nearest=next(iter(self.nearest.get((question_id, 1), [])), None),
-            retrieval=retrieval,
+            retrieval=self.searches.named.get(question_id),
+            was_searched=searched,
             changed=known and searched and self.is_whole and _key(before) != _key(now),
             before=before,
         )
@@ -153,38 +158,56 @@ def _summary(dataset: Dataset, run_id: str) -> pl.DataFrame:
     return frame
 
 
+def _shown_questions(summary: pl.DataFrame, searches: Searches, most: int) -> list[str]:
+    """All in the order in which they were asked, or, where they are too many, those with the surest answers first."""
+    best = summary.filter(pl.col("rank") == 1)
+    asked = dict.fromkeys([*searches.named, *best["question_id"]])
+    if len(asked) <= most:
+        return list(asked)
+    surest = best.drop_nulls("answer").sort("answerability", "question_id", descending=[True, False]).head(most)
+    return list(dict.fromkeys([*surest["question_id"], *asked]))[:most]
+
+
 def _deepest_rank(rows: pl.DataFrame, most: int) -> int:
     """The ranks that fit, at least the first."""
     sizes = rows.group_by("rank").len().sort("rank")
     return int(sizes.filter(pl.col("len").cum_sum() <= most)["rank"].max() or 1)  # type: ignore[arg-type]
 
 
-def _previous_run(dataset: Dataset, manifest: RunManifest) -> RunManifest | None:
+def _previous_run(dataset: Dataset, manifest: RunManifest, summary: pl.DataFrame) -> RunManifest | None:
     """The last run before this one that came to its end and asked some of its questions.
 
     Run ids begin with a time, but the clock may have been put back since: ids on both sides are looked at.
     """
-    asked = {r.question_id for r in manifest.retrievals}
+    asked = {*Searches(manifest).named, *summary["question_id"]}
     names = [n.removesuffix(".json") for n in dataset.storage.list(RUNS) if n.endswith(".json")]
     below = sorted(n for n in names if n < manifest.run_id)[-EARLIER_RUNS:]
     above = sorted(n for n in names if n > manifest.run_id)[-EARLIER_RUNS:]
-    previous = None
+    earlier = []
     for run_id in [*below, *above]:
         try:
             run = dataset.run(run_id)
         except DatasetError as exc:
             logger.warning("passed over: %s", exc)
             continue
-        is_earlier = run.started_at < manifest.started_at and run.status != "failed"
-        if is_earlier and (previous is None or previous.started_at < run.started_at):
-            previous = run if asked & {r.question_id for r in run.retrievals} else previous
-    return previous
+        if run.started_at < manifest.started_at and run.status != "failed":
+            earlier.append(run)
+    latest_first = sorted(earlier, key=lambda run: run.started_at, reverse=True)
+    return next((run for run in latest_first if _asked_one_of(dataset, run, asked)), None)
+
+
+def _asked_one_of(dataset: Dataset, run: RunManifest, asked: Set[str]) -> bool:
+    searches = Searches(run)
+    if not asked.isdisjoint(searches.named):
+        return True
+    n_searches = sum(run.search_outcomes.values())
+    return n_searches > len(searches.named) and not asked.isdisjoint(_summary(dataset, run.run_id)["question_id"])
 
 
 def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:
-    searched = {r.question_id for r in run.retrievals if r.outcome is not RetrievalOutcome.FAILED}
-    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1, pl.col("question_id").is_in(searched))
-    return {(i, text): answer for i, text, answer in best.select("question_id", "question", "answer").iter_rows()}
+    searches = Searches(run)
+    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1).select("question_id", "question", "answer")
+    return {(i, text): answer for i, text, answer in best.iter_rows() if searches.went_well(i)}
 
 
 def _pairs(dataset: Dataset, manifest: RunManifest) -> pl.LazyFrame:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError, ShardError
@@ -29,7 +29,7 @@ from bioqa_pipeline.run.clock import last_start, start_time
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
 from bioqa_pipeline.run.manifest import unfinished_manifest
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, lost_pairs, plan_run
-from bioqa_pipeline.run.preflight import preflight
+from bioqa_pipeline.run.preflight import SAID, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport, named_pairs
 from bioqa_pipeline.run.retrieve import retrieve
@@ -100,7 +100,8 @@ class _Run:
         self.retrievals: list[Retrieval] = []
 
     def run(self) -> RunResult:
-        self._introduce()
+        for line in self.ready.introduction():
+            self.reporter.say(line)
         with self.dataset.writer(self.run_id, wait=self.config.wait_for_lock) as writer:
             try:
                 # Waiting for the data set is no part of the run.
@@ -135,16 +136,6 @@ class _Run:
     def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         self._write_page(writer, manifest)
         return writer.finish(manifest)
-
-    def _introduce(self) -> None:
-        questions = self.ready.questions
-        for merged in questions.merged:
-            lines = ", ".join(map(str, merged.lines))
-            dropped = f", the ids {', '.join(merged.dropped_ids)} are not used" if merged.dropped_ids else ""
-            self.reporter.say(
-                f"{questions.path}: asked on lines {lines}, answered once as {merged.id}{dropped}: {merged.text}"
-            )
-        self.reporter.say(f"{len(questions.questions):,} questions; model {self.ready.checkpoint.description}")
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -221,6 +212,7 @@ class _Run:
         by_id = {shard.shard_id: shard for shard in plan.shards}
         reports: list[ShardReport] = []
         failed: list[FailedPair] = []
+        n_lost = 0
         if not plan.shards:
             return reports, failed
         self.reporter.say(f"scoring on {model.device} in {model.precision} with {model.engine}")
@@ -234,12 +226,16 @@ class _Run:
                     lost = lost_pairs(plan, self.dataset.storage, by_id[outcome.shard_id], str(outcome))
                     failed += lost
                     self.failures.append(f"{outcome}; lost with it: {named_pairs(lost)}")
-                    logger.error("%s", outcome)
+                    n_lost += 1
+                    if n_lost <= SAID:
+                        logger.error("%s", outcome)
                     continue
                 writer.commit_shard(outcome.shard_id)
                 reports.append(outcome)
                 failed += outcome.failed
                 self.failures += [f"{f.question_id}, PMID {f.pmid}: {f.reason}" for f in outcome.failed]
+        if n_lost > SAID:
+            logger.error("%d shards failed; the first %d are named above", n_lost, SAID)
         return reports, failed
 
     def _summarise(self, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
@@ -289,7 +285,7 @@ class _Run:
         """A manifest for a run that broke off; that it cannot be written either must not hide why."""
         error = f"{type(exc).__name__}: {exc}".rstrip(": ")
         try:
-            manifest = self._manifest().changed(error=error)
+            manifest = self._manifest().changed(error=shortened(error))
             # Who interrupts a run does not wait for a page, and may kill it before there is a manifest.
             if isinstance(exc, Exception):
                 self._write_page(writer, manifest)

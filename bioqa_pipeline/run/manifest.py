@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest, shortened
 from bioqa_pipeline.records.texts import Retrieval
 from bioqa_pipeline.run.preflight import Preflight
 
@@ -47,9 +48,10 @@ def unfinished_manifest(
         n_windows=0,
         n_scored=0,
         n_reused=0,
-        retrievals=tuple(RetrievalRecord.of(r) for r in retrievals),
+        searches=dict(Counter(r.outcome for r in retrievals)),
+        retrievals=RetrievalRecord.first_of(retrievals),
         n_failures=len(failures),
-        failures=tuple(failures[:MOST_NAMED]),
+        failures=tuple(map(shortened, failures[:MOST_NAMED])),
         config=json.loads(config.model_dump_json()),
         versions={"bioqa": __version__, "python": platform.python_version(), **_package_versions()},
         timings_seconds=dict(timings_seconds),

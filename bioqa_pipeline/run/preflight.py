@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.config import ModelConfig, RunConfig
@@ -11,6 +12,9 @@ from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.questions.files import QuestionFile, read_questions
 from bioqa_pipeline.questions.query_lint import query_problems
+
+# Lines that say one thing, and names in a line; more of them are a number.
+SAID = 20
 
 
 def resolve_model(model: ModelConfig) -> ModelConfig:
@@ -32,6 +36,22 @@ class Preflight:
     questions: QuestionFile
     checkpoint: Checkpoint
     threshold: float
+
+    def introduction(self) -> Iterator[str]:
+        """What is asked, line by line."""
+        path, merged = self.questions.path, self.questions.merged
+        for question in merged[:SAID]:
+            dropped = f", the ids {_first(question.dropped_ids)} are not used" if question.dropped_ids else ""
+            lines = _first(question.lines)
+            yield f"{path}: asked on lines {lines}, answered once as {question.id}{dropped}: {question.text}"
+        if len(merged) > SAID:
+            yield f"{path}: {len(merged):,} questions are asked more than once, of which the first {SAID} are named"
+        yield f"{len(self.questions.questions):,} questions; model {self.checkpoint.description}"
+
+
+def _first(names: Sequence[object]) -> str:
+    more = f" and {len(names) - SAID:,} more" if len(names) > SAID else ""
+    return ", ".join(map(str, names[:SAID])) + more
 
 
 def preflight(config: RunConfig) -> Preflight:

@@ -14,6 +14,7 @@ from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.plan import scan_plan
 
 SUMMARY_PAIRS = 10_000
+MOST_SCANS = 20
 
 
 def summarise(
@@ -35,16 +36,12 @@ def summarise(
     merged: list[MergedAnswer] = []
     best_pairs: list[str | None] = []
     for batch in _question_batches(len(questions), sizes):
-        wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
-        best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
-        by_question = best.partition_by("question_index", as_dict=True)
+        by_question = _rows_by_question(dataset, asked, batch) if any(i in sizes for i in batch) else {}
         for index in batch:
-            rows = by_question.get((index,), best.clear())
-            candidates = _candidates(rows, threshold, is_calibrated)
+            rows = by_question.get(index)
+            candidates = () if rows is None else _candidates(rows, threshold, is_calibrated)
             answers = merge_answers(questions[index], candidates, limit=max_answers, is_calibrated=is_calibrated)
-            pairs = dict(
-                rows.filter(pl.col("pmid").is_in([a.best_pmid for a in answers])).select("pmid", "pair_id").rows()
-            )
+            pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
             merged += answers
             best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
     evidence = _evidence_of(dataset, [pair for pair in best_pairs if pair is not None])
@@ -52,6 +49,12 @@ def summarise(
         answer if pair is None else replace(answer, evidence=evidence[pair])
         for answer, pair in zip(merged, best_pairs, strict=True)
     ]
+
+
+def _rows_by_question(dataset: Dataset, asked: pl.LazyFrame, batch: Sequence[int]) -> dict[int, pl.DataFrame]:
+    wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
+    best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+    return {index: rows for (index,), rows in best.partition_by("question_index", as_dict=True).items()}
 
 
 def _best_answers(dataset: Dataset) -> pl.LazyFrame:
@@ -66,13 +69,19 @@ def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | N
 
 
 def _question_batches(n_questions: int, sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory."""
+    """Question indices in order, as many together as have some 10,000 pairs: few scans, little memory.
+
+    Each scan reads the whole data set, so a large run has larger batches and not more of them.
+    """
+    most = max(SUMMARY_PAIRS, sum(sizes.values()) // MOST_SCANS)
     batch: list[int] = []
+    n_pairs = 0
     for index in range(n_questions):
         batch.append(index)
-        if sum(sizes.get(i, 0) for i in batch) >= SUMMARY_PAIRS:
+        n_pairs += sizes.get(index, 0)
+        if n_pairs >= most:
             yield batch
-            batch = []
+            batch, n_pairs = [], 0
     if batch:
         yield batch
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.inputs import read_text
 from bioqa_pipeline.records.texts import Hit, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
 
 logger = logging.getLogger(__name__)
 
 MAX_PMID = 2**31 - 1
+REPETITIONS_NAMED = 10
 
 
 def read_pmids(path: Path) -> tuple[int, ...]:
@@ -22,24 +24,32 @@ def read_pmids(path: Path) -> tuple[int, ...]:
     Raises:
         InputError: the file cannot be read, a line is not a PMID, or there is none.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
-    except UnicodeDecodeError as exc:
-        raise InputError("is not a text file of PMIDs: it is not UTF-8", path) from exc
+    text = read_text(path)
     found: dict[int, int] = {}
+    n_repeated = 0
     for number, line in enumerate(text.splitlines(), start=1):
         word = line.partition("#")[0].strip()
         if not word:
             continue
-        if not (word.isascii() and word.isdecimal() and 0 < int(word) <= MAX_PMID):
+        pmid = _pmid(word)
+        if pmid is None:
             raise InputError(f"{word[:40]!r} is not a PMID; one number a line is wanted", path, number)
-        if (first := found.setdefault(int(word), number)) != number:
-            logger.warning("%s:%d: PMID %s stands on line %d already", path, number, word, first)
+        if (first := found.setdefault(pmid, number)) != number:
+            n_repeated += 1
+            if n_repeated <= REPETITIONS_NAMED:
+                logger.warning("%s:%d: PMID %s stands on line %d already", path, number, word, first)
+    if n_repeated > REPETITIONS_NAMED:
+        logger.warning("%s: %d lines repeat a PMID; the first %d are named", path, n_repeated, REPETITIONS_NAMED)
     if not found:
         raise InputError("holds no PMID; one number a line is wanted", path)
     return tuple(found)
+
+
+def _pmid(word: str) -> int | None:
+    """A number with any zeros before it; Python turns no more than some thousand digits into one."""
+    digits = word.lstrip("0")
+    is_number = word.isascii() and word.isdecimal() and 0 < len(digits) <= len(str(MAX_PMID))
+    return int(digits) if is_number and int(digits) <= MAX_PMID else None
 
 
 class PmidsSource:

@@ -21,11 +21,16 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
+from bioqa_pipeline.files import NotRegularError, open_fd
+from bioqa_pipeline.storage.folder import linked
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 REMIND_SECONDS = 60.0
+_READ_BYTES = 4096
+# What every holder writes; a killed one may leave less, a lost power zeros.
+_BEGINNING = b'{"run_id": '
 
 _held_fds: set[int] = set()
 # No fork happens between the opening of a descriptor and its being known here, nor between its end and its closing.
@@ -79,7 +84,8 @@ class FileLock:
     """Holds the lock inside `with`; not to be entered twice.
 
     Args:
-        path: the lock file; made where it is absent, never deleted.
+        path: the lock file; made where it is absent, never deleted. One that could be somebody else's file, as it is
+            a link, has other names or says what this program does not write, is refused and left as it is.
         run_id: told to others that wait.
         location: the data set, for messages.
         wait: False raises DatasetLockedError where another holds the lock; True waits, and says so once a minute.
@@ -95,7 +101,7 @@ class FileLock:
 
     def __enter__(self) -> Self:
         wait_for(
-            lambda: None if self._try() else self._holder(),
+            self._try,
             self._location,
             wait=self._wait,
             poll_seconds=POLL_SECONDS,
@@ -120,31 +126,46 @@ class FileLock:
         if not self._is_current(self._fd):
             raise DatasetError(f"{self._path}: the lock file was deleted while run {self._run_id} wrote; run again")
 
-    def _try(self) -> bool:
-        fd = self._open()
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _try(self) -> str | None:
+        """Takes the lock where it is free: None, or who holds it."""
+        while True:
+            fd = self._open()
+            try:
+                self._check_ours(fd)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = _holder(fd)
+                _close(fd)
+                return holder
+            except OSError as exc:
+                _close(fd)
+                raise DatasetError(f"{self._path}: this file system cannot lock files: {exc.strerror}") from exc
+            except DatasetError:
+                _close(fd)
+                raise
+            if self._is_current(fd):
+                self._fd, self._pid = fd, os.getpid()
+                self._tell()
+                return None
             _close(fd)
-            return False
-        except OSError as exc:
-            _close(fd)
-            raise DatasetError(f"{self._path}: this file system cannot lock files: {exc.strerror}") from exc
-        if not self._is_current(fd):
-            _close(fd)
-            return False
-        self._fd, self._pid = fd, os.getpid()
-        self._tell()
-        return True
 
     def _open(self) -> int:
         try:
             with _fork_guard:
-                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                fd = open_fd(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
                 _held_fds.add(fd)
+        except NotRegularError as exc:
+            raise linked(self._path, exc.mode) from exc
         except OSError as exc:
             raise DatasetError(f"{self._path}: cannot open the lock file: {exc.strerror}") from exc
         return fd
+
+    def _check_ours(self, fd: int) -> None:
+        said = os.pread(fd, _READ_BYTES, 0).strip(b"\0")
+        if os.fstat(fd).st_nlink > 1:
+            raise DatasetError(f"{self._path}: this file has other names, too; delete this one")
+        if not (said.startswith(_BEGINNING) or _BEGINNING.startswith(said)):
+            raise DatasetError(f"{self._path}: not a lock file of this program; move it away, or give another folder")
 
     def _tell(self) -> None:
         holder = {
@@ -161,13 +182,14 @@ class FileLock:
     def _is_current(self, fd: int) -> bool:
         """Whether the path still names the open file."""
         try:
-            return os.path.samestat(os.fstat(fd), self._path.stat())
+            return os.path.samestat(os.fstat(fd), self._path.lstat())
         except FileNotFoundError:
             return False
 
-    def _holder(self) -> str:
-        try:
-            holder = json.loads(self._path.read_text())
-            return f"run {holder['run_id']} (pid {holder['pid']} on {holder['host']}) since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "it has not said which"
+
+def _holder(fd: int) -> str:
+    try:
+        holder = json.loads(os.pread(fd, _READ_BYTES, 0))
+        return f"run {holder['run_id']} (pid {holder['pid']} on {holder['host']}) since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it has not said which"

@@ -5,24 +5,28 @@ stores. Names are relative, with "/". Knows nothing about tables.
 
 What `LocalStorage` guarantees, on a local POSIX file system: a name is either absent or a whole file; `publish` makes
 a file appear at most once; what `publish` has returned for is on the disk (file and folder synced); the lock goes
-when its holder dies, however it dies and whatever processes it leaves behind.
-What it does not: disks that acknowledge what they have not written; network file systems, where flock may hold on one
-host only (NFS mounted with `local_lock`, some FUSE mounts): one data set there is to be written from one host. Whoever
-deletes `.lock` by hand while a writer runs stops that writer at its next commit.
+when its holder dies, however it dies and whatever processes it leaves behind; below the root no symbolic link is
+followed, in no operation, and what is no regular file is not opened.
+What it does not: polars opens what it scans by path, so a link that somebody puts there between `uri` and the scan is
+followed, for reading; disks that acknowledge what they have not written; network file systems, where flock may hold on
+one host only (NFS mounted with `local_lock`, some FUSE mounts): one data set there is to be written from one host.
+Whoever deletes `.lock` by hand while a writer runs stops that writer at its next commit.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.files import NotRegularError, open_fd
 from bioqa_pipeline.storage.filelock import FileLock, Held
+from bioqa_pipeline.storage.folder import linked, make_root, opened, remove
 from bioqa_pipeline.storage.uri import place
 
 _PARTIAL = ".part"
@@ -94,70 +98,89 @@ def storage_at(root: Path | str | Storage) -> Storage:
 
 
 class LocalStorage:
-    """A folder; see the module for what it guarantees."""
+    """A folder; see the module for what it guarantees.
+
+    Args:
+        root: its path, which may lead there through symbolic links: it is followed once, here.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._root = root.absolute()
+        self._named = root.absolute()
+        self._root = Path(os.path.realpath(root))
 
     @property
     def location(self) -> str:
-        return str(self._root)
+        return str(self._named)
 
     def exists(self) -> bool:
         if self._root.exists() and not self._root.is_dir():
-            raise DatasetError(f"{self._root}: not a folder; give the folder of a data set")
+            raise DatasetError(f"{self._named}: not a folder; give the folder of a data set")
         return self._root.exists()
 
     def create(self) -> None:
-        with _explained(self._root):
-            _make_folder(self._root)
+        with _explained(self._named):
+            make_root(self._root)
 
     def list(self, folder: str) -> list[str]:
-        path = self._root / folder
-        with _explained(path), suppress(FileNotFoundError):
-            return sorted(entry.name for entry in path.iterdir() if not entry.name.endswith(_PARTIAL))
+        with (
+            _explained(self._named / folder),
+            suppress(FileNotFoundError),
+            opened(self._root, folder) as fd,
+            os.scandir(fd) as entries,
+        ):
+            return sorted(entry.name for entry in entries if not entry.name.endswith(_PARTIAL))
         return []
 
     def uri(self, name: str) -> str:
-        return str(self._root / name)
+        path = self._root / name
+        with _explained(path), suppress(FileNotFoundError, NotADirectoryError):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise linked(path, mode)
+        return str(path)
 
     @property
     def scan_options(self) -> Mapping[str, Any]:
         return {}
 
     def read(self, name: str) -> bytes:
-        path = self._root / name
-        with _explained(path):
-            return path.read_bytes()
+        with self.open(name) as file, _explained(self._named / name):
+            return file.read()
 
     def open(self, name: str) -> IO[bytes]:
-        path = self._root / name
-        with _explained(path):
-            return path.open("rb")
+        path = self._named / name
+        folder, _, last = name.rpartition("/")
+        with _explained(path), opened(self._root, folder) as fd:
+            return os.fdopen(_open_own(fd, last, path), "rb")
 
     def write(self, name: str, data: bytes | memoryview) -> None:
-        path = self._root / name
-        partial = path.with_name(path.name + _PARTIAL)
-        with _explained(path):
-            _make_folder(path.parent)
+        folder, _, last = name.rpartition("/")
+        partial = last + _PARTIAL
+        with _explained(self._named / name), opened(self._root, folder, make=True) as fd:
             try:
-                with partial.open("wb") as file:
+                with os.fdopen(_create(fd, partial), "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                partial.replace(path)
+                os.replace(partial, last, src_dir_fd=fd, dst_dir_fd=fd)
             except BaseException:
                 with suppress(OSError):
-                    partial.unlink(missing_ok=True)
+                    os.unlink(partial, dir_fd=fd)
                 raise
 
     def publish(self, staged: str, name: str) -> bool:
-        source, path = self._root / staged, self._root / name
-        with _explained(path):
-            _make_folder(path.parent)
+        source, path = self._named / staged, self._named / name
+        folder, _, last = name.rpartition("/")
+        with (
+            _explained(source),
+            opened(self._root, staged.rpartition("/")[0]) as source_fd,
+            _explained(path),
+            opened(self._root, folder, make=True) as fd,
+        ):
+            _check_own(source_fd, source.name, source)
             try:
                 # A link, not a rename: a rename replaces what is there without a word.
-                os.link(source, path)
+                os.link(source.name, last, src_dir_fd=source_fd, dst_dir_fd=fd, follow_symlinks=False)
             except FileExistsError:
                 return False
             except OSError as exc:
@@ -167,20 +190,43 @@ class LocalStorage:
                         "keep the data set on another and copy it here afterwards"
                     ) from exc
                 raise
-            _sync_folder(path.parent)
+            os.fsync(fd)
         return True
 
     def delete(self, name: str) -> None:
-        path = self._root / name
-        with _explained(path), suppress(FileNotFoundError):
-            if path.is_dir() and not path.is_symlink():
-                # Errors are ignored: a worker that outlived its run may be writing there; the next sweep comes by.
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
+        path = self._named / name
+        folder, _, last = name.rpartition("/")
+        with _explained(path), suppress(FileNotFoundError), opened(self._root, folder) as fd:
+            remove(fd, last, path)
 
     def lock(self, run_id: str, *, wait: bool) -> FileLock:
         return FileLock(self._root / ".lock", run_id, location=self.location, wait=wait)
+
+
+def _check_own(fd: int, name: str, path: Path) -> None:
+    try:
+        mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+    except FileNotFoundError as exc:
+        raise _gone(path) from exc
+    if not stat.S_ISREG(mode):
+        raise linked(path, mode)
+
+
+def _open_own(fd: int, name: str, path: Path) -> int:
+    try:
+        return open_fd(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
+    except NotRegularError as exc:
+        raise linked(path, exc.mode) from exc
+
+
+def _create(fd: int, name: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o666, dir_fd=fd)
+    except FileExistsError:
+        # A killed writer's. Not emptied and used again: it could be another name of a file elsewhere.
+        os.unlink(name, dir_fd=fd)
+        return os.open(name, flags, 0o666, dir_fd=fd)
 
 
 @contextmanager
@@ -189,7 +235,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as exc:
-        raise DatasetError(f"{path}: {exc.filename} is gone; was the data set changed by hand?") from exc
+        raise _gone(path) from exc
     except OSError as exc:
         reason = exc.strerror or str(exc)
         if exc.errno in _FULL:
@@ -200,17 +246,5 @@ def _explained(path: Path) -> Iterator[None]:
         raise DatasetError(f"{path}: {reason}; check that the folder may be read and written") from exc
 
 
-def _make_folder(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _gone(path: Path) -> DatasetError:
+    return DatasetError(f"{path} is gone; was the data set changed by hand?")

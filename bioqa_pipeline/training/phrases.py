@@ -90,9 +90,12 @@ def phrases_in(text: str) -> list[tuple[str, str]]:
             found.append(("number_word", word))
         elif word in ORDINALS:
             found.append(("ordinal", word))
+    end = 0
     for match in NAME.finditer(text):
         name = match.group()
-        opens_sentence = match.start() == 0 or text[: match.start()].rstrip()[-1:] in ".!?"
+        between = text[end : match.start()].rstrip() or text[end - 1 : end]
+        opens_sentence = match.start() == 0 or between[-1:] in ".!?"
+        end = match.end()
         if name.lower() in STOP_WORDS or (opens_sentence and " " not in name):
             continue
         found.append((_name_kind(name), name))

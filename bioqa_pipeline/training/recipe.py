@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 
 from bioqa_pipeline.config import AUTO_PRECISION, Precision, Settings, WindowConfig
 from bioqa_pipeline.errors import ConfigError, InputError
+from bioqa_pipeline.inputs import read_text
+
+MAX_RECIPE_BYTES = 2**20
 
 
 class NegativesConfig(Settings):
@@ -127,12 +130,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or is not TOML.
     """
+    text = read_text(path, most_bytes=MAX_RECIPE_BYTES)
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", path) from exc
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
         raise InputError(f"is not TOML: {exc}", path) from exc
+    except (RecursionError, ValueError) as exc:
+        raise InputError(f"is not TOML that can be read: {exc}", path) from exc
 
 
 def _read(path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, PreTrainedModel
 
-from bioqa_pipeline.errors import CheckpointError, TrainingError
+from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
+from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.qa.checkpoint import Checkpoint, transformers_config
 from bioqa_pipeline.qa.weight_files import read_weights
 from bioqa_pipeline.training.recipe import TrainingConfig
@@ -75,7 +76,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     states = [
         (int(p.name.removeprefix("checkpoint-")), p)
         for p in folder.glob("checkpoint-*")
-        if p.name.removeprefix("checkpoint-").isdigit() and _is_whole(p)
+        if p.name.removeprefix("checkpoint-").isdecimal() and _is_whole(p)
     ]
     return max(states)[1] if states else None
 
@@ -85,7 +86,7 @@ def _is_whole(state: Path) -> bool:
     try:
         json.loads((state / "trainer_state.json").read_text("utf-8"))
         return all((state / name).exists() for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 
@@ -94,7 +95,9 @@ def keep_settings(config: TrainingConfig, out: Path) -> None:
     path = out / SETTINGS_FILE
     settings = config.model_dump(mode="json")
     if (out / CHECKPOINTS).is_dir() and path.exists():
-        found = json.loads(path.read_text("utf-8"))
+        found = read_json(path)
+        if not isinstance(found, dict):
+            raise InputError("does not hold the settings of a training; delete it", path)
         different = sorted(k for k in settings if found.get(k) != settings[k] and k not in CHANGEABLE)
         if different:
             raise TrainingError(
@@ -110,7 +113,7 @@ def is_finished(folder: Path, config: TrainingConfig) -> bool:
     """Whether a training with these settings has ended in `folder`."""
     try:
         settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return (folder / LOG_FILE).exists() and settings == config.model_dump(mode="json")
 

@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
@@ -29,6 +30,7 @@ from bioqa_pipeline.storage.uri import ObjectUri
 
 LINE_EVERY_SECONDS = 5.0
 SHOWN = 10
+TABLE_ROWS = 1_000
 PIPE_WIDTH = 160
 
 
@@ -98,16 +100,15 @@ class LineProgress:
 
 
 def print_answers(answers: Sequence[MergedAnswer]) -> None:
-    """The best answer of every question, on standard output."""
+    """The best answer of every question, or of the first `TABLE_ROWS`, on standard output."""
+    best = [answer for answer in answers if answer.rank == 1]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("question", ratio=5)
     table.add_column("best answer", ratio=4)
     table.add_column("p", justify="right")
     table.add_column("support", justify="right")
     table.add_column("PMID", justify="right")
-    for answer in answers:
-        if answer.rank != 1:
-            continue
+    for answer in best[:TABLE_ROWS]:
         if answer.answer is None:
             support = f"0 of {answer.n_abstracts}"
             table.add_row(escape(answer.question), "[dim]no answer[/dim]", "", support, "")
@@ -125,6 +126,8 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
         # A pipe has no width: wide enough for whole questions, so that grep finds them.
         console = Console(highlight=False, width=PIPE_WIDTH)
     console.print(table)
+    if len(best) > TABLE_ROWS:
+        console.print(f"… and {len(best) - TABLE_ROWS:,} more questions; all of them are in the data set")
 
 
 def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
@@ -136,12 +139,14 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         "abstracts: "
         + (", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in manifest.statuses.items()) or "none"),
     ]
+    n_nothing = manifest.search_outcomes.get(RetrievalOutcome.NO_HITS, 0)
     nothing = [r.question_id for r in manifest.retrievals if r.outcome is RetrievalOutcome.NO_HITS]
-    if nothing:
-        lines.append(f"nothing found for {len(nothing):,} questions: {_first(nothing)}")
+    if n_nothing:
+        more = " …" if n_nothing > SHOWN else ""
+        lines.append(f"nothing found for {n_nothing:,} questions: {', '.join(nothing[:SHOWN])}{more}")
     if result.failures:
         lines.append(f"{len(result.failures):,} failures; the next run tries them again:")
-        lines += [f"  {failure}" for failure in result.failures[:SHOWN]]
+        lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
         if len(result.failures) > SHOWN:
             lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
     if any(answer.answerability is None for answer in result.answers):
@@ -157,7 +162,3 @@ def uncalibrated_note(model: str) -> str:
     """What is said in the place of probabilities, with the command that fits them."""
     command = f"{CALIBRATE} --model {shlex.quote(model)} --dataset FILE --out DIR"
     return UNCALIBRATED.replace(CALIBRATE, command)
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")

@@ -39,8 +39,8 @@ def run_command(
         kept: what is left of work that was broken off.
     """
     _log_to_terminal(log_level)
-    apply_defaults()
     try:
+        apply_defaults()
         with sigterm_raises():
             return work()
     except BioqaError as exc:

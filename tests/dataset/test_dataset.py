@@ -26,6 +26,7 @@ from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer, unanswered_row
+from support.failing_links import fail_links_into
 from support.waiting import exit_code
 
 ROWS = [answer_row(1, rank=2), unanswered_row(2, rank=1), answer_row(3, question_id="q2", title="Ünïcode 🧬\x00")]
@@ -198,17 +199,10 @@ class TestCommit:
         assert pmids(Dataset(root)) == [1, 2, 3]
 
     def test_a_commit_that_broke_off_is_repeated(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        link = os.link
-
-        def fail_on_answers(source: Path, target: Path) -> None:
-            if target.parent.name == "answers":
-                raise OSError(errno.ENOSPC, "No space left on device")
-            link(source, target)
-
         with Dataset(root).writer("run") as writer:
             writer.done([row.pair_id for row in ROWS])
             shard = stage(root, ROWS)
-            monkeypatch.setattr(os, "link", fail_on_answers)
+            fail_links_into(monkeypatch, "answers", OSError(errno.ENOSPC, "No space left on device"))
             with pytest.raises(DatasetError, match="no room to write"):
                 writer.commit_shard(shard)
             assert len(Dataset(root).chunks().collect()) == 0
@@ -220,17 +214,10 @@ class TestCommit:
 
     def test_windows_are_those_of_their_answers(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also where a commit broke off between the two files of one attempt and the next takes another."""
-        link = os.link
-
-        def fail_on_answers(source: Path, target: Path) -> None:
-            if target.parent.name == "answers":
-                raise OSError(errno.EIO, "Input/output error")
-            link(source, target)
-
         again = [replace(row, run_id="second") for row in ROWS]
         with Dataset(root).writer("run") as writer:
             shard = stage(root, ROWS)
-            monkeypatch.setattr(os, "link", fail_on_answers)
+            fail_links_into(monkeypatch, "answers", OSError(errno.EIO, "Input/output error"))
             with pytest.raises(DatasetError, match="Input/output error"):
                 writer.commit_shard(shard)
             monkeypatch.undo()

@@ -145,7 +145,7 @@ def test_a_full_file_system(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_links_is_explained(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(source: object, target: object) -> None:
+    def fail(source: object, target: object, **_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
     storage.write("s/one", b"1")

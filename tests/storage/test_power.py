@@ -49,10 +49,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         status = os.fstat(fd)
         calls.made.append(("folder" if stat.S_ISDIR(status.st_mode) else "file", status.st_ino))
 
-    def recorded_link(source: Path, target: Path) -> None:
-        link(source, target)
-        calls.links.append((target, len(calls.made)))
-        calls.made.append(("link", source.stat().st_ino, target.parent.stat().st_ino))
+    def recorded_link(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int, follow_symlinks: bool) -> None:
+        link(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=follow_symlinks)
+        calls.links.append((Path(f"/proc/self/fd/{dst_dir_fd}").readlink() / target, len(calls.made)))
+        calls.made.append(("link", os.stat(source, dir_fd=src_dir_fd).st_ino, os.fstat(dst_dir_fd).st_ino))
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "link", recorded_link)

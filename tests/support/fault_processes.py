@@ -27,7 +27,8 @@ from typing import Any, NoReturn, Self
 ROOT = Path(__file__).resolve().parents[2]
 
 # What changes a data set's files; opening counts where it is for writing.
-STEPS = frozenset({"os.link", "os.rename", "os.mkdir", "os.remove", "os.rmdir"})
+# Each with the place, among its arguments, of the descriptor of the folder that a relative name lies in.
+STEPS = {"os.link": 2, "os.rename": 2, "os.mkdir": 2, "os.remove": 1, "os.rmdir": 1}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -53,11 +54,26 @@ class Counter:
                 return
         elif event not in STEPS:
             return
-        if not str(args[0]).startswith(self.root):
+        if not self._is_below(event, args):
             return
         self.count += 1
         if self.count == self.step:
             os.kill(os.getpid(), self.signal)
+
+    def _is_below(self, event: str, args: tuple[Any, ...]) -> bool:
+        if Path(args[0]).is_absolute():
+            return str(args[0]).startswith(self.root)
+        # The event of an opening does not tell the folder's descriptor; only storage opens names in folders.
+        own = Path("/proc/self/fd")
+        fds = own.iterdir() if event == "open" else [own / str(args[STEPS[event]])]
+        return any(_target(fd).startswith(self.root) for fd in fds)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 class Server:

@@ -23,6 +23,8 @@ ORIGIN = "eutils"
 AGAIN = 2
 # A batch that cannot be read is halved until the record that spoils it is alone, with at most so many requests.
 MAX_SPLITS = 64
+# Records that the log names for each reason.
+NAMED = 10
 _SPLIT_KINDS = (
     SourceErrorKind.BAD_XML,
     SourceErrorKind.BODY_TOO_LARGE,
@@ -95,20 +97,25 @@ class Fetcher:
 
     def _concluded(self, missing: dict[int, Missing]) -> Iterator[Missing]:
         """A record that the service no longer has is deleted here, too; other old records are kept and used."""
-        gone = [
+        gone = {
             p
             for p, m in missing.items()
             if p in self._known and m.status in (FetchStatus.NOT_FOUND, FetchStatus.DELETED)
-        ]
+        }
         if gone:
-            self._store.add((), origin=ORIGIN, deleted=gone)
+            self._store.add((), origin=ORIGIN, deleted=tuple(gone))
+        n_kept = 0
         for pmid, entry in missing.items():
             if pmid in gone:
                 yield Missing(pmid, FetchStatus.DELETED, "PubMed no longer has the record that it had")
             elif pmid in self._known:
-                logger.warning("PMID %d stays as it was fetched before: %s", pmid, entry.reason)
+                n_kept += 1
+                if n_kept <= NAMED:
+                    logger.warning("PMID %d stays as it was fetched before: %s", pmid, entry.reason)
             else:
                 yield entry
+        if n_kept > NAMED:
+            logger.warning("%d records stay as they were fetched before; the first %d are named", n_kept, NAMED)
 
     def _fetch(self, batch: Sequence[int]) -> _Outcome:
         """One batch, by halves where it cannot be read as a whole."""
@@ -136,9 +143,12 @@ def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     """
     asked = set(batch)
     outcome = _Outcome()
+    strangers = [record.pmid for record in answer.records if record.pmid not in asked]
+    if strangers:
+        first = ", ".join(map(str, strangers[:NAMED]))
+        logger.warning("EFetch gave %d PMIDs that were not asked for, left out: %s", len(strangers), first)
     for record in answer.records:
         if record.pmid not in asked:
-            logger.warning("EFetch gave PMID %d, which was not asked for: left out", record.pmid)
             continue
         other = outcome.records.get(record.pmid)
         if other is None or record.version >= other.version:

@@ -6,17 +6,19 @@ Every query that was sent is recorded with what the service made of it. Knows no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.questions.query import LadderStep, QueryFilters, build_queries, date_parameters
 from bioqa_pipeline.records.texts import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.sources.entrez.client import date_range
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer
 
 _LAST_DAY = date(3000, 12, 31)
+# A service that always finds another word to be unknown would be asked for each word of the question anew.
+MOST_QUERIES = 40
 
 
 class Searcher(Protocol):
@@ -53,7 +55,8 @@ def search_question(question: Question, limit: int, plan: SearchPlan, client: Se
         ladder.run()
     except SourceError as exc:
         query = f" (query: {ladder.pending})" if ladder.pending else ""
-        return ladder.result(RetrievalOutcome.FAILED, f"{exc}{query}")
+        failed = ladder.result(RetrievalOutcome.FAILED, f"{exc}{query}")
+        return replace(failed, is_unanswered=isinstance(exc, RetryableSourceError))
     return ladder.result(RetrievalOutcome.OK if ladder.found else RetrievalOutcome.NO_HITS)
 
 
@@ -70,7 +73,7 @@ class _Ladder:
 
     def run(self) -> None:
         lowest = 0
-        while (step := self._next(lowest)) is not None:
+        while len(self.sent) < MOST_QUERIES and (step := self._next(lowest)) is not None:
             answer = self._ask(step)
             if self._is_enough(step):
                 return

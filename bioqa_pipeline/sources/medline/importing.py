@@ -88,7 +88,7 @@ class ImportState:
             state = cls(files, raw["n_parts"])
         except FileNotFoundError:
             return cls({})
-        except (OSError, ValueError, KeyError, TypeError) as exc:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             logger.warning("%s: cannot be read (%s); all files are imported again", path, exc)
             return cls({})
         if len(store.parts()) < state.n_parts:
