@@ -16,9 +16,9 @@ PAGE = ROOT / "docs" / "licences.md"
 
 HEAD = """# Licences
 
-What `make audit` read in the metadata of the packages that the library and the flows need, on Linux with Python 3.11. The
-project itself is under the Apache License 2.0 ([LICENSE](../LICENSE)). PyPI's build of torch for Linux brings NVIDIA's CUDA
-libraries along, under NVIDIA's own terms; builds for the CPU do not.
+What `make audit` read in the metadata of the packages that the library and the flows need, on Linux with Python 3.11.
+The project itself is under the Apache License 2.0 ([LICENSE](../LICENSE)). PyPI's build of torch for Linux brings
+NVIDIA's CUDA libraries along, under NVIDIA's own terms; builds for the CPU do not.
 
 | package | version | licence |
 | --- | --- | --- |
