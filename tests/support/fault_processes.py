@@ -61,6 +61,9 @@ class Counter:
             os.kill(os.getpid(), self.signal)
 
     def _is_below(self, event: str, args: tuple[Any, ...]) -> bool:
+        if isinstance(args[0], int):
+            # A descriptor, which was counted when it was opened.
+            return False
         if Path(args[0]).is_absolute():
             return str(args[0]).startswith(self.root)
         # The event of an opening does not tell the folder's descriptor; only storage opens names in folders.
