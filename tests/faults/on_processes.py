@@ -18,7 +18,7 @@ from typing import Self
 from bioqa_pipeline.dataset.reader import Dataset
 from faults.history import History
 from faults.on_disk import MEMORY
-from faults.work import MOST_PAIRS, Work, new_ledger
+from faults.work import MOST_PAIRS, UnexpectedError, Work, new_ledger
 from support.fault_processes import Counter
 
 # Forks of a clean process that has the large libraries loaded.
@@ -26,6 +26,8 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pandas", "polars", "pyarrow.parquet", "faults.work", "support.fault_processes"])
 N_STEPS = 30
 LONGEST_SECONDS = 0.08
+# What a fork server says of a process that was killed before it was told of it.
+NOT_KNOWN = 255
 
 
 class _Promises(set[str]):
@@ -68,10 +70,12 @@ class ProcessHistory(History):
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
         process.join()
-        if process.exitcode == -signal.SIGKILL:
+        if process.exitcode == 0:
+            self.ledger.finished.add(run_id)
+        elif process.exitcode in (-signal.SIGKILL, NOT_KNOWN):
             self.inject(f"killed {'at a moment' if by_time else f'at step {step}'}")
         else:
-            self.ledger.finished.add(run_id)
+            raise UnexpectedError(f"run {run_id} ended with exit code {process.exitcode}")
         self.ledger.must |= set(paths[0].read_text().split() if paths[0].exists() else ())
         self.ledger.may |= set(paths[1].read_text().split() if paths[1].exists() else ())
 
