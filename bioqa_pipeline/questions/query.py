@@ -185,15 +185,18 @@ def _run_terms(words: Sequence[Word]) -> list[str]:
     """One untagged group for each run of neighbours, which PubMed maps as a phrase or word by word."""
     runs: dict[tuple[int, str], list[Word]] = {}
     for word in words:
-        runs.setdefault((word.run, word.text if _is_number(word) else ""), []).append(word)
+        runs.setdefault((word.run, word.text if _is_number(word) or word.is_stop_word else ""), []).append(word)
     return [_word_term(run[0]) if len(run) == 1 else _group(" ".join(w.text for w in run)) for run in runs.values()]
 
 
 def _word_term(word: Word) -> str:
     """The word in all its spellings, untagged.
 
-    A number goes to title and abstract: untagged, PubMed would take it for a PMID.
+    A number goes to title and abstract: untagged, PubMed would take it for a PMID. So does a name that reads like a
+    word without content, in quotation marks: untagged, PubMed would leave out ALL, and "or" would be an operator.
     """
+    if word.is_stop_word:
+        return f'"{word.text}"[tiab]'
     if _is_number(word):
         return _and([f"{part}[tiab]" for part in word.text.split()])
     return _or([_group(text) if " " in text else text for text in word.spellings])

@@ -58,7 +58,16 @@ _SOFT_WORDS = frozenset(_SOFT_WORDS_TEXT.split())
 
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-")
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
-_TOKEN = re.compile(r"[^\W_]+(?:[-.'][^\W_]+)*")
+# Written in capitals, these stress what is said or join terms; other words that are names then (ALL, NO, WHO) stay.
+_NEVER_NAMES = frozenset(("and", "or", "not"))
+# What takes a letter behind it: "vitamin C. difficult to absorb" holds no genus.
+_LETTERED = frozenset(
+    "vitamin vitamins hepatitis influenza factor type group class protein stage grade phase category complex".split()
+)
+# A genus by its initial: "C. difficile", "S. Typhimurium".
+_SPECIES = r"[A-Za-z][a-z]{2,}(?:-[a-z]+)*|[A-Z]{3,}"
+_GENUS = rf"(?<![^\W_])(?<!\.)(?P<genus>[A-Z])\.\s?(?P<species>{_SPECIES})(?:'s)?(?![^\W_]|-)"
+_TOKEN = re.compile(rf"{_GENUS}|[^\W_]+(?:[-.'][^\W_]+)*")
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
     "κ": "kappa", "λ": "lambda", "μ": "mu", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
@@ -86,7 +95,7 @@ class Word:
     Attributes:
         text: lower case; several tokens with a space between where a short one belongs to its neighbour
             ("vitamin d", "type 2").
-        core: it names something (a digit, a Greek letter or a capital inside, a proper noun).
+        core: it names something (a digit, a Greek letter or a capital inside, a proper noun, a species).
         soft: it says what is asked about the subject ("role", "increase") and may be left out.
         run: words of equal run stand side by side in the question.
     """
@@ -100,6 +109,11 @@ class Word:
     def spellings(self) -> tuple[str, ...]:
         """The word and, for a name, its other spellings: tnf-α, tnfα, tnf-alpha, tnfalpha; il-6, il6."""
         return tuple(dict.fromkeys((self.text, *_other_spellings(self.text, named=self.core))))
+
+    @property
+    def is_stop_word(self) -> bool:
+        """Whether it is a name that reads like a word without content, as ALL and NO do in lower case."""
+        return self.text in _STOP_WORDS
 
     @property
     def stem(self) -> str | None:
@@ -118,7 +132,8 @@ def question_words(text: str) -> tuple[Word, ...]:
             term = " ".join(token.lowered for token in group)
             named = cased and any(_is_name(token, proper_nouns=not titled) for token in group)
             numbered = group[-1].is_short and not group[0].is_short  # "type 2" says more than "type"
-            soft = not numbered and all(token.lowered in _SOFT_WORDS or token.is_short for token in group)
+            soft = not numbered and all(token.is_short or token.lowered in _SOFT_WORDS for token in group)
+            soft = soft and not (cased and any(token.is_in_capitals for token in group))
             words.setdefault(term, Word(term, named, soft, run))
     return tuple(words.values())
 
@@ -134,7 +149,17 @@ class _Token:
     @property
     def lowered(self) -> str:
         """Lower case without the marks that some capitals turn into there."""
-        return "".join(c for c in self.text.lower() if c.isalnum() or c in "-.'")
+        return "".join(c for c in self.text.lower() if c.isalnum() or c in "-.' ")
+
+    @property
+    def is_in_capitals(self) -> bool:
+        """Two capitals or more and nothing else: an abbreviation, where the other words have small letters."""
+        return len(self.text) > 1 and self.text.isalpha() and self.text.isupper() and self.lowered not in _NEVER_NAMES
+
+    @property
+    def is_species(self) -> bool:
+        """A genus by its initial, with its species."""
+        return " " in self.text
 
     @property
     def is_short(self) -> bool:
@@ -146,21 +171,33 @@ def _tokens(text: str) -> list[_Token]:
     plain = unicodedata.normalize("NFKC", text.translate(_DASHES | _APOSTROPHES))
     tokens: list[_Token] = []
     end = 0
-    for match in _TOKEN.finditer(plain):
+    while match := _TOKEN.search(plain, end):
         between = plain[end : match.start()]
-        tokens.append(_Token(match.group().removesuffix("'s"), between.isspace(), len(tokens)))
-        end = match.end()
+        written, end = match.group(), match.end()
+        if match["genus"] and _is_genus(tokens, match["species"]):
+            written = f"{match['genus']} {match['species']}"
+        elif match["genus"]:
+            written, end = match["genus"], match.end("genus")
+        tokens.append(_Token(written.removesuffix("'s"), between.isspace(), len(tokens)))
     return tokens
 
 
+def _is_genus(before: list[_Token], species: str) -> bool:
+    """Not the end of a sentence, "hepatitis B. Which", and not a name with its initial, "vitamin C. difficult"."""
+    is_lettered = bool(before) and before[-1].text.lower() in _LETTERED
+    return not is_lettered and species.lower() not in _STOP_WORDS
+
+
 def _runs(tokens: list[_Token], *, cased: bool) -> list[list[_Token]]:
-    """Content tokens in runs of neighbours; a capital "A" or "I" behind a content word is content ("hepatitis A")."""
+    """Content tokens in runs of neighbours; words in capitals are content, and so is a capital "A" or "I" behind a
+    content word ("hepatitis A")."""
     runs: list[list[_Token]] = [[]]
     for token in tokens:
         if not token.adjacent:
             runs.append([])
         is_letter = cased and token.is_short and token.text.isupper() and bool(runs[-1])
-        if token.lowered in _STOP_WORDS and not is_letter:
+        is_name = cased and token.is_in_capitals
+        if token.lowered in _STOP_WORDS and not is_letter and not is_name:
             runs.append([])
         else:
             runs[-1].append(token)
@@ -183,6 +220,8 @@ def _is_name(token: _Token, *, proper_nouns: bool) -> bool:
     text = token.text
     if token.is_short:
         return False
+    if token.is_species:
+        return True
     if any(c.isdigit() for c in text) and any(c.isalpha() for c in text):
         return True
     if _GREEK_LETTER.search(text) or any(c.isupper() for c in text[1:]):

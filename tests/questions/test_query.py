@@ -30,7 +30,8 @@ from support.boolean_queries import Document, Query, QuerySyntaxError
 PLAIN = QueryFilters(has_abstract=False)
 WORDS = (
     "what is the role of in and or not NOT AND OR patients effect treatment heart failure infections children IL-6 "
-    "TNF-α GSK3β p53 BRCA1 type 2 diabetes vitamin D hepatitis A Alzheimer's 2019 12345678 β-catenin preventing"
+    "TNF-α GSK3β p53 BRCA1 type 2 diabetes vitamin D hepatitis A Alzheimer's 2019 12345678 β-catenin preventing "
+    "ALL NO WHO E. coli"
 ).split()
 questions = st.lists(st.sampled_from(WORDS), min_size=1, max_size=14).map(" ".join)
 
@@ -60,7 +61,7 @@ def test_any_text_gives_queries_that_read_as_meant(text: str) -> None:
         assert query.leaves[-3:] == ["hasabstract", "english[la]", "german[la]"]
         own = {part for word in question_words(text) for form in word.spellings for part in form.split()}
         stems = {f"{word.stem}*" for word in question_words(text)}
-        assert {leaf.removesuffix("[tiab]") for leaf in query.leaves[:-3]} <= own | stems
+        assert {leaf.removesuffix("[tiab]").strip('"') for leaf in query.leaves[:-3]} <= own | stems
         assert query_problems(step.term) == ()
         assert not any("".join(group).isdigit() for group in query.groups)  # PubMed takes bare numbers for PMIDs
 
@@ -154,6 +155,16 @@ def test_nothing_to_search_for(text: str) -> None:
 
 def test_words_that_say_little_are_searched_for_where_there_are_no_others() -> None:
     assert ladder("What is the effect of treatment?")[0].term == "(effect AND treatment)"
+
+
+def test_names_that_read_like_words_without_content_are_quoted_in_title_and_abstract() -> None:
+    terms = [step.term for step in ladder("What causes ALL with NO in C. difficile carriers?")]
+    assert terms[:2] == [
+        '(causes AND "all"[tiab] AND "no"[tiab] AND (c difficile carriers))',
+        '("all"[tiab] AND "no"[tiab] AND (c difficile carriers))',
+    ]
+    assert all(query_problems(term) == () for term in terms)
+    assert [step.term for step in ladder("What is WHO?")] == ['"who"[tiab]']
 
 
 def test_a_bare_number_is_no_pmid() -> None:

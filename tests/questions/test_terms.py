@@ -26,6 +26,18 @@ def texts(question: str) -> list[str]:
         ("cancer cancer Cancer", ["cancer"]),
         ("Who is it?", []),
         ("", []),
+        ("What causes ALL in children?", ["causes", "all", "children"]),
+        ("Which gene is mutated in WAS?", ["gene", "mutated", "was"]),
+        ("By way of what does NO relax?", ["way", "no", "relax"]),
+        ("Can ME be treated in the US, as the WHO says of CAN?", ["me", "treated", "us", "who", "says", "can"]),
+        ("WHAT CAUSES ALL IN CHILDREN?", ["causes", "children"]),
+        ("Which drug does NOT help AND which OR not?", ["drug", "help"]),
+        ("What treats C. difficile in adults?", ["treats", "c difficile", "adults"]),
+        ("E. coli's or S. Typhimurium?", ["e coli", "s typhimurium"]),
+        ("Is it S.aureus?", ["s aureus"]),
+        ("He has hepatitis B. What treats it?", ["hepatitis b", "treats"]),
+        ("Vitamin C. deficiency signs", ["vitamin c", "deficiency", "signs"]),
+        ("WHAT TREATS C. DIFFICILE?", ["treats", "c difficile"]),
     ],
 )
 def test_words_of_a_question(question: str, expected: list[str]) -> None:
@@ -42,6 +54,8 @@ def test_words_of_a_question(question: str, expected: list[str]) -> None:
         ("The Role Of Vitamins In Cancer Care", []),
         ("The Role Of mTOR In Cancer Care", ["mtor"]),
         ("is type 2 worse than type 1?", []),
+        ("What causes ALL in children?", ["all"]),
+        ("E. coli in water", ["e coli"]),
     ],
 )
 def test_names_are_told_from_other_words(question: str, core: list[str]) -> None:
@@ -109,6 +123,7 @@ def test_words_side_by_side_share_a_run() -> None:
 def test_words_about_the_asking_are_soft() -> None:
     words = question_words("What role does the number of type 2 cells play in treatment of gout after 6 weeks?")
     assert [word.text for word in words if word.soft] == ["role", "number", "play", "treatment", "6 weeks"]
+    assert not any(word.soft for word in question_words("What of AGE and LEAD?"))
 
 
 @given(st.text())

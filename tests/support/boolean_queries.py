@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass, field
 
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
-_LEAF = re.compile(r"(?P<word>[^\s()\[\]{}\"*:#&|]+?)(?P<truncated>\*)?(?:\[(?P<tag>tiab|la)\])?")
+_WORD = r"[^\s()\[\]{}\"*:#&|]+?"
+_TEXT = rf"\"(?P<quoted>{_WORD})\"(?=\[tiab\])|(?P<bare>{_WORD})(?P<truncated>\*)?"
+_LEAF = re.compile(rf"(?:{_TEXT})(?:\[(?P<tag>tiab|la)\])?")
 
 
 class QuerySyntaxError(Exception):
@@ -96,8 +98,8 @@ def _holds(tree: object, document: Document) -> bool:
         return all(results) if tree[0] == "AND" else any(results)
     leaf = _LEAF.fullmatch(str(tree))
     assert leaf is not None
-    word = leaf["word"]
-    if word == "hasabstract":
+    word = leaf["quoted"] or leaf["bare"]
+    if leaf["bare"] == "hasabstract":
         return document.has_abstract
     if leaf["tag"] == "la":
         return word == document.language

@@ -17,11 +17,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
+from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, ScoredPmid, query_words
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.abstracts.writer import is_store, make_store
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
 from bioqa_pipeline.files import open_fd
+from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import (
     FetchStatus,
     Hit,
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 _IN_USE = ".in-use"
 _GENERATION = re.compile(r"pubmed\d\d|records-[0-9a-f]{8}")
 _NAMED_BAD_RECORDS = 5
+# The index knows no capitals: so many hits for each wanted one, and so many in all, are looked at for a name in them.
+_LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT = 10, 2000
 
 
 class MedlineSource:
@@ -120,13 +123,27 @@ class MedlineSource:
             return Retrieval(question.id, (), outcome=RetrievalOutcome.FAILED, error=error)
         words = " ".join(query_words(question.text))
         try:
-            scored = self._index.search(question.text, limit, self._dates)
+            scored = self._search(question.text, limit)
         except BioqaError as exc:
             return Retrieval(question.id, (), outcome=RetrievalOutcome.FAILED, error=str(exc))
         hits = tuple(Hit(hit.pmid, rank, hit.score) for rank, hit in enumerate(scored, start=1))
         attempt = QueryAttempt(level=0, term=words, translation="BM25 over title and abstract", count=len(hits))
         outcome = RetrievalOutcome.OK if hits else RetrievalOutcome.NO_HITS
         return Retrieval(question.id, hits, attempts=(attempt,), outcome=outcome)
+
+    def _search(self, text: str, limit: int) -> list[ScoredPmid]:
+        """The best of the index. Where a name reads like a word without content there (ALL, NO), only those that write
+        it in capitals, if there are any: all others have the word, too."""
+        names = [re.compile(rf"\b{word.text.upper()}\b") for word in question_words(text) if word.is_stop_word]
+        if not names:
+            return self._index.search(text, limit, self._dates)
+        scored = self._index.search(text, max(limit, min(limit * _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT)), self._dates)
+        said = {
+            abstract.pmid: sum(bool(name.search(f"{abstract.title} {abstract.text}")) for name in names)
+            for abstract in self._store.get([hit.pmid for hit in scored])
+        }
+        naming = [hit for hit in scored if said.get(hit.pmid)]
+        return sorted(naming or scored, key=lambda hit: -said.get(hit.pmid, 0))[:limit]
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Says which PMIDs are not in the folder; all others are in the store already."""

@@ -491,3 +491,20 @@ def test_records_keep_all_that_the_files_say(test_data: OutsideMaterial, home: P
     parsed = {r.pmid: r for r in parse_records(path, name="x") if isinstance(r, Abstract)}
     assert {a.pmid: a for a in source.store.get(list(parsed))} == parsed
     assert len(parsed) > 700
+
+
+def test_a_name_in_capitals_is_not_the_word_that_reads_like_it(folder: Path, home: Path) -> None:
+    articles = [
+        Article(1, "All broken arms in children were caused by falls; no child was lost.", title="All falls"),
+        Article(2, "ALL is caused by a fusion gene in many young patients."),
+        Article(3, "In WAS the gene WASP carries mutations."),
+        Article(4, "NO relaxes vessels.", title="Vessels"),
+        Article(5, "The gene CFTR was mutated in all children with no exception."),
+    ]
+    write_file(numbered(folder, 1), articles)
+    source = MedlineSource(folder, home=home, workers=1)
+    assert found(source, "What causes ALL in children?") == [2]
+    assert found(source, "Which gene is mutated in WAS?") == [3]
+    assert found(source, "By way of what does NO relax?") == [4]
+    assert found(source, "What do NO and ALL do in children?", 2) == [4, 2]
+    assert {*found(source, "Which gene is mutated in WHO?")} == {2, 3, 5}  # nobody names it
