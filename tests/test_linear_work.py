@@ -25,7 +25,7 @@ from bioqa_pipeline.qa.windows import max_context_ranges, window_ranges
 from bioqa_pipeline.questions.query import QueryFilters, build_queries
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.records.texts import Question
-from bioqa_pipeline.run.summarise import _question_batches
+from bioqa_pipeline.run.summarise import SUMMARY_PAIRS, _batches
 from bioqa_pipeline.sources.entrez.responses import check_body, decode_search
 from bioqa_pipeline.text import normalize_text, sentences
 from bioqa_pipeline.training.phrases import phrases_in, sentence_bounds
@@ -143,15 +143,15 @@ def _seconds(case: Case, data: object) -> float:
     return time.process_time() - began
 
 
-def _batches(n: int) -> Iterator[list[int]]:
+def batches(n: int) -> Iterator[list[int]]:
     # Only every hundredth question has found something.
-    return _question_batches(n, dict.fromkeys(range(0, n, 100), 7))
+    return _batches(range(n), dict.fromkeys(range(0, n, 100), 7), SUMMARY_PAIRS)
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda n: list(_batches(n)),
+        lambda n: list(batches(n)),
         lambda n: ladder(" ".join(f"w{i}x" for i in range(n))),
         lambda n: query_problems("[a] " * n),
         lambda n: phrases_in("The Aa of the Bb, 12,000 in 1990s " * n),

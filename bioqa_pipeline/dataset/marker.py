@@ -96,8 +96,8 @@ def write_marker(storage: Storage, data_set: str | None = None) -> Marker:
 def way_out(storage: Storage) -> str:
     """The last words of an error about a damaged data set."""
     return (
-        f"what is whole says python -m flows.verify --data-set {shlex.quote(storage.location)}, and with --quarantine "
-        "it sets the rest aside, so that runs go on"
+        f"what is whole says python -m flows.verify --data-set {shlex.quote(storage.location)}; "
+        "python -m flows.verify --quarantine sets the rest aside, so that runs go on"
     )
 
 

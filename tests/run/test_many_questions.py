@@ -44,7 +44,8 @@ def check(left: Left, folder: Path, way: str, n: int) -> None:
     assert left.terminal_lines <= console.TABLE_ROWS + 3 * console.SHOWN
     assert left.manifest_bytes < 3_000_000 and left.page_bytes < 5_000_000
     page = (folder / "out" / "runs" / f"{manifest.run_id}.html").read_text("utf-8")
-    assert f"0 of {n:,} questions answered" in page
+    lead = f"{n:,} questions asked; every search failed." if failed else f"0 of {n:,} questions answered"
+    assert lead in page
     assert f"This page shows {Limits().questions:,} of {n:,} questions" in page
     assert len(answer_table(left.result.answers)) == min(n, TABLE_ROWS)
     markdown = summary_markdown(left.result, "out", "page")
