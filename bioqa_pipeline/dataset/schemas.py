@@ -148,6 +148,11 @@ class SummaryRow:
     best_pmid: Annotated[int | None, PMID, "the best abstract"]
     evidence: Annotated[str | None, "the sentence that holds the answer in the best abstract"]
     n_abstracts: Annotated[int, "abstracts that were asked this question"]
+    work_pmids: Annotated[
+        tuple[int, ...] | None,
+        PMID,
+        "for each of support_pmids the first of them that is a version of the same work; n_support counts it once",
+    ]
 
 
 Row = AnswerRow | ChunkRow | SummaryRow
