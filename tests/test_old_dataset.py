@@ -164,7 +164,8 @@ def test_nothing_of_it_is_scored_again(folder: Path) -> None:
     assert ours["answerability"].null_count() == ours.height
     assert old["outcome"].null_count() == old.height and set(ours["outcome"]) == {"answered"}
     # Answers are ordered in another way now.
-    later = ["answerability", "outcome", "rank"]
+    assert ours["work_pmids"].to_list() == ours["support_pmids"].to_list()
+    later = ["answerability", "outcome", "rank", "work_pmids"]
     by = ["question_id", "question", "answer"]
     assert ours.drop(later).sort(by).equals(old.drop(later).sort(by))
 

@@ -12,7 +12,7 @@ from bioqa_pipeline.dataset.contents import Contents, View
 from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.marker import NEW_MARKER, Marker, write_marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, refusal
-from bioqa_pipeline.dataset.schemas import RUNS, STAGING, TABLES
+from bioqa_pipeline.dataset.schemas import ANSWERS, RUNS, STAGING, TABLES
 from bioqa_pipeline.dataset.staging import clear
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import Held
@@ -35,8 +35,8 @@ def opened(storage: Storage, contents: Contents, run_id: str, lock: Held) -> Mar
     view = contents.whole(marker.id, *FOLDERS)
     if f"{RUNS}/{run_id}.json" in view.present:
         raise DatasetError(f"{storage.location}: run id {run_id} is taken; each run needs its own")
-    manifests = [path for path in view.records if path.startswith(f"{RUNS}/")]
-    contents.check_bytes(view, manifests)
+    # What a run goes by; windows and summaries it only adds to.
+    contents.check_bytes(view, [path for path in view.records if path.startswith((f"{RUNS}/", f"{ANSWERS.name}/"))])
     lock.check()
     _sweep(storage, view, run_id)
     _sweep_staging(storage, contents)
@@ -62,9 +62,7 @@ def fold(storage: Storage, log: Log, names: list[str], view: View, run_id: str) 
     """Puts one entry in the place of these."""
     if names:
         published = publish_entry(storage, log.folded(names, view.present, run_id))
-        for name in names:
-            if name != published:
-                storage.delete(name)
+        storage.delete_files([name for name in names if name != published])
 
 
 def _made(storage: Storage, run_id: str) -> Marker:

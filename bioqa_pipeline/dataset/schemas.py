@@ -156,6 +156,11 @@ class SummaryRow:
         "answered; or why `answer` is null: no_answer (in the abstracts that were asked), evidence_only (a yes/no "
         "question), nothing_found, no_abstract, search_failed; null in rows written before there was this column",
     ]
+    work_pmids: Annotated[
+        tuple[int, ...] | None,
+        PMID,
+        "for each of support_pmids the first of them that is a version of the same work; n_support counts it once",
+    ]
 
 
 Row = AnswerRow | ChunkRow | SummaryRow

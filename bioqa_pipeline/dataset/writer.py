@@ -183,8 +183,7 @@ class DatasetWriter:
         ended = {name: entry for mark, entries in self._entries.items() if mark in present for name, entry in entries}
         if ended:
             publish_entry(self._storage, Log(ended).folded(ended, present, self.run_id))
-            for name in ended:
-                self._storage.delete(name)
+            self._storage.delete_files(ended)
 
     def _staged_attempt(self, shard_id: str, folder: str) -> str | None:
         """A staged pair of files; where an earlier commit is in doubt, that of it, so that it can be told apart."""

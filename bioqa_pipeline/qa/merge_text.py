@@ -118,6 +118,7 @@ _NUMERALS = _compiled(
     (rf"\bbetween\s({_NUMBER})\s?(?:and|-|to)\s?({_NUMBER})\b", r"\1-\2"),
     (rf"({_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?)\sor\s(?:more|greater|higher|above)\b", r"≥ \1"),
     (rf"({_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?)\sor\s(?:less|fewer|lower|below)\b", r"≤ \1"),
+    (r"^(?:by|of)\s(?=[-+]?\d)", ""),
     (r"^minus\s(?=\d)", MINUS),
     (r"^plus\s(?=\d)", "+"),
     flags=re.IGNORECASE,

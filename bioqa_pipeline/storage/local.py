@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,9 @@ class Storage(Protocol):
 
     def delete(self, name: str) -> None:
         """Deletes a file, or a folder with all that is in it; nothing there is no error."""
+
+    def delete_files(self, names: Collection[str]) -> None:
+        """Deletes many files; one that is not there is no error."""
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         """Holds the data set for one writer; see `filelock`."""
@@ -235,6 +238,10 @@ class LocalStorage:
         folder, _, last = name.rpartition("/")
         with _explained(path), suppress(FileNotFoundError), opened(self._root, folder) as fd:
             remove(fd, last, path)
+
+    def delete_files(self, names: Collection[str]) -> None:
+        for name in names:
+            self.delete(name)
 
     def lock(self, run_id: str, *, wait: bool) -> FileLock:
         return FileLock(self._root / ".lock", run_id, location=self.location, wait=wait)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import builtins
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar, cast
 
@@ -127,6 +127,9 @@ class ObjectStorage:
 
     def delete(self, name: str) -> None:
         self._client.delete([*self._client.below(name), name])
+
+    def delete_files(self, names: Collection[str]) -> None:
+        self._client.delete(builtins.list(names))
 
     @contextmanager
     def lock(self, run_id: str, *, wait: bool) -> Iterator[Held]:

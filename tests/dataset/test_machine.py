@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -108,6 +108,12 @@ class CrashingStorage:
                     file.unlink()
 
         self._change(lambda: self._local.delete(name), half)
+
+    def delete_files(self, names: Collection[str]) -> None:
+        def half() -> None:
+            self._local.delete_files(sorted(names)[::2])
+
+        self._change(lambda: self._local.delete_files(names), half)
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         # The kernel's part: a dead process holds no lock, so its release is not stopped by the crash.

@@ -123,3 +123,4 @@ def test_a_run_counts_preprint_article_and_republication_once(tmp_path: Path, mo
     assert len({works[p] for p in (301, 302, 303)}) == 1
     summary = Dataset(config.out).summary().collect()
     assert summary["n_support"].to_list() == [a.n_support for a in answers]
+    assert summary["work_pmids"].to_list() == [list(a.work_pmids) for a in answers]

@@ -106,6 +106,7 @@ def merged_answer(rank: int, **changes: Any) -> MergedAnswer:
         answerability=0.75,
         margin=8.0,
         support_pmids=(3, 1),
+        work_pmids=(3, 1),
         retracted_pmids=(1,),
         variants=("BRCA1", "brca1"),
         best_pmid=3,
