@@ -5,6 +5,8 @@ Written last; a run without a manifest did not come to its end. Knows no paths.
 
 from __future__ import annotations
 
+import builtins
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +28,9 @@ SEARCH_CHARS = 2_000_000
 SENTENCE_CHARS = 2000
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What is written as JSON: frozen, of known fields only."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def changed(self, **values: Any) -> Self:
@@ -34,15 +38,26 @@ class _Record(BaseModel):
         return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
-class FileRecord(_Record):
-    """A file that the run committed; `path` is relative to the data set."""
+class FileRecord(Record):
+    """A file of the data set.
+
+    Attributes:
+        path: relative to the data set.
+        rows: 0 for what is no table.
+        sha256: of its bytes; manifests of early versions have none.
+    """
 
     path: str
-    rows: int
-    bytes: int
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, path: str, data: builtins.bytes, rows: int = 0) -> FileRecord:
+        return cls(path=path, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-class RetrievalRecord(_Record):
+class RetrievalRecord(Record):
     """How the search for one question ended; without its queries where those of others take all the room."""
 
     question_id: str
@@ -79,7 +94,7 @@ class RetrievalRecord(_Record):
         return tuple(records)
 
 
-class SkippedRecord(_Record):
+class SkippedRecord(Record):
     """A PMID that was asked for and has no answers, with the reason in words."""
 
     pmid: int
@@ -96,7 +111,7 @@ def shortened(text: _Text) -> _Text:
     return text if text is None or len(text) <= SENTENCE_CHARS else text[: SENTENCE_CHARS - 1] + "…"
 
 
-class RunManifest(_Record):
+class RunManifest(Record):
     """One run.
 
     Attributes:

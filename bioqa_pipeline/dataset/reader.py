@@ -1,5 +1,7 @@
 """The data set of answers: what is in it, and how a run adds to it.
 
+    _bioqa.json           says that this is a data set, and which
+    _log/*.json           says which files belong to it, with their sizes and SHA-256
     answers/*.parquet     one row per (question, abstract content, scoring key)
     chunks/*.parquet      one row per window of these pairs
     summary/*.parquet     one row per (run, question, merged answer)
@@ -13,11 +15,16 @@ Guaranteed, wherever a run is killed, doubled or retried:
 - readers see whole files only. A file in `answers` means that the chunks of its pairs are there; a manifest in `runs`
   means that the summary of that run is there. A killed run can leave a file in `chunks` or `summary` without that
   mark; the readers below pass over it and the next writer deletes it;
-- each run's times lie after those of the run before it, whatever became of the clock in between;
+- a folder that holds anything else is not made a data set. Files that this program did not write are not read, not
+  changed and not deleted, wherever they lie; a warning names them;
+- no row is read from a file of the data set whose size or bytes are not those that were written;
+- each run's times lie after those of the run before it, whatever became of the clock in between, unless they are
+  further ahead than `run.clock` believes;
 - committed files in `answers` are never changed or deleted; revised abstracts and other scoring keys add rows.
 
 Not guaranteed: that a pair is scored only once (a killed run's unfinished shards are scored again); anything beyond
-what `storage` says about network file systems and disks that lie; the order of rows across files.
+what `storage` says about network file systems and disks that lie; the order of rows across files. Bytes that an object
+store keeps are checked by the store alone, and by `flows.verify`.
 
 Many processes may score, one commits: workers call `write_staged`, the process inside `Dataset.writer` commits.
 """
@@ -26,25 +33,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from bioqa_pipeline.dataset.contents import Contents
 from bioqa_pipeline.dataset.manifest import RunManifest
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SCHEMA_VERSION, STAGING, SUMMARY, Table
-from bioqa_pipeline.dataset.tables import empty_frame, file_metadata
-from bioqa_pipeline.dataset.writer import DatasetWriter, check_name, write_staged
+from bioqa_pipeline.dataset.marker import Marker
+from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, old_table, refusal
+from bioqa_pipeline.dataset.opening import opened
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SUMMARY, Table
+from bioqa_pipeline.dataset.staging import check_name, write_staged
+from bioqa_pipeline.dataset.tables import decode, empty_frame, scan_schema
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import Storage, storage_at
 
 __all__ = ["Dataset", "DatasetWriter", "write_staged"]
-
-# What a folder without answers/ may hold and still become a data set: what killed first runs and fresh volumes leave.
-_HARMLESS = frozenset({CHUNKS.name, SUMMARY.name, RUNS, STAGING, "lost+found"})
 
 
 class Dataset:
@@ -56,11 +63,13 @@ class Dataset:
 
     def __init__(self, root: Path | str | Storage) -> None:
         self.storage = storage_at(root)
+        self._contents = Contents(self.storage)
 
     @contextmanager
     def writer(self, run_id: str, *, wait: bool = True) -> Iterator[DatasetWriter]:
-        """The data set's one writer; sweeps what dead runs left behind.
+        """The data set's one writer; makes the data set where there is none, and sweeps what dead runs left behind.
 
+        A data set of a version that knew no marker gets one, with a log of all its files, once each is proven ours.
         Workers may stage for this run only while it is open.
 
         Args:
@@ -69,17 +78,16 @@ class Dataset:
 
         Raises:
             DatasetLockedError: another writer holds the data set, and `wait` is False.
-            DatasetError: not a data set, of another schema version, or the run id was used before.
+            DatasetError: not a data set, of another schema version, not whole, or the run id was used before.
         """
         check_name(run_id, "run id")
-        self._check_root()
+        if self._marker() is None and self._is_old():
+            # Before anything is made there: a lock file, too, would be a change to somebody's folder.
+            old_files(self.storage)
         self.storage.create()
         with self.storage.lock(run_id, wait=wait) as lock:
-            self._check_root()
-            if f"{run_id}.json" in self.storage.list(RUNS):
-                raise DatasetError(f"{self.storage.location}: run id {run_id} is taken; each run needs its own")
-            writer = DatasetWriter(self.storage, run_id, lock, self.done)
-            writer.sweep()
+            marker = opened(self.storage, self._contents, run_id, lock)
+            writer = DatasetWriter(self.storage, marker.id, run_id, lock, self.done)
             try:
                 yield writer
             finally:
@@ -106,7 +114,7 @@ class Dataset:
                 the abstract's content, only the one scored last. A record that returns to an earlier content is not
                 scored again, so the row of its later content stays the current one.
         """
-        frame = self._scan(ANSWERS, self._files(ANSWERS))
+        frame = self._scan(ANSWERS, self._paths(ANSWERS, ANSWERS.name))
         if not current:
             return frame
         key = ("question_id", "question", "pmid", "scoring_key")
@@ -115,13 +123,26 @@ class Dataset:
 
     def chunks(self) -> pl.LazyFrame:
         """The windows of all answers, with the columns of `schemas.CHUNKS`."""
-        committed = set(self._files(ANSWERS))
-        return self._scan(CHUNKS, [name for name in self._files(CHUNKS) if name in committed])
+        return self._scan(CHUNKS, self._paths(CHUNKS, ANSWERS.name))
 
     def summary(self) -> pl.LazyFrame:
         """The merged answers of all runs that wrote a manifest, with the columns of `schemas.SUMMARY`."""
-        finished = {name.removesuffix(".json") + PARQUET for name in self._run_files()}
-        return self._scan(SUMMARY, [name for name in self._files(SUMMARY) if name in finished])
+        return self._scan(SUMMARY, self._paths(SUMMARY, RUNS))
+
+    def run_summary(self, run_id: str) -> pl.DataFrame:
+        """The merged answers of one run, which may be one that has no manifest yet."""
+        path = f"{SUMMARY.name}/{run_id}{PARQUET}"
+        if path not in self.storage.files(SUMMARY.name):
+            return empty_frame(SUMMARY).collect()
+        frame = pl.from_arrow(decode(self._read(path)))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def run_ids(self) -> list[str]:
+        """The runs that wrote a manifest, in the order of their names."""
+        marker = self._marker(must_exist=True)
+        paths = self.storage.files(RUNS) if marker is None else self._contents.whole(marker.id, RUNS).records
+        return sorted(path.removeprefix(f"{RUNS}/").removesuffix(".json") for path in paths if path.endswith(".json"))
 
     def runs(self) -> list[RunManifest]:
         """The manifests, oldest run first.
@@ -129,9 +150,7 @@ class Dataset:
         Raises:
             DatasetError: a manifest cannot be read.
         """
-        self._check_root(must_exist=True)
-        manifests = [self.run(name.removesuffix(".json")) for name in self._run_files()]
-        return sorted(manifests, key=lambda m: (m.started_at, m.run_id))
+        return sorted((self.run(run_id) for run_id in self.run_ids()), key=lambda m: (m.started_at, m.run_id))
 
     def run(self, run_id: str) -> RunManifest:
         """The manifest of a run.
@@ -141,56 +160,74 @@ class Dataset:
         """
         name = f"{RUNS}/{run_id}.json"
         try:
-            return RunManifest.model_validate_json(self.storage.read(name))
+            return RunManifest.model_validate_json(self._read(name))
         except ValidationError as exc:
-            raise DatasetError(f"{self.storage.uri(name)}: not a manifest of this version: {exc}") from exc
+            first = exc.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DatasetError(
+                f"{self.storage.uri(name)}: not a manifest of this version: {place or 'all of it'}: {first['msg']}; "
+                f"{self._contents.way_out}"
+            ) from exc
 
-    def last_time(self) -> datetime | None:
-        """The latest time that any row or manifest bears; None where there is none. Each run begins after it."""
-        scored = self.answers().select(pl.col("scored_at").max()).collect().item()
-        times = [run.finished_at for run in self.runs()] + ([scored] if scored else [])
-        return max(times, default=None)
+    def last_time(self, *, until: datetime | None = None) -> datetime | None:
+        """The latest time that any row or manifest bears; None where there is none. Each run begins after it.
 
-    def _files(self, table: Table) -> list[str]:
-        return [name for name in self.storage.list(table.name) if name.endswith(PARQUET)]
+        Args:
+            until: later ones do not count.
+        """
+        bound = until or datetime.max.replace(tzinfo=UTC)
+        scored = self.answers().select(pl.col("scored_at").filter(pl.col("scored_at") <= bound).max()).collect().item()
+        times = [time for run in self.runs() if (time := run.finished_at) <= bound]
+        return max([*times, scored] if scored else times, default=None)
 
-    def _run_files(self) -> list[str]:
-        return [name for name in self.storage.list(RUNS) if name.endswith(".json")]
+    def _read(self, path: str) -> bytes:
+        marker = self._marker(must_exist=True)
+        return self.storage.read(path) if marker is None else self._contents.read(marker.id, path)
 
-    def _scan(self, table: Table, files: Sequence[str]) -> pl.LazyFrame:
-        self._check_root(must_exist=True)
-        if not files:
+    def _paths(self, table: Table, marks: str) -> list[str]:
+        """The files of a table, each looked at: whole, and as it was written.
+
+        Args:
+            marks: the folder whose files say which of them a commit has come to.
+        """
+        marker = self._marker(must_exist=True)
+        if marker is None:
+            return old_table(self.storage, table) if self._is_old() else []
+        view = self._contents.whole(marker.id, *dict.fromkeys((table.name, marks)))
+        paths = sorted(path for path in view.records if path.startswith(f"{table.name}/"))
+        self._contents.check_bytes(view, paths)
+        return paths
+
+    def _scan(self, table: Table, paths: Sequence[str]) -> pl.LazyFrame:
+        if not paths:
             return empty_frame(table)
-        paths = [self.storage.uri(f"{table.name}/{name}") for name in files]
-        return pl.scan_parquet(paths, glob=False, hive_partitioning=False, **self.storage.scan_options)
+        return pl.scan_parquet(
+            [self.storage.uri(path) for path in paths],
+            glob=False,
+            hive_partitioning=False,
+            # Files that were written before or after a column came are read all the same.
+            schema=scan_schema(table),
+            missing_columns="insert",
+            extra_columns="ignore",
+            **self.storage.scan_options,
+        )
 
-    def _check_root(self, *, must_exist: bool = False) -> None:
-        """Every writer checks one file, so all files have its version."""
-        location = self.storage.location
+    def _marker(self, *, must_exist: bool = False) -> Marker | None:
+        """The marker; None where there is nothing, or a data set of a version that knew none.
+
+        Raises:
+            DatasetError: what is there is no data set.
+        """
         if not self.storage.exists():
             if must_exist:
-                raise DatasetError(f"{location}: there is no data set here; a run that writes to this place makes one")
-            return
-        entries = self.storage.list("")
-        foreign = [name for name in entries if name not in _HARMLESS and not name.startswith(".")]
-        if foreign and ANSWERS.name not in entries:
-            raise DatasetError(
-                f"{location}: not a data set: it holds {foreign[0]!r} but no answers/; give another folder"
-            )
-        files = self._files(ANSWERS)
-        if not files:
-            return
-        path = f"{ANSWERS.name}/{files[0]}"
-        try:
-            with self.storage.open(path) as file:
-                found = file_metadata(pq.read_schema(file))
-        except pa.ArrowException as exc:
-            raise DatasetError(f"{self.storage.uri(path)}: not a readable Parquet file: {exc}") from exc
-        version = found.get("schema_version")
-        if version is None:
-            raise DatasetError(f"{self.storage.uri(path)}: not written by bioqa; give another folder")
-        if version != str(SCHEMA_VERSION):
-            raise DatasetError(
-                f"{location}: schema version {version}, this program has {SCHEMA_VERSION}; "
-                "use the version of bioqa that wrote it, or start a new data set"
-            )
+                raise DatasetError(
+                    f"{self.storage.location}: there is no data set here; a run that writes to this place makes one"
+                )
+            return None
+        marker = self._contents.marker()
+        if marker is None and (foreign := first_foreign(self.storage.list(""))):
+            raise refusal(self.storage, foreign)
+        return marker
+
+    def _is_old(self) -> bool:
+        return looks_old(self.storage.list(""))

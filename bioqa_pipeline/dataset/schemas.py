@@ -17,12 +17,15 @@ import pyarrow as pa
 from bioqa_pipeline.records.scores import SpanAnswer
 from bioqa_pipeline.records.texts import content_digest
 
-# Raised whenever a column changes its name, type or meaning; a data set holds files of one version only.
+# Raised whenever a column changes its name, type or meaning, or one comes that cannot be null; a data set holds files
+# of one version only. A new column that can be null does not raise it: files without it are read with nulls.
 SCHEMA_VERSION = 1
 
-# Beside the folders of the tables: manifests, and work in progress.
+# Beside the folders of the tables: manifests, the log of what belongs here, work in progress, what was set aside.
 RUNS = "runs"
+LOG = "_log"
 STAGING = "_staging"
+QUARANTINE = "_quarantine"
 PARQUET = ".parquet"
 PAGE = ".html"
 

@@ -69,6 +69,7 @@ def encode(data: pa.Table, table: Table, metadata: Mapping[str, str]) -> bytes:
         sink,
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
+        write_page_checksum=True,
         use_dictionary=list(table.dictionary),
         sorting_columns=pq.SortingColumn.from_ordering(data.schema, [(name, "ascending") for name in table.sorted_by]),
     )
@@ -76,8 +77,9 @@ def encode(data: pa.Table, table: Table, metadata: Mapping[str, str]) -> bytes:
 
 
 def decode(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """The Arrow table in a Parquet file, or some of its columns."""
-    return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+    """The Arrow table in a Parquet file, or some of its columns; checksums of pages are compared."""
+    chosen = None if columns is None else list(columns)
+    return pq.read_table(pa.BufferReader(data), columns=chosen, page_checksum_verification=True)
 
 
 def n_rows(data: bytes) -> int:
@@ -91,6 +93,25 @@ def file_metadata(schema: pa.Schema) -> dict[str, str]:
     prefix = METADATA_PREFIX.encode()
     raw: dict[bytes, bytes] = schema.metadata or {}
     return {k.removeprefix(prefix).decode(): v.decode() for k, v in raw.items() if k.startswith(prefix)}
+
+
+def column_faults(schema: pa.Schema, table: Table) -> list[str]:
+    """What a file's columns lack to be those of a table. Columns that can be null may be missing: files that were
+    written before a column came have none of it."""
+    faults = []
+    for field in table.schema:
+        index = schema.get_field_index(field.name)
+        if index < 0:
+            if not field.nullable:
+                faults.append(f"column {field.name} is missing")
+        elif not schema.field(index).type.equals(field.type):
+            faults.append(f"column {field.name} is {schema.field(index).type} in place of {field.type}")
+    return faults
+
+
+def scan_schema(table: Table) -> pl.Schema:
+    """The columns and types of a table as polars knows them."""
+    return empty_frame(table).collect_schema()
 
 
 def empty_frame(table: Table) -> pl.LazyFrame:

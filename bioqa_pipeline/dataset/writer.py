@@ -1,25 +1,27 @@
 """How a run's rows become part of a data set: staged by any process, committed by the one that holds the lock.
 
 `reader` states what is guaranteed. Each pair of files goes through these steps, and a kill between any two of them
-leaves nothing that a reader takes for data: staged and synced; chunks published; answers published, which is the
-commit; staged files deleted.
+leaves nothing that a reader takes for data: staged and synced; named in an entry of the log; chunks published; answers
+published, which is the commit; staged files deleted. Summary, page and manifest are named in entries, too, before they
+appear; the manifest is what the run's own files wait for. `log` says what becomes of the entries.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
+from bioqa_pipeline.dataset.marker import way_out
+from bioqa_pipeline.dataset.opening import publish_entry
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
@@ -28,10 +30,9 @@ from bioqa_pipeline.dataset.schemas import (
     RUNS,
     STAGING,
     SUMMARY,
-    AnswerRow,
-    ChunkRow,
     make_shard_id,
 )
+from bioqa_pipeline.dataset.staging import clear, stage_tables
 from bioqa_pipeline.dataset.tables import (
     decode,
     encode,
@@ -44,71 +45,32 @@ from bioqa_pipeline.dataset.tables import (
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import Storage, storage_at
+from bioqa_pipeline.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-
-
-def write_staged(
-    root: Path | str | Storage,
-    run_id: str,
-    shard_id: str,
-    answers: Sequence[AnswerRow],
-    chunks: Sequence[ChunkRow],
-    metadata: Mapping[str, str],
-) -> None:
-    """Puts the rows of one shard where `DatasetWriter.commit_shard` finds them; for worker processes.
-
-    May run twice for one shard, also at the same time.
-
-    Args:
-        root: the data set.
-        answers: at least one; pairs of the shard that could not be scored are left out and planned again next time.
-        chunks: the windows of these pairs.
-        metadata: for the Parquet files; "config" is the whole resolved configuration as JSON.
-
-    Raises:
-        DatasetError: a row does not fit its table, or the rows cannot be written (disk full).
-    """
-    check_name(run_id, "run id")
-    check_name(shard_id, "shard id")
-    pair_ids = {row.pair_id for row in answers}
-    if not answers or len(pair_ids) < len(answers):
-        raise DatasetError(f"shard {shard_id}: {len(answers)} answers of {len(pair_ids)} different pairs")
-    if {row.pair_id for row in chunks} != pair_ids:
-        raise DatasetError(f"shard {shard_id}: answers and chunks are not of the same pairs")
-    _stage_tables(storage_at(root), run_id, shard_id, to_table(answers, ANSWERS), to_table(chunks, CHUNKS), metadata)
-
-
-def _stage_tables(
-    storage: Storage, run_id: str, shard_id: str, answers: pa.Table, chunks: pa.Table, metadata: Mapping[str, str]
-) -> str:
-    """Two files with a name of their own; answers last, so that a pair of files is whole once its answers are there."""
-    attempt = f"{STAGING}/{run_id}/{shard_id}/{uuid.uuid4().hex}"
-    storage.write(f"{attempt}.chunks{PARQUET}", encode(chunks, CHUNKS, metadata))
-    try:
-        storage.write(f"{attempt}.answers{PARQUET}", encode(answers, ANSWERS, metadata))
-    except DatasetError:
-        storage.delete(f"{attempt}.chunks{PARQUET}")
-        raise
-    return attempt
+_FOLDERS = (CHUNKS.name, ANSWERS.name, SUMMARY.name, RUNS)
 
 
 class DatasetWriter:
     """Commits for one run; made by `Dataset.writer`. Its methods may be called from several threads."""
 
-    def __init__(self, storage: Storage, run_id: str, lock: Held, committed: Callable[[pl.Series], pl.Series]) -> None:
+    def __init__(
+        self, storage: Storage, data_set: str, run_id: str, lock: Held, committed: Callable[[pl.Series], pl.Series]
+    ) -> None:
         self.run_id = run_id
         self._storage = storage
+        self._data_set = data_set
         self._lock = lock
         self._committed = committed
         self._mutex = threading.Lock()
         # Pairs known not to be committed, so that a commit need not look through the data set again.
         self._free: set[str] = set()
         self._settled: set[str] = set()
-        self._files: list[FileRecord] = []
+        # What this run added to the log, by the path whose appearance has an entry hold.
+        self._entries: dict[str, list[tuple[str, LogEntry]]] = {}
+        # The staged files of a commit that broke off: whether they were published is not known.
+        self._in_doubt: dict[str, str] = {}
 
     def done(self, pair_ids: pl.Series | Sequence[str]) -> pl.Series:
         """Which pairs are committed, (n_pairs,) Boolean in the order given; the others can be scored and committed."""
@@ -133,26 +95,30 @@ class DatasetWriter:
         with self._mutex:
             self._lock.check()
             folder = f"{STAGING}/{self.run_id}/{shard_id}"
-            attempt = self._staged_attempt(folder)
+            attempt = self._staged_attempt(shard_id, folder)
             if attempt is None:
                 if shard_id in self._settled:
                     return False
                 raise DatasetError(f"{self._storage.uri(folder)}: nothing was staged for this shard")
             try:
-                committed = self._commit(shard_id, f"{folder}/{attempt}")
-            except pa.ArrowException as exc:
-                self._storage.delete(folder)
+                committed = self._commit(shard_id, attempt)
+            except (pa.ArrowException, OSError) as exc:
+                clear(self._storage, folder)
                 raise DatasetError(f"shard {shard_id}: the staged files cannot be read: {exc}") from exc
             self._settled.add(shard_id)
-            self._storage.delete(folder)
+            clear(self._storage, folder)
             return committed
 
     def write_summary(self, rows: Sequence[MergedAnswer], metadata: Mapping[str, str]) -> bool:
         """The merged answers of this run; False where they are written already. Readers see them after `finish`."""
         with self._mutex:
             self._lock.check()
+            name = f"{SUMMARY.name}/{self.run_id}{PARQUET}"
+            if self._logged(name) and name in self._storage.files(SUMMARY.name):
+                return False
             data = encode(to_table(summary_rows(rows, self.run_id), SUMMARY), SUMMARY, metadata)
-            return self._publish_bytes(data, f"{SUMMARY.name}/{self.run_id}{PARQUET}", len(rows))
+            self._publish_own(data, name, len(rows))
+            return True
 
     def write_page(self, page: str) -> None:
         """The page that people read of this run, `runs/RUN_ID.html`, in the place of one written before.
@@ -164,11 +130,9 @@ class DatasetWriter:
         """
         with self._mutex:
             self._lock.check()
-            if f"{self.run_id}.json" in self._storage.list(RUNS):
+            if self._manifest_name in self._storage.files(RUNS):
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} is finished; its page stays")
-            name = f"{RUNS}/{self.run_id}{PAGE}"
-            self._storage.delete(name)
-            self._publish_bytes(replace_surrogates(page).encode(), name)
+            self._publish_own(replace_surrogates(page).encode(), f"{RUNS}/{self.run_id}{PAGE}")
 
     def finish(self, manifest: RunManifest) -> RunManifest:
         """Writes the manifest, the last step of a run, with the files that the run committed; returns it.
@@ -180,32 +144,14 @@ class DatasetWriter:
             self._lock.check()
             if manifest.run_id != self.run_id:
                 raise DatasetError(f"run {self.run_id} cannot write the manifest of run {manifest.run_id}")
-            full = manifest.changed(files=tuple(self._files))
-            data = json.dumps(replace_surrogates(full.model_dump(mode="json")), indent=1, ensure_ascii=False).encode()
-            if not self._publish_bytes(data, f"{RUNS}/{self.run_id}.json"):
+            present = {name: stored for folder in _FOLDERS for name, stored in self._storage.files(folder).items()}
+            if self._manifest_name in present:
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} has its manifest already")
+            full = manifest.changed(files=tuple(self._committed_files(present)))
+            data = json.dumps(replace_surrogates(full.model_dump(mode="json")), indent=1, ensure_ascii=False).encode()
+            self._publish_own(data, self._manifest_name)
+            self._close_log({*present, self._manifest_name})
             return full
-
-    def sweep(self) -> None:
-        """Deletes what dead runs left: staged files, chunks without answers, summaries and pages without a manifest."""
-        storage = self._storage
-        leftovers = [f"{STAGING}/{name}" for name in storage.list(STAGING)]
-        answers = set(storage.list(ANSWERS.name))
-        leftovers += [f"{CHUNKS.name}/{name}" for name in storage.list(CHUNKS.name) if name not in answers]
-        runs = storage.list(RUNS)
-        finished = {name.removesuffix(".json") for name in runs if name.endswith(".json")}
-        leftovers += [
-            f"{SUMMARY.name}/{name}"
-            for name in storage.list(SUMMARY.name)
-            if name.removesuffix(PARQUET) not in finished
-        ]
-        leftovers += [
-            f"{RUNS}/{name}" for name in runs if name.endswith(PAGE) and name.removesuffix(PAGE) not in finished
-        ]
-        for name in leftovers:
-            storage.delete(name)
-        if leftovers:
-            logger.info("%s: deleted %d leftovers of runs that did not end", storage.location, len(leftovers))
 
     def close(self) -> None:
         """Deletes what this run staged and did not commit."""
@@ -214,11 +160,38 @@ class DatasetWriter:
                 self._lock.check()
             except DatasetError:
                 return
-            self._storage.delete(f"{STAGING}/{self.run_id}")
+            clear(self._storage, f"{STAGING}/{self.run_id}")
 
-    def _staged_attempt(self, folder: str) -> str | None:
+    @property
+    def _manifest_name(self) -> str:
+        return f"{RUNS}/{self.run_id}.json"
+
+    def _logged(self, path: str) -> list[FileRecord]:
+        entries = [entry for entries in self._entries.values() for _, entry in entries]
+        return [record for entry in entries for record in entry.files if record.path == path]
+
+    def _committed_files(self, present: Collection[str]) -> list[FileRecord]:
+        """The records of what this run published, also where the answer to a request was lost."""
+        files = []
+        for mark, entries in self._entries.items():
+            if mark in present or mark == self._manifest_name:
+                files += [r for _, entry in entries for r in entry.files if r.path in present]
+        return files
+
+    def _close_log(self, present: Collection[str]) -> None:
+        """One entry that holds in the place of those that this run added; those of commits in doubt stay."""
+        ended = {name: entry for mark, entries in self._entries.items() if mark in present for name, entry in entries}
+        if ended:
+            publish_entry(self._storage, Log(ended).folded(ended, present, self.run_id))
+            self._storage.delete_files(ended)
+
+    def _staged_attempt(self, shard_id: str, folder: str) -> str | None:
+        """A staged pair of files; where an earlier commit is in doubt, that of it, so that it can be told apart."""
         mark = f".answers{PARQUET}"
-        return next((name.removesuffix(mark) for name in self._storage.list(folder) if name.endswith(mark)), None)
+        names = self._storage.list(folder)
+        attempts = [f"{folder}/{name.removesuffix(mark)}" for name in names if name.endswith(mark)]
+        in_doubt = self._in_doubt.get(shard_id)
+        return in_doubt if in_doubt in attempts else next(iter(attempts), None)
 
     def _commit(self, shard_id: str, attempt: str) -> bool:
         answers = self._storage.read(f"{attempt}.answers{PARQUET}")
@@ -234,25 +207,40 @@ class DatasetWriter:
             attempt, answers, chunks = self._restage(shard_id, answers, chunks, new)
         # The name follows from the content: a set of pairs can be published once, whoever cut the shards how.
         name = make_shard_id(new) + PARQUET
-        records = [
-            FileRecord(path=f"{table.name}/{name}", rows=n_rows(data), bytes=len(data))
-            for table, data in ((CHUNKS, chunks), (ANSWERS, answers))
-        ]
+        files = {f"{CHUNKS.name}/{name}": chunks, f"{ANSWERS.name}/{name}": answers}
+        records = tuple(FileRecord.of(path, data, n_rows(data)) for path, data in files.items())
         self._free.difference_update(new)
-        self._publish_pair(attempt, name)
-        self._files += records
+        self._in_doubt[shard_id] = attempt
+        self._announce(records[-1].path, records, attempt.rpartition("/")[0])
+        for record, table in zip(records, (CHUNKS, ANSWERS), strict=True):
+            self._publish_same(f"{attempt}.{table.name}{PARQUET}", record)
+        del self._in_doubt[shard_id]
         return True
 
-    def _publish_pair(self, attempt: str, name: str) -> None:
-        staged_chunks, chunks = f"{attempt}.{CHUNKS.name}{PARQUET}", f"{CHUNKS.name}/{name}"
-        if not self._storage.publish(staged_chunks, chunks):
-            if name in self._storage.list(ANSWERS.name):
-                raise DatasetError(f"{self._storage.location}: {name} was committed by another writer; run again")
-            # An earlier commit of this run broke off between its two files.
-            self._storage.delete(chunks)
-            self._storage.publish(staged_chunks, chunks)
-        if not self._storage.publish(f"{attempt}.{ANSWERS.name}{PARQUET}", f"{ANSWERS.name}/{name}"):
-            raise DatasetError(f"{self._storage.location}: {name} was committed by another writer; run again")
+    def _announce(self, mark: str, records: tuple[FileRecord, ...], staging: str | None = None) -> None:
+        """Names files in the log that are about to appear; what an earlier try at them left goes first."""
+        entry = LogEntry(data_set=self._data_set, run_id=self.run_id, mark=mark, files=records)
+        paths = {record.path for record in records}
+        for name, earlier in list(self._entries.get(mark, [])):
+            if earlier != entry and paths & {record.path for record in earlier.files}:
+                for record in earlier.files:
+                    self._storage.delete(record.path)
+                self._storage.delete(name)
+                self._entries[mark].remove((name, earlier))
+        name = publish_entry(self._storage, entry, staging)
+        if (name, entry) not in self._entries.setdefault(mark, []):
+            self._entries[mark].append((name, entry))
+
+    def _publish_same(self, staged: str, record: FileRecord) -> None:
+        """Publishes a file; one that is there already, after a try whose answer was lost, has to be the same."""
+        if self._storage.publish(staged, record.path):
+            return
+        found = FileRecord.of(record.path, self._storage.read(record.path), record.rows)
+        if found != record:
+            raise DatasetError(
+                f"{self._storage.uri(record.path)}: a file that is not of this data set has the name that a commit "
+                f"needs; {way_out(self._storage)}"
+            )
 
     def _not_committed(self, pair_ids: Sequence[str]) -> list[str]:
         unknown = pl.Series([pair_id for pair_id in pair_ids if pair_id not in self._free], dtype=pl.String)
@@ -266,20 +254,14 @@ class DatasetWriter:
         tables = [decode(data) for data in (answers, chunks)]
         metadata = file_metadata(tables[0].schema)
         kept = [table.filter(pc.is_in(table["pair_id"], value_set=values)) for table in tables]
-        attempt = _stage_tables(self._storage, self.run_id, shard_id, kept[0], kept[1], metadata)
+        attempt = stage_tables(self._storage, self.run_id, shard_id, kept[0], kept[1], metadata)
         new_answers, new_chunks = (self._storage.read(f"{attempt}.{t.name}{PARQUET}") for t in (ANSWERS, CHUNKS))
         return attempt, new_answers, new_chunks
 
-    def _publish_bytes(self, data: bytes, name: str, rows: int | None = None) -> bool:
+    def _publish_own(self, data: bytes, name: str, rows: int = 0) -> None:
+        """A file of this run itself, in the place of one written before; it holds once there is a manifest."""
+        record = FileRecord.of(name, data, rows)
+        self._announce(self._manifest_name, (record,))
         staged = f"{STAGING}/{self.run_id}/{uuid.uuid4().hex}"
         self._storage.write(staged, data)
-        published = self._storage.publish(staged, name)
-        self._storage.delete(staged)
-        if published and rows is not None:
-            self._files.append(FileRecord(path=name, rows=rows, bytes=len(data)))
-        return published
-
-
-def check_name(name: str, what: str) -> None:
-    if not _SAFE_NAME.fullmatch(name):
-        raise DatasetError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only, not starting with a sign")
+        self._publish_same(staged, record)

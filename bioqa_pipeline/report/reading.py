@@ -16,8 +16,6 @@ import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import PARQUET, RUNS, SUMMARY
-from bioqa_pipeline.dataset.tables import decode, empty_frame
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.qa.merging import answer_key
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
@@ -35,14 +33,14 @@ def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
     Raises:
         DatasetError: there is none, or it cannot be read.
     """
-    if f"{run_id}.json" not in dataset.storage.list(RUNS):
+    if run_id not in dataset.run_ids():
         raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
     return dataset.run(run_id)
 
 
 def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
     """Reads what the page of one run shows; the run may be one that is about to write its manifest."""
-    summary = _summary(dataset, manifest.run_id)
+    summary = dataset.run_summary(manifest.run_id)
     searches = Searches(manifest)
     previous = _previous_run(dataset, manifest, summary)
     compares = previous is not None and previous.scoring_key == manifest.scoring_key
@@ -143,16 +141,6 @@ def _key(answer: str | None) -> str | None:
     return None if answer is None else answer_key(answer)
 
 
-def _summary(dataset: Dataset, run_id: str) -> pl.DataFrame:
-    """That of a run which has no manifest yet is not among those that the data set shows to readers."""
-    name = run_id + PARQUET
-    if name not in dataset.storage.list(SUMMARY.name):
-        return empty_frame(SUMMARY).collect()
-    frame = pl.from_arrow(decode(dataset.storage.read(f"{SUMMARY.name}/{name}")))
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
 def _shown_questions(summary: pl.DataFrame, searches: Searches, most: int) -> list[str]:
     """All in the order in which they were asked, or, where they are too many, those with the surest answers first."""
     best = summary.filter(pl.col("rank") == 1)
@@ -175,7 +163,7 @@ def _previous_run(dataset: Dataset, manifest: RunManifest, summary: pl.DataFrame
     Run ids begin with a time, but the clock may have been put back since: ids on both sides are looked at.
     """
     asked = {*Searches(manifest).named, *summary["question_id"]}
-    names = [n.removesuffix(".json") for n in dataset.storage.list(RUNS) if n.endswith(".json")]
+    names = dataset.run_ids()
     below = sorted(n for n in names if n < manifest.run_id)[-EARLIER_RUNS:]
     above = sorted(n for n in names if n > manifest.run_id)[-EARLIER_RUNS:]
     earlier = []
@@ -196,12 +184,12 @@ def _asked_one_of(dataset: Dataset, run: RunManifest, asked: Set[str]) -> bool:
     if not asked.isdisjoint(searches.named):
         return True
     n_searches = sum(run.search_outcomes.values())
-    return n_searches > len(searches.named) and not asked.isdisjoint(_summary(dataset, run.run_id)["question_id"])
+    return n_searches > len(searches.named) and not asked.isdisjoint(dataset.run_summary(run.run_id)["question_id"])
 
 
 def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:
     searches = Searches(run)
-    best = _summary(dataset, run.run_id).filter(pl.col("rank") == 1).select("question_id", "question", "answer")
+    best = dataset.run_summary(run.run_id).filter(pl.col("rank") == 1).select("question_id", "question", "answer")
     return {(i, text): answer for i, text, answer in best.iter_rows() if searches.went_well(i)}
 
 

@@ -10,12 +10,25 @@ from bioqa_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
+# Times further ahead than this are no clock's that was put back: nothing is moved there after them.
+MOST_AHEAD = timedelta(days=30)
+
 
 def start_time(dataset: Dataset) -> datetime:
-    """Now, or right after all that the data set holds, where the clock has been put back since."""
+    """Now, or right after all that the data set holds, where the clock has been put back since.
+
+    What lies more than MOST_AHEAD ahead is passed over, and said.
+    """
     now = datetime.now(UTC)
     try:
         last = dataset.last_time()
+        if last is not None and last > now + MOST_AHEAD:
+            logger.warning(
+                "%s: a run or an answer here bears the time %s, more than %d days ahead of this machine's clock; this "
+                "run goes by the clock, and what bears that time passes for newer than it",
+                *(dataset.storage.location, last, MOST_AHEAD.days),
+            )
+            last = dataset.last_time(until=now + MOST_AHEAD)
     except DatasetError as exc:
         logger.warning("when the last run ended is not known: %s", exc)
         return now

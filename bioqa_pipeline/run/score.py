@@ -15,7 +15,7 @@ import polars as pl
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
-from bioqa_pipeline.dataset.writer import write_staged
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.errors import NonFiniteLogitError, ShardError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer

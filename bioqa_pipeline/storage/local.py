@@ -18,8 +18,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -32,6 +33,19 @@ from bioqa_pipeline.storage.uri import place
 _PARTIAL = ".part"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file as a listing shows it.
+
+    Attributes:
+        size: in bytes; -1 for what is no plain file (a symbolic link, a socket).
+        stamp: changes with the content.
+    """
+
+    size: int
+    stamp: str
 
 
 class Storage(Protocol):
@@ -49,6 +63,9 @@ class Storage(Protocol):
 
     def list(self, folder: str) -> list[str]:
         """Names of the entries of a folder, sorted, without the folder; unfinished files are not among them."""
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        """All that lies below a folder and is no folder itself, by its name from the root, unfinished files too."""
 
     def uri(self, name: str) -> str:
         """What polars opens a file by, together with `scan_options`."""
@@ -71,6 +88,9 @@ class Storage(Protocol):
 
     def delete(self, name: str) -> None:
         """Deletes a file, or a folder with all that is in it; nothing there is no error."""
+
+    def delete_files(self, names: Collection[str]) -> None:
+        """Deletes many files; one that is not there is no error."""
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         """Holds the data set for one writer; see `filelock`."""
@@ -130,6 +150,26 @@ class LocalStorage:
         ):
             return sorted(entry.name for entry in entries if not entry.name.endswith(_PARTIAL))
         return []
+
+    def files(self, folder: str) -> dict[str, Stored]:
+        found: dict[str, Stored] = {}
+        left = [folder]
+        while left:
+            below = left.pop()
+            with (
+                _explained(self._named / below),
+                suppress(FileNotFoundError),
+                opened(self._root, below) as fd,
+                os.scandir(fd) as entries,
+            ):
+                for entry in entries:
+                    name = f"{below}/{entry.name}" if below else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(name)
+                    else:
+                        with suppress(FileNotFoundError):
+                            found[name] = _stored(entry.stat(follow_symlinks=False))
+        return found
 
     def uri(self, name: str) -> str:
         path = self._root / name
@@ -199,6 +239,10 @@ class LocalStorage:
         with _explained(path), suppress(FileNotFoundError), opened(self._root, folder) as fd:
             remove(fd, last, path)
 
+    def delete_files(self, names: Collection[str]) -> None:
+        for name in names:
+            self.delete(name)
+
     def lock(self, run_id: str, *, wait: bool) -> FileLock:
         return FileLock(self._root / ".lock", run_id, location=self.location, wait=wait)
 
@@ -244,6 +288,11 @@ def _explained(path: Path) -> Iterator[None]:
                 "the quota and run again: only what is missing is scored"
             ) from exc
         raise DatasetError(f"{path}: {reason}; check that the folder may be read and written") from exc
+
+
+def _stored(status: os.stat_result) -> Stored:
+    stamp = f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+    return Stored(status.st_size if stat.S_ISREG(status.st_mode) else -1, stamp)
 
 
 def _gone(path: Path) -> DatasetError:

@@ -18,12 +18,13 @@ from __future__ import annotations
 import builtins
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar, cast
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import Held
+from bioqa_pipeline.storage.local import Stored
 from bioqa_pipeline.storage.s3_client import RETRY_SECONDS, Data, ObjectClient, ObjectFile, UnansweredError
 from bioqa_pipeline.storage.s3_lease import LEASE_SECONDS, MARGIN, LeaseLock
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -91,6 +92,9 @@ class ObjectStorage:
     def list(self, folder: str) -> builtins.list[str]:
         return self._client.names(folder)
 
+    def files(self, folder: str) -> dict[str, Stored]:
+        return {name: Stored(size, e_tag) for name, size, e_tag in self._client.listed(folder)}
+
     def uri(self, name: str) -> str:
         return self._client.place(name)
 
@@ -123,6 +127,9 @@ class ObjectStorage:
 
     def delete(self, name: str) -> None:
         self._client.delete([*self._client.below(name), name])
+
+    def delete_files(self, names: Collection[str]) -> None:
+        self._client.delete(builtins.list(names))
 
     @contextmanager
     def lock(self, run_id: str, *, wait: bool) -> Iterator[Held]:

@@ -146,8 +146,13 @@ class ObjectClient:
 
     def below(self, folder: str) -> list[str]:
         """All objects in a folder and its folders."""
+        return [name for name, _, _ in self.listed(folder)]
+
+    def listed(self, folder: str) -> list[tuple[str, int, str]]:
+        """The same with sizes and ETags."""
         with self._explained(folder):
-            return [item["path"] for some in obstore.list(self._bulk, folder) for item in some]
+            found = [item for some in obstore.list(self._bulk, folder or None) for item in some]
+        return [(item["path"], item["size"], item["e_tag"] or "") for item in found]
 
     def delete(self, names: Sequence[str]) -> None:
         """Deletes objects, a thousand a request; one that is not there is no error."""

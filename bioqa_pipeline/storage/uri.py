@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Self
 
@@ -47,6 +48,8 @@ def place(value: Path | str) -> Path | ObjectUri:
         ValueError: a URI of another kind, or one that says more than bucket and prefix.
     """
     text = str(value)
+    if not text.isprintable() and any(unicodedata.category(sign) == "Cc" for sign in text):
+        raise ValueError(f"{text!r}: a line break or another control character; a data set lies in {SUPPORTED}")
     scheme = _SCHEME.match(text)
     if isinstance(value, ObjectUri) or scheme is None:
         return value if isinstance(value, ObjectUri | Path) else Path(value)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -19,9 +20,10 @@ import pytest
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.manifest import FileRecord, RetrievalRecord
+from bioqa_pipeline.dataset.marker import read_marker
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
-from bioqa_pipeline.dataset.tables import METADATA_PREFIX, decode, encode, summary_rows, to_table
+from bioqa_pipeline.dataset.tables import decode, summary_rows, to_table
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome
 from bioqa_pipeline.storage.local import LocalStorage
@@ -45,8 +47,9 @@ def add(root: Path, rows: Sequence[AnswerRow], run_id: str = "run") -> None:
 
 
 def files(root: Path) -> list[str]:
-    """Everything below the root but the lock file; empty folders are left out."""
-    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and p.name != ".lock")
+    """Everything below the root but lock, marker and log; empty folders are left out."""
+    found = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+    return [name for name in found if name not in {".lock", "_bioqa.json"} and not name.startswith("_log/")]
 
 
 def pmids(dataset: Dataset) -> list[int]:
@@ -142,8 +145,7 @@ class TestCommit:
         names = [f"chunks/{shard}.parquet", f"answers/{shard}.parquet", "summary/run.parquet"]
         assert files(root) == sorted([*names, "runs/run.json"])
         assert full.files == tuple(
-            FileRecord(path=name, rows=rows, bytes=(root / name).stat().st_size)
-            for name, rows in zip(names, (6, 3, 1), strict=True)
+            FileRecord.of(name, (root / name).read_bytes(), rows) for name, rows in zip(names, (6, 3, 1), strict=True)
         )
         assert Dataset(root).runs() == [full]
 
@@ -336,7 +338,7 @@ class TestManifest:
     def test_an_unreadable_manifest_is_named(self, root: Path) -> None:
         add(root, ROWS)
         (root / "runs" / "run.json").write_text("{}")
-        with pytest.raises(DatasetError, match=r"runs/run\.json: not a manifest"):
+        with pytest.raises(DatasetError, match=r"runs/run\.json: damaged or changed by hand: .* flows\.verify"):
             Dataset(root).runs()
 
     def test_summary_is_seen_once_its_run_has_a_manifest(self, root: Path) -> None:
@@ -352,14 +354,17 @@ class TestSweep:
     def test_leftovers_of_dead_runs_go_and_data_stays(self, root: Path) -> None:
         add(root, ROWS[:1])
         before = files(root)
-        write_staged(root, "dead", "x", ROWS, chunk_rows(ROWS), METADATA)
-        orphan = encode(to_table(chunk_rows(ROWS[1:]), CHUNKS), CHUNKS, METADATA)
-        (root / "chunks" / "orphan.parquet").write_bytes(orphan)
-        (root / "summary").mkdir()
-        (root / "summary" / "dead.parquet").write_bytes(
-            encode(to_table(summary_rows([merged_answer(1)], "dead"), SUMMARY), SUMMARY, METADATA)
-        )
-        (root / "_staging" / "dead" / "x" / "half.answers.parquet.part").write_bytes(b"PAR1")
+        shutil.copytree(root, copy := root.with_name("copy"))
+        with Dataset(copy).writer("dead") as writer:
+            shard = stage(copy, ROWS[1:], "dead")
+            writer.commit_shard(shard)
+            writer.write_summary([merged_answer(1)], METADATA)
+            writer.write_page("<p>")
+            write_staged(copy, "dead", "x", ROWS, chunk_rows(ROWS), METADATA)
+            (copy / "answers" / f"{shard}.parquet").unlink()
+            (copy / "_staging" / "dead" / "x" / f"{'0' * 32}.answers.parquet.part").write_bytes(b"PAR1")
+            shutil.copytree(copy, root, dirs_exist_ok=True)
+        assert len(files(root)) == len(before) + 10
         assert len(Dataset(root).chunks().collect()) == 2
         assert Dataset(root).summary().collect().is_empty()
         with Dataset(root).writer("next"):
@@ -448,8 +453,6 @@ class TestReading:
     def test_the_first_run_may_have_been_killed(self, root: Path) -> None:
         with Dataset(root).writer("dead"):
             stage(root, ROWS, "dead")
-            (root / "chunks").mkdir()
-            (root / "chunks" / "orphan.parquet").write_bytes(b"")
             shutil.copytree(root, root.with_name("copy"))
         assert Dataset(root.with_name("copy")).answers().collect().is_empty()
         add(root.with_name("copy"), ROWS)
@@ -463,21 +466,19 @@ class TestReading:
 
     def test_foreign_and_damaged_files_are_named(self, root: Path) -> None:
         (root / "answers").mkdir(parents=True)
-        path = root / "answers" / "x.parquet"
+        path = root / "answers" / f"{'0' * 32}.parquet"
         pq.write_table(pa.table({"a": [1]}), path)
-        with pytest.raises(DatasetError, match=r"x\.parquet: not written by bioqa"):
+        with pytest.raises(DatasetError, match=r"0\.parquet: not written by bioqa"):
             Dataset(root).answers()
         path.write_bytes(path.read_bytes()[:-30])
-        with pytest.raises(DatasetError, match=r"x\.parquet: not a readable Parquet file"):
+        with pytest.raises(DatasetError, match=r"0\.parquet: not a readable Parquet file"):
             Dataset(root).answers()
 
     def test_another_schema_version_is_refused(self, root: Path) -> None:
         add(root, ROWS)
-        (path,) = (root / "answers").iterdir()
-        table = pq.read_table(path)
-        version = {f"{METADATA_PREFIX}schema_version": "99"}
-        path.unlink()
-        pq.write_table(table.replace_schema_metadata(version), path)
+        marker = read_marker(LocalStorage(root)).changed(schema_version=99)
+        changed = marker.changed(sha256=marker.digest()).model_dump(mode="json")
+        (root / "_bioqa.json").write_text(json.dumps(changed, indent=1))
         with pytest.raises(DatasetError, match=f"schema version 99, this program has {SCHEMA_VERSION}"):
             Dataset(root).answers()
         with pytest.raises(DatasetError, match="schema version 99"), Dataset(root).writer("next"):

@@ -62,10 +62,11 @@ def check_after_kills(root: Path, rng: random.Random) -> None:
     assert check_whole(root) == total
     folders = {entry.name: sorted(p.stem for p in entry.iterdir()) for entry in root.iterdir() if entry.is_dir()}
     assert folders.pop("_staging") == []
+    assert {name.partition("-")[0] for name in folders.pop("_log")} == {"done"}
     assert folders.keys() == {"answers", "chunks", "summary", "runs"}
     assert folders["chunks"] == folders["answers"]
     assert folders["summary"] == folders["runs"]
-    suffixes = {(path.parent.name, path.suffix) for path in root.glob("*/*")}
+    suffixes = {(path.parent.name, path.suffix) for path in root.glob("[!_]*/*")}
     assert suffixes == {("answers", ".parquet"), ("chunks", ".parquet"), ("summary", ".parquet"), ("runs", ".json")}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -17,7 +17,7 @@ from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.storage.local import LocalStorage, Stored
 from support.dataset_processes import WINDOWS, pair
 from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 
@@ -67,6 +67,10 @@ class CrashingStorage:
         self._live()
         return self._local.list(folder)
 
+    def files(self, folder: str) -> dict[str, Stored]:
+        self._live()
+        return self._local.files(folder)
+
     def uri(self, name: str) -> str:
         return self._local.uri(name)
 
@@ -104,6 +108,12 @@ class CrashingStorage:
                     file.unlink()
 
         self._change(lambda: self._local.delete(name), half)
+
+    def delete_files(self, names: Collection[str]) -> None:
+        def half() -> None:
+            self._local.delete_files(sorted(names)[::2])
+
+        self._change(lambda: self._local.delete_files(names), half)
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         # The kernel's part: a dead process holds no lock, so its release is not stopped by the crash.

@@ -98,7 +98,16 @@ def test_a_run_commits_every_pair_once_and_a_second_one_scores_nothing(config: R
     assert (second.manifest.n_scored, second.manifest.n_reused) == (0, manifest.n_pairs)
     assert second.answers == first.answers
     assert [m.run_id for m in Dataset(config.out).runs()] == [manifest.run_id, second.manifest.run_id]
-    assert {p.name for p in config.out.iterdir()} <= {"answers", "chunks", "summary", "runs", ".lock", "_staging"}
+    assert {p.name for p in config.out.iterdir()} <= {
+        "_bioqa.json",
+        "_log",
+        "answers",
+        "chunks",
+        "summary",
+        "runs",
+        ".lock",
+        "_staging",
+    }
     assert not [p for p in (config.out / "_staging").rglob("*") if p.is_file()]
 
 

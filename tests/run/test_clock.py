@@ -42,3 +42,19 @@ def test_a_clock_that_is_right_is_believed(config: RunConfig, caplog: pytest.Log
     found = run_job(config).manifest
     assert before <= found.started_at <= found.finished_at <= datetime.now(UTC)
     assert "clock" not in caplog.text
+
+
+@pytest.mark.parametrize("year", [2099, 9999])
+def test_a_time_far_ahead_is_said_and_moves_no_run(
+    config: RunConfig, caplog: pytest.LogCaptureFixture, year: int
+) -> None:
+    dataset = Dataset(config.out)
+    before = datetime.now(UTC)
+    far = datetime(year, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    soon = before + timedelta(days=3)
+    for run_id, time in (("far", far), ("soon", soon)):
+        with dataset.writer(run_id) as writer:
+            writer.finish(manifest(run_id, started_at=before, finished_at=time))
+    found = run_job(config).manifest
+    assert f"bears the time {far}" in caplog.text and "30 days ahead" in caplog.text
+    assert soon < found.started_at <= found.finished_at < soon + timedelta(minutes=5)

@@ -70,7 +70,15 @@ def test_a_run_and_one_after_it(s3: S3Server, config: RunConfig, capsys: pytest.
     for record in first.manifest.files:
         assert len(dataset.storage.read(record.path)) == record.bytes
     keys = s3.keys(str(config.out))
-    assert {key.partition("/")[0] for key in keys} == {".lock", "answers", "chunks", "runs", "summary"}
+    assert {key.partition("/")[0] for key in keys} == {
+        ".lock",
+        "_bioqa.json",
+        "_log",
+        "answers",
+        "chunks",
+        "runs",
+        "summary",
+    }
     assert f"runs/{first.manifest.run_id}.html" in keys
     # What a run writes down says where the data set is, and no word of the keys to it.
     written = b"".join(dataset.storage.read(key) for key in keys)

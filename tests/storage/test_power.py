@@ -93,7 +93,8 @@ def test_every_file_of_a_run(tmp_path: Path, calls: Calls) -> None:
         writer.write_page("<p>")
         writer.finish(manifest("run"))
     assert [path.parent.name for path, _ in calls.links] == [
-        *("chunks", "answers", "chunks", "answers", "summary", "runs", "runs")
+        *("set", "_log", "chunks", "answers", "_log", "chunks", "answers", "_log", "summary", "_log", "runs"),
+        *("_log", "runs", "_log"),
     ]
     calls.check()
 

@@ -420,7 +420,7 @@ class TestDataset:
     def test_nothing_is_left_behind(self, s3: S3Server, written: ObjectStorage) -> None:
         kept = s3.keys(written.location)
         assert [name.partition("/")[0] for name in kept] == [
-            ".lock", "answers", "answers", "chunks", "chunks", "runs", "summary"
+            ".lock", "_bioqa.json", "_log", "answers", "answers", "chunks", "chunks", "runs", "summary"
         ]  # fmt: skip
 
     def test_the_prefix_of_another_thing_is_refused(self, s3: S3Server) -> None:
@@ -441,8 +441,9 @@ class TestDataset:
             write_staged(storage, "run", shard, rows, chunk_rows(rows), METADATA)
             assert writer.commit_shard(shard)
             methods = sorted(method for method, _ in s3.seen)
-        # Staged and published: 4 puts; staged files listed twice and read twice each; deleted together.
-        assert methods == ["GET"] * 6 + ["POST"] + ["PUT"] * 4
+        # Two files and their entry in the log, staged and published: 6 puts. Staged files are listed three times; the
+        # two are read twice, the entry once; all are deleted together.
+        assert methods == ["GET"] * 8 + ["POST"] + ["PUT"] * 6
 
     def test_two_writers_take_turns(self, s3: S3Server) -> None:
         uri = s3.new_uri()

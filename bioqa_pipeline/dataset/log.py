@@ -1,0 +1,159 @@
+"""Which files belong to a data set: the entries of `_log`, each named after its own bytes.
+
+    _log/intent-SHA256.json   files that are about to appear; it holds once `mark`, the last of them, is there
+    _log/done-SHA256.json     files that are there, and records of files that are so no more
+
+An entry is published, durably, before the files that it names. So a file that no entry names is somebody's, and an
+intent whose mark is not there is what a kill left of a commit: the next writer deletes the files that it names, and it.
+What holds of a run's intents is folded into one done entry when the run ends, so that readers open one entry a run and
+not one a shard; when these become many they are folded into one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import Field, ValidationError
+
+from bioqa_pipeline.dataset.manifest import FileRecord, Record
+from bioqa_pipeline.dataset.marker import FORMAT, way_out
+from bioqa_pipeline.dataset.schemas import LOG
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.storage.local import Storage
+
+ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
+
+Records = dict[str, list[FileRecord]]
+
+
+class LogEntry(Record):
+    """Files that come, or came, together.
+
+    Attributes:
+        data_set: id of the data set; an entry of another, as copied folders bring it, says nothing here.
+        run_id: the run that published it.
+        mark: the path whose appearance has the entry hold; None where it holds.
+        gone: records, of any entry, that hold no more: their files were set aside.
+    """
+
+    format: int = Field(FORMAT, le=FORMAT)
+    data_set: str
+    run_id: str
+    mark: str | None = None
+    files: tuple[FileRecord, ...] = ()
+    gone: tuple[FileRecord, ...] = ()
+
+    def encode(self) -> tuple[str, bytes]:
+        """Its name and its bytes."""
+        data = json.dumps(self.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")).encode()
+        kind = "intent" if self.mark else "done"
+        return f"{LOG}/{kind}-{hashlib.sha256(data).hexdigest()}.json", data
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log as it was at one moment: entries by name, and what else lies in its folder."""
+
+    entries: Mapping[str, LogEntry] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+    def records(self, present: Collection[str]) -> Records:
+        """What holds, by path, given the files that are there. A path can have several records that differ."""
+        gone = {(r.path, r.sha256) for entry in self.entries.values() for r in entry.gone}
+        found: Records = {}
+        for entry in self.entries.values():
+            if entry.mark is None or entry.mark in present:
+                for record in entry.files:
+                    if (record.path, record.sha256) not in gone and record not in found.setdefault(record.path, []):
+                        found[record.path].append(record)
+        return {path: records for path, records in found.items() if records}
+
+    def named(self) -> set[str]:
+        """Every path that an intent names, whether it holds or not."""
+        return {record.path for entry in self.entries.values() if entry.mark for record in entry.files}
+
+    def folded(self, names: Iterable[str], present: Collection[str], run_id: str) -> LogEntry:
+        """The entries of these names as one that holds."""
+        chosen = {name: self.entries[name] for name in names}
+        held = self.records(present)
+        files = [r for entry in Log(chosen).entries.values() for r in entry.files if r in held.get(r.path, ())]
+        # Where all entries are folded nothing is left that a record of what is gone speaks of.
+        gone = [] if len(chosen) == len(self.entries) else [r for entry in chosen.values() for r in entry.gone]
+        data_set = next(entry.data_set for entry in chosen.values())
+        return LogEntry(
+            data_set=data_set, run_id=run_id, files=tuple(dict.fromkeys(files)), gone=tuple(dict.fromkeys(gone))
+        )
+
+
+class LogReader:
+    """Reads the log again and again; an entry, which never changes, once."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._known: dict[str, LogEntry] = {}
+
+    def read(self, data_set: str, *, tolerant: bool = False) -> Log:
+        """The log of the data set with this id.
+
+        Args:
+            tolerant: damaged entries are named in the result and not raised.
+
+        Raises:
+            DatasetError: an entry is damaged.
+        """
+        entries: dict[str, LogEntry] = {}
+        damaged: list[str] = []
+        foreign: list[str] = []
+        for name in sorted(self._storage.files(LOG)):
+            if not ENTRY.fullmatch(name):
+                foreign.append(name)
+                continue
+            try:
+                entry = self._entry(name)
+            except _VanishedError:
+                continue
+            if entry is None:
+                damaged.append(name)
+            elif entry.data_set == data_set:
+                entries[name] = entry
+            else:
+                foreign.append(name)
+        if damaged and not tolerant:
+            raise DatasetError(
+                f"{self._storage.uri(damaged[0])}: this entry of the log is damaged; {way_out(self._storage)}"
+            )
+        return Log(entries, tuple(damaged), tuple(foreign))
+
+    def _entry(self, name: str) -> LogEntry | None:
+        if name not in self._known:
+            entry = read_entry(self._storage, name)
+            if entry is None:
+                return None
+            self._known[name] = entry
+        return self._known[name]
+
+
+class _VanishedError(Exception):
+    """An entry was folded into another since it was listed."""
+
+
+def read_entry(storage: Storage, name: str) -> LogEntry | None:
+    """An entry, or None where its bytes are not those that its name says."""
+    try:
+        data = storage.read(name)
+    except DatasetError:
+        if name not in storage.files(LOG):
+            raise _VanishedError from None
+        raise
+    match = ENTRY.fullmatch(name)
+    if match is None or hashlib.sha256(data).hexdigest() != match[2]:
+        return None
+    try:
+        return LogEntry.model_validate_json(data)
+    except ValidationError:
+        return None
