@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from bioqa_pipeline.storage import filelock, s3, s3_client, s3_lease
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri
-from faults.system import Killed, Strike
+from faults.strikes import Killed, Strike
 from support.clock import SimulatedClock
 
 T = TypeVar("T")

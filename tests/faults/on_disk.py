@@ -16,10 +16,13 @@ from bioqa_pipeline.errors import BioqaError, DatasetError, DatasetLockedError
 from faults.disk import Disk
 from faults.history import History
 from faults.ledger import Ledger
-from faults.system import ALL, WRITING, Killed, Strike, System
+from faults.strikes import ALL, WRITING, Killed, Strike
+from faults.system import System
 from faults.work import MOST_PAIRS, UnexpectedError, Work, new_ledger
 
 LOSS_OF_POWER = "disk: loss of power"
+# In every folder that a run looks through, with names that look as its own do.
+FOREIGN = ("notes.txt", "answers/a.parquet", "chunks/c.parquet", "summary/s.parquet", "runs/r.json", "_staging/s.part")
 MEMORY = Path("/dev/shm")
 # About the calls of a run that adds a few pairs: of all kinds, those that write, those that sync.
 N_CALLS, N_WRITES, N_SYNCS = 55, 26, 14
@@ -96,8 +99,8 @@ class DiskHistory(History):
     def add_foreign_files(self) -> None:
         root = self.system.disk.base / "set"
         with self.system.aside():
-            for folder in ("", "answers", "runs"):
-                path = root / folder / "notes.txt"
+            for name in FOREIGN:
+                path = root / name
                 path.write_bytes(b"Somebody's own.")
                 self.system.disk.adopt_file(path)
                 self.ledger.foreign[path] = b"Somebody's own."

@@ -17,7 +17,7 @@ from bioqa_pipeline.storage.uri import ObjectUri
 from faults.bucket import CONDITIONAL, LOST, REQUESTS, Bucket, MirroredStorage, simulated_bucket
 from faults.history import History
 from faults.on_disk import MEMORY
-from faults.system import Killed, Strike
+from faults.strikes import Killed, Strike
 from faults.work import MOST_PAIRS, UnexpectedError, Work, new_ledger
 
 N_REQUESTS, N_CONDITIONAL = 70, 12
@@ -120,13 +120,14 @@ def two_writers(history: StoreHistory) -> None:
             arrived = history.bucket.clock.now
             try:
                 with second.dataset.writer(second.run_id, wait=False) as other:
+                    taken = history.bucket.clock.now
                     second.inside(other, more)
             except DatasetLockedError:
                 if arrived - begun > LEASE_SECONDS * 1.5 + 2:
                     raise UnexpectedError("a lease does not end") from None
                 first.inside(writer, more)
             else:
-                if history.bucket.clock.now - before < LEASE_SECONDS * 1.5:
+                if taken - before < LEASE_SECONDS * 1.5:
                     raise UnexpectedError("two writers have the lock")
                 history.check()
                 try:

@@ -12,41 +12,16 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import pytest
 
 from faults.disk import Disk, Node
+from faults.strikes import Killed, Strike
 
 T = TypeVar("T")
 
-MAKING = frozenset({"create", "mkdir", "link", "symlink"})
-WRITING = MAKING | {"write", "truncate"}
 REPLACED = "open close write pwrite ftruncate truncate fsync link symlink rename unlink mkdir rmdir".split()
-ALL = WRITING | {"rename", "unlink", "rmdir", "sync"}
-
-
-class Killed(BaseException):
-    """The process is dead: nothing that it does afterwards has an effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Strike:
-    """What happens at a call.
-
-    Attributes:
-        at: the how manyth of the calls named in `calls`, from 0.
-        moment: "before", "half" (writes alone; others are done) or "after" it is done.
-        error: the errno that it fails with; None ends the process.
-        lasting: whether all calls named in `calls` fail from then on.
-    """
-
-    at: int
-    moment: str
-    error: int | None = None
-    calls: frozenset[str] = ALL
-    lasting: bool = False
 
 
 class System:
