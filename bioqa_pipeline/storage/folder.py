@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,11 +58,23 @@ def make_root(path: Path) -> None:
         return
     make_root(path.parent)
     path.mkdir(exist_ok=True)
-    fd = os.open(path.parent, _FOLDER)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Makes durable which names are in a folder."""
+    fd = os.open(path, _FOLDER)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_folders(root: Path, folders: Iterable[str]) -> None:
+    """The same for folders below `root`, where they are there; no symbolic link is followed."""
+    for folder in folders:
+        with suppress(FileNotFoundError), opened(root, folder) as fd:
+            os.fsync(fd)
 
 
 def remove(fd: int, name: str, path: Path) -> None:
@@ -86,6 +98,17 @@ def refuse_link(path: Path) -> None:
     """Raises OSError where a path is a symbolic link, which something that opens by path would follow."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, "a symbolic link, and none is followed here: delete the link", str(path))
+
+
+def create(fd: int, name: str) -> int:
+    """A new file in an open folder, to be written to."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o666, dir_fd=fd)
+    except FileExistsError:
+        # A killed writer's. Not emptied and used again: it could be another name of a file elsewhere.
+        os.unlink(name, dir_fd=fd)
+        return os.open(name, flags, 0o666, dir_fd=fd)
 
 
 def linked(path: Path, mode: int = stat.S_IFLNK) -> DatasetError:

@@ -27,7 +27,7 @@ from typing import IO, Any, Protocol
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.files import NotRegularError, open_fd
 from bioqa_pipeline.storage.filelock import FileLock, Held
-from bioqa_pipeline.storage.folder import linked, make_root, opened, remove
+from bioqa_pipeline.storage.folder import create, linked, make_root, opened, remove, sync, sync_folders
 from bioqa_pipeline.storage.uri import place
 
 _PARTIAL = ".part"
@@ -90,7 +90,10 @@ class Storage(Protocol):
         """Deletes a file, or a folder with all that is in it; nothing there is no error."""
 
     def delete_files(self, names: Collection[str]) -> None:
-        """Deletes many files; one that is not there is no error."""
+        """Deletes many files, durably; one that is not there is no error."""
+
+    def settle(self, folders: Collection[str]) -> None:
+        """Makes durable which files lie in these folders and in the root, whoever put or deleted them there."""
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         """Holds the data set for one writer; see `filelock`."""
@@ -198,7 +201,7 @@ class LocalStorage:
         partial = last + _PARTIAL
         with _explained(self._named / name), opened(self._root, folder, make=True) as fd:
             try:
-                with os.fdopen(_create(fd, partial), "wb") as file:
+                with os.fdopen(create(fd, partial), "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -242,6 +245,13 @@ class LocalStorage:
     def delete_files(self, names: Collection[str]) -> None:
         for name in names:
             self.delete(name)
+        with _explained(self._named):
+            sync_folders(self._root, {name.rpartition("/")[0] for name in names})
+
+    def settle(self, folders: Collection[str]) -> None:
+        with _explained(self._named):
+            sync(self._root.parent)
+            sync_folders(self._root, {"", *folders})
 
     def lock(self, run_id: str, *, wait: bool) -> FileLock:
         return FileLock(self._root / ".lock", run_id, location=self.location, wait=wait)
@@ -261,16 +271,6 @@ def _open_own(fd: int, name: str, path: Path) -> int:
         return open_fd(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
     except NotRegularError as exc:
         raise linked(path, exc.mode) from exc
-
-
-def _create(fd: int, name: str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, 0o666, dir_fd=fd)
-    except FileExistsError:
-        # A killed writer's. Not emptied and used again: it could be another name of a file elsewhere.
-        os.unlink(name, dir_fd=fd)
-        return os.open(name, flags, 0o666, dir_fd=fd)
 
 
 @contextmanager

@@ -128,6 +128,9 @@ class ObjectStorage:
     def delete(self, name: str) -> None:
         self._client.delete([*self._client.below(name), name])
 
+    def settle(self, folders: Collection[str]) -> None:
+        """What a store has answered for is durable."""
+
     def delete_files(self, names: Collection[str]) -> None:
         self._client.delete(builtins.list(names))
 

@@ -109,6 +109,10 @@ class CrashingStorage:
 
         self._change(lambda: self._local.delete(name), half)
 
+    def settle(self, folders: Collection[str]) -> None:
+        self._live()
+        self._local.settle(folders)
+
     def delete_files(self, names: Collection[str]) -> None:
         def half() -> None:
             self._local.delete_files(sorted(names)[::2])
