@@ -77,16 +77,19 @@ def sync_folders(root: Path, folders: Iterable[str]) -> None:
             os.fsync(fd)
 
 
-def remove(fd: int, name: str, path: Path) -> None:
+def remove(fd: int, name: str, path: Path, *, below: bool) -> None:
     """Deletes a file, or a folder with all that is in it and nothing that links in it lead to.
 
+    Args:
+        below: whether it may be a folder.
+
     Raises:
-        DatasetError: the name is a symbolic link, which this program does not make.
+        DatasetError: the name is a symbolic link, or a folder where a file is meant, which this program does not make.
         OSError: it is not there, or cannot be deleted.
     """
     mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
-    if stat.S_ISLNK(mode):
-        raise linked(path)
+    if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and not below):
+        raise linked(path, mode)
     if stat.S_ISDIR(mode):
         # Errors are ignored: a worker that outlived its run may be writing there; the next sweep comes by.
         shutil.rmtree(name, ignore_errors=True, dir_fd=fd)

@@ -86,8 +86,11 @@ class Storage(Protocol):
     def publish(self, staged: str, name: str) -> bool:
         """Makes a written file appear under `name` unless something is there; says whether it did. Durable."""
 
-    def delete(self, name: str) -> None:
-        """Deletes a file, or a folder with all that is in it; nothing there is no error."""
+    def move(self, name: str, target: str) -> bool:
+        """Gives whatever has a name a new one, also what is no file, unread; says whether anything was there."""
+
+    def delete(self, name: str, *, below: bool = False) -> None:
+        """Deletes a file, `below` also a folder with all that is in it; nothing there is no error."""
 
     def delete_files(self, names: Collection[str]) -> None:
         """Deletes many files, durably; one that is not there is no error."""
@@ -236,11 +239,27 @@ class LocalStorage:
             os.fsync(fd)
         return True
 
-    def delete(self, name: str) -> None:
+    def move(self, name: str, target: str) -> bool:
+        path = self._named / target
+        (folder, _, last), (new_folder, _, new_last) = name.rpartition("/"), target.rpartition("/")
+        with _explained(self._named / name), suppress(FileNotFoundError), opened(self._root, folder) as fd:
+            os.stat(last, dir_fd=fd, follow_symlinks=False)
+            with _explained(path), opened(self._root, new_folder, make=True) as new_fd:
+                # A rename would replace what is there without a word.
+                with suppress(FileNotFoundError):
+                    os.stat(new_last, dir_fd=new_fd, follow_symlinks=False)
+                    raise DatasetError(f"{path}: is there already; move it away")
+                os.rename(last, new_last, src_dir_fd=fd, dst_dir_fd=new_fd)
+                os.fsync(new_fd)
+            os.fsync(fd)
+            return True
+        return False
+
+    def delete(self, name: str, *, below: bool = False) -> None:
         path = self._named / name
         folder, _, last = name.rpartition("/")
         with _explained(path), suppress(FileNotFoundError), opened(self._root, folder) as fd:
-            remove(fd, last, path)
+            remove(fd, last, path, below=below)
 
     def delete_files(self, names: Collection[str]) -> None:
         for name in names:
