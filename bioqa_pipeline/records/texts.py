@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+PassageKind = Literal["abstract", "title+abstract"]
 
 
 def content_digest(*parts: str) -> str:
@@ -105,6 +108,13 @@ class Abstract:
     is_book: bool = False
     status: str = ""
     date_revised: str = ""
+
+    def passage_text(self, kind: PassageKind) -> str:
+        """What is asked: the abstract, or the title as its first sentence; "" where there is nothing to ask."""
+        if kind == "abstract" or not self.title:
+            return self.text
+        title = self.title if self.title.endswith((".", "?", "!")) else self.title + "."
+        return f"{title} {self.text}" if self.text else title
 
     @property
     def expressions_of_concern(self) -> tuple[str, ...]:
