@@ -18,7 +18,7 @@ import pytest
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, TABLES, Table, make_pair_id
-from bioqa_pipeline.dataset.tables import file_metadata
+from bioqa_pipeline.dataset.tables import file_metadata, scan_schema
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.run.job import run_job
 from support.paths import TESTS
@@ -165,7 +165,7 @@ def test_nothing_of_it_is_scored_again(folder: Path) -> None:
     assert old["outcome"].null_count() == old.height and set(ours["outcome"]) == {"answered"}
     # Answers are ordered in another way now.
     assert ours["work_pmids"].to_list() == ours["support_pmids"].to_list()
-    later = ["answerability", "outcome", "rank", "work_pmids"]
+    later = ["answerability", "outcome", "rank", "user_columns", "work_pmids"]
     by = ["question_id", "question", "answer"]
     assert ours.drop(later).sort(by).equals(old.drop(later).sort(by))
 
@@ -184,7 +184,11 @@ def test_what_is_added_is_read_together_with_it(folder: Path) -> None:
 
     pair_ids = sorted([*(row[0] for row in ROWS), *new["pair_id"]])
     pattern = str(folder / "dataset" / "answers" / "*.parquet")
-    everything = pl.scan_parquet(pattern).collect()
+    # Columns that came since are not in all files.
+    everything = pl.scan_parquet(pattern, schema=scan_schema(ANSWERS), missing_columns="insert").collect()
+    assert set(everything["pair_id"]) == set(
+        pl.scan_parquet(pattern, missing_columns="insert", extra_columns="ignore").collect()["pair_id"]
+    )
     assert sorted(everything["pair_id"]) == pair_ids
     assert everything.sort("pair_id").equals(Dataset(folder / "dataset").answers().collect().sort("pair_id"))
     for table in TABLES:

@@ -57,6 +57,7 @@ def answer_row(
         model_revision=identity.model_revision,
         run_id=identity.run_id,
         scored_at=scored_at,
+        user_columns=pair.question.user_columns,
     )
 
 
