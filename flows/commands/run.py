@@ -49,7 +49,7 @@ Run it again and only what is new is scored."""
 
 EPILOG = """\
 question files:
-  questions.txt            one question a line; blank lines and lines that start with # are left out; list marks (1. - •) go
+  questions.txt            one question a line; blank lines and lines that start with # are left out
   questions.tsv, .csv      a header line: `question` and, if wanted, `id` and `query` (a PubMed query, sent as it is);
                            further columns are your own and are kept with the answers
   questions.jsonl          one object a line with the same keys
