@@ -196,7 +196,12 @@ class ModelConfig(Settings):
 class RunConfig(Settings):
     """One run of the main job, resolved: it is stored in the manifest and in every Parquet file."""
 
-    questions: Path = Field(description="file of questions: text, TSV, CSV or JSONL")
+    questions: Path = Field(description="file of questions: text, TSV, CSV or JSONL; - is standard input")
+    long_questions: Literal["ask", "refuse"] = Field(
+        "ask",
+        description="questions of more tokens than the model reads of one (max_query_length, 64): ask their beginning, "
+        "and say so, or refuse them",
+    )
     out: Place = Field(
         description="the data set: a folder, or s3://bucket/prefix with AWS_ACCESS_KEY_ID and the like in the "
         "environment, which needs pip install 'bioqa[s3]'"

@@ -119,7 +119,21 @@ def read_file_or_pipe(path: Path, *, max_bytes: int) -> bytes:
         os.close(fd)
 
 
-def _read_pipe(fd: int, path: Path, max_bytes: int) -> bytes:
+def read_descriptor(fd: int, *, max_bytes: int) -> bytes:
+    """All that comes through an open descriptor: of a file, a pipe, or a terminal, for which nobody is hurried.
+
+    Raises:
+        OSError: it is not open, is a folder, is not closed in time, or has more bytes than that.
+    """
+    mode = os.fstat(fd).st_mode
+    what = "standard input" if fd == 0 else f"descriptor {fd}"
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        return _bounded(_read_pipe(fd, what, max_bytes), what, max_bytes)
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        return _bounded(file.read(max_bytes + 1), what, max_bytes)
+
+
+def _read_pipe(fd: int, path: Path | str, max_bytes: int) -> bytes:
     end = time.monotonic() + PIPE_SECONDS
     readable = select.poll()
     readable.register(fd, select.POLLIN)
@@ -135,7 +149,7 @@ def _read_pipe(fd: int, path: Path, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _bounded(data: bytes, path: Path, max_bytes: int) -> bytes:
+def _bounded(data: bytes, path: Path | str, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", str(path))
     return data

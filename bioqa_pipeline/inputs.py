@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.files import read_file, read_file_or_pipe
+from bioqa_pipeline.files import read_descriptor, read_file, read_file_or_pipe
 
 MAX_BYTES = 256 * 2**20
 # SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
 MAX_JSON_BYTES = 1024 * 2**20
+# As a path, it names what the program is given to read.
+STANDARD_INPUT = Path("-")
 
 
 def read_input(path: Path, *, most_bytes: int = MAX_BYTES, or_pipe: bool = False) -> bytes:
@@ -30,6 +33,26 @@ def read_input(path: Path, *, most_bytes: int = MAX_BYTES, or_pipe: bool = False
         raise InputError("cannot be read: there is no such file", path) from None
     except (OSError, ValueError) as exc:
         raise InputError(f"cannot be read: {getattr(exc, 'strerror', None) or exc}", path) from exc
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether what is there can be read once."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read_standard_input(*, most_bytes: int = MAX_BYTES) -> bytes:
+    """All that comes through standard input, which cannot be read again.
+
+    Raises:
+        InputError: there is none, it is not closed in time, or is too long.
+    """
+    try:
+        return read_descriptor(0, max_bytes=most_bytes)
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror or exc}", Path("standard input")) from exc
 
 
 def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str:

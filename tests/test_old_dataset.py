@@ -165,7 +165,7 @@ def test_nothing_of_it_is_scored_again(folder: Path) -> None:
     assert old["outcome"].null_count() == old.height and set(ours["outcome"]) == {"answered"}
     # Answers are ordered in another way now.
     assert ours["work_pmids"].to_list() == ours["support_pmids"].to_list()
-    later = ["answerability", "outcome", "rank", "work_pmids"]
+    later = ["answerability", "outcome", "rank", "user_columns", "work_pmids"]
     by = ["question_id", "question", "answer"]
     assert ours.drop(later).sort(by).equals(old.drop(later).sort(by))
 

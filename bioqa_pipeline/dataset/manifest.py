@@ -124,6 +124,7 @@ class RunManifest(Record):
         searches: how many searches ended how; absent means 0. Manifests of older versions name all their searches and
             have no such count: ask `search_outcomes`.
         retrievals: the searches that `RetrievalRecord.first_of` names.
+        notes: what the user should know of how the questions were read, in words.
         skipped: the first MOST_NAMED of the PMIDs that were asked for and had no abstract to ask.
         failures: the first MOST_NAMED of n_failures sentences that name a search, a shard or a pair.
         files: filled in by `DatasetWriter.finish`.
@@ -147,6 +148,7 @@ class RunManifest(Record):
     statuses: dict[FetchStatus, int] = {}
     searches: dict[RetrievalOutcome, int] = {}
     retrievals: tuple[RetrievalRecord, ...] = ()
+    notes: tuple[str, ...] = ()
     skipped: tuple[SkippedRecord, ...] = ()
     n_failures: int = Field(0, ge=0)
     failures: tuple[str, ...] = ()

@@ -118,6 +118,11 @@ class AnswerRow:
         tuple[str, ...] | None, "where concern about the article was expressed: PMIDs, else citations"
     ] = None
     errata: Annotated[tuple[str, ...] | None, "where the article was corrected: PMIDs, else citations"] = None
+    user_columns: Annotated[
+        str | None,
+        "the further columns of the file of questions when the pair was scored, as a JSON object of texts; null where "
+        "it had none",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,9 @@ class SummaryRow:
         PMID,
         "for each of support_pmids the first of them that is a version of the same work; n_support counts it once",
     ]
+    user_columns: Annotated[
+        str | None, "the further columns of the file of questions, as a JSON object of texts; null where it has none"
+    ]
 
 
 Row = AnswerRow | ChunkRow | SummaryRow
@@ -229,7 +237,7 @@ ANSWERS = Table(
     sorted_by=("question_id", "rank", "pmid"),
     dictionary=(
         *("question_id", "question", "title", "journal", "pub_date", "doi", "answer", "evidence"),
-        *("scoring_key", "model", "model_revision", "run_id"),
+        *("scoring_key", "model", "model_revision", "run_id", "user_columns"),
     ),
 )
 
@@ -244,7 +252,7 @@ SUMMARY = Table(
     name="summary",
     row=SummaryRow,
     sorted_by=("question_id", "rank"),
-    dictionary=("run_id", "question_id", "question"),
+    dictionary=("run_id", "question_id", "question", "user_columns"),
 )
 
 TABLES = (ANSWERS, CHUNKS, SUMMARY)

@@ -72,6 +72,7 @@ def merge_answers(
                 answerability=nearest.answerability if nearest else (0.0 if is_calibrated else None),
                 margin=nearest.margin if nearest else float("-inf"),
                 n_abstracts=len(ranked),
+                user_columns=question.user_columns,
             )
         ]
     keys = [""] * len(answering) if as_one else merge_keys(answering)
@@ -190,4 +191,5 @@ def _merged(question: Question, rank: int, group: Sequence[Candidate], n_abstrac
         variants=tuple(dict.fromkeys(c.answer for c in ordered if c.answer is not None)),
         best_pmid=best.pmid,
         n_abstracts=n_abstracts,
+        user_columns=question.user_columns,
     )

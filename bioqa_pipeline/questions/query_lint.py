@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from bioqa_pipeline.questions.foreign import read_foreign
+
 # Tags of the PubMed user guide, short and long; PubMed takes them in any case.
 _TAG_LINES = """
 ad; affl; affiliation
@@ -43,13 +45,17 @@ _LOOKALIKES = {
     **dict.fromkeys("］", "the bracket ]"),
 }
 _QUOTED = re.compile(r'"[^"]*"')
-_TAG = re.compile(r"\[([^\[\]]*)\]")
+TAG = re.compile(r"\[([^\[\]]*)\]")
 # With the end of a group before it, if there is one.
 _PLACED_TAG = re.compile(r"(\)\s*+)?\[([^\[\]]*)\]")
-_MODIFIER = re.compile(r":(?:noexp|~\d+)$")
+MODIFIER = re.compile(r":(?:noexp|~\d+)$")
+# The number of an earlier search, which PubMed knows of whoever made it and of nobody else.
+HISTORY = re.compile(r"(?<![\w&])#\d{1,4}(?!\w)")
+_WILDCARD = re.compile(r"(?<!\w)\w{1,60}\?\w{1,60}")
 _OPERATORS = ("AND", "OR", "NOT")
 MOST_PROBLEMS = 10
 _SHOWN_CHARS = 60
+_PROPOSAL_CHARS = 2000
 _PARTS = re.compile(r"[()]|[^\s()]+")
 
 
@@ -62,10 +68,27 @@ def query_problems(query: str) -> tuple[str, ...]:
         for char, right in _LOOKALIKES.items()
         if char in query
     ]
+    if foreign := read_foreign(query):
+        written = ", ".join(
+            f"{text[:_SHOWN_CHARS]} ({database})" for text, database in foreign.fragments[:MOST_PROBLEMS]
+        )
+        proposed = foreign.pubmed[:_PROPOSAL_CHARS]
+        problems.append(f"{written}: PubMed misreads what other databases write; in PubMed's form: {proposed}")
+        query = foreign.pubmed
+    if numbers := list(dict.fromkeys(HISTORY.findall(_QUOTED.sub(" ", query)))):
+        problems.append(
+            f"{', '.join(numbers[:MOST_PROBLEMS])}: the number of an earlier search, which is not known here: "
+            "put that search itself in its place, in brackets"
+        )
+    if wild := _WILDCARD.search(_QUOTED.sub(" ", query)):
+        problems.append(
+            f"{wild[0][:_SHOWN_CHARS]}: PubMed knows no sign for a letter inside a word: write its spellings, as in "
+            "(woman OR women)"
+        )
     if query.count('"') % 2:
         return (*problems, 'a quotation mark " is not closed')
     bare = _QUOTED.sub(" x ", query)
-    problems = list(dict.fromkeys((*problems, *_tag_problems(bare), *_group_problems(_TAG.sub(" ", bare)))))
+    problems = list(dict.fromkeys((*problems, *_tag_problems(bare), *_group_problems(TAG.sub(" ", bare)))))
     more = [f"and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
     return (*problems[:MOST_PROBLEMS], *more)
 
@@ -73,11 +96,11 @@ def query_problems(query: str) -> tuple[str, ...]:
 def _tag_problems(bare: str) -> list[str]:
     problems = []
     for group, tag in _PLACED_TAG.findall(bare):
-        if _MODIFIER.sub("", " ".join(tag.lower().split())) not in FIELD_TAGS:
+        if MODIFIER.sub("", " ".join(tag.lower().split())) not in FIELD_TAGS:
             problems.append(f"[{tag[:_SHOWN_CHARS]}] is not a PubMed field tag, and PubMed would ignore it")
         if group:
             problems.append(f"[{tag[:_SHOWN_CHARS]}] stands behind a group, where PubMed ignores it: tag each term")
-    if re.search(r"[\[\]]", _TAG.sub("", bare)):
+    if re.search(r"[\[\]]", TAG.sub("", bare)):
         problems.append("a square bracket [ or ] is not paired")
     return problems
 

@@ -174,6 +174,7 @@ class MergedAnswer:
         variants: the wordings that were merged, best first.
         retracted_pmids: those of the support that were retracted.
         answerability: None where the checkpoint has no calibration.
+        user_columns: of the question, see `Question`.
         answer: None in the one row of a question without an answer, whose `outcome` says why; the evidence is then
             empty too, but for `EVIDENCE_ONLY`.
     """
@@ -192,6 +193,7 @@ class MergedAnswer:
     evidence: str | None = None
     n_abstracts: int = field(default=0)
     outcome: AnswerOutcome = AnswerOutcome.ANSWERED
+    user_columns: str | None = None
 
     @property
     def n_support(self) -> int:

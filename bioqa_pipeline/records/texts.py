@@ -32,12 +32,14 @@ class Question:
         text: NFC, white space collapsed.
         query: a PubMed query to be sent as it stands instead of one built from the text.
         line: where it stands in its file, counted from 1; None where it did not come from one.
+        user_columns: the further columns of its file as a JSON object of texts; None where it has none.
     """
 
     id: str
     text: str
     query: str | None = None
     line: int | None = None
+    user_columns: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

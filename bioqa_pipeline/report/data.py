@@ -103,6 +103,7 @@ class ShownQuestion:
         outcome: None in runs that did not say.
         retrieval: None where the run broke off before the search, or the manifest has no room for it.
         was_searched: whether the search came to its end, with hits or without.
+        user_columns: of the file of questions, names and values.
         changed: whether the best answer of the run before was another; `before` is that answer.
     """
 
@@ -119,6 +120,7 @@ class ShownQuestion:
     was_searched: bool = False
     changed: bool = False
     before: str | None = None
+    user_columns: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:

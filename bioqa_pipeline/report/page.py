@@ -24,6 +24,8 @@ from bioqa_pipeline.report.words import counted, strength, without_answer
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150
 MOST_NAMED = 100
+# Of what is said of the questions; the manifest has all.
+MOST_NOTES = 20
 # Queries and their translations are long, and many: some 400 kB of them at most.
 SEARCH_CHARS = 400_000
 
@@ -175,7 +177,7 @@ def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
 
 def _notes(report: RunReport) -> list[tuple[str, str]]:
     manifest = report.manifest
-    notes = []
+    notes = [("warn", note) for note in manifest.notes[:MOST_NOTES]]
     if not report.is_calibrated:
         notes.append(("warn", f"{UNCALIBRATED[0].upper()}{UNCALIBRATED[1:]}."))
     if only_newest(manifest):

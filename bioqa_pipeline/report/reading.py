@@ -6,6 +6,7 @@ titles and evidence only of the abstracts that are shown.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Set
@@ -127,6 +128,7 @@ class _Parts:
             was_searched=searched,
             changed=known and searched and only is None and self.is_whole and _key(before) != _key(now),
             before=before,
+            user_columns=_user_columns(rows[0]["user_columns"]) if rows else (),
         )
 
     def _answer(self, row: Mapping[str, Any]) -> ShownAnswer:
@@ -145,6 +147,10 @@ class _Parts:
             variants=tuple(row["variants"]),
             evidence=tuple(self.evidence.get(key, ())),
         )
+
+
+def _user_columns(written: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(value)) for name, value in json.loads(written or "{}").items())
 
 
 def _key(answer: str | None) -> str | None:

@@ -51,6 +51,7 @@ def unfinished_manifest(
         n_reused=0,
         searches=dict(Counter(r.outcome for r in retrievals)),
         retrievals=RetrievalRecord.first_of(retrievals),
+        notes=tuple(map(shortened, ready.notes)),
         n_failures=len(failures),
         failures=tuple(map(shortened, failures[:MOST_NAMED])),
         config=json.loads(config.model_dump_json()),

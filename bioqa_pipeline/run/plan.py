@@ -109,7 +109,7 @@ def count_statuses(plan: RunPlan, storage: Storage, failed: Iterable[FailedPair]
 def _asked_pairs(questions: Sequence[Question], retrievals: Sequence[Retrieval]) -> pl.DataFrame:
     by_id = {q.id: (i, q) for i, q in enumerate(questions)}
     rows = [
-        (by_id[r.question_id][0], r.question_id, by_id[r.question_id][1].text, hit.pmid, hit.rank)
+        (by_id[r.question_id][0], *_identity(by_id[r.question_id][1]), hit.pmid, hit.rank)
         for r in retrievals
         for hit in r.hits
     ]
@@ -117,10 +117,15 @@ def _asked_pairs(questions: Sequence[Question], retrievals: Sequence[Retrieval])
         "question_index": pl.Int32,
         "question_id": pl.String,
         "question": pl.String,
+        "user_columns": pl.String,
         "pmid": pl.Int64,
         "rank": pl.Int32,
     }
     return pl.DataFrame(rows, schema=schema, orient="row").unique(["question_index", "pmid"], keep="first")
+
+
+def _identity(question: Question) -> tuple[str, str, str | None]:
+    return question.id, question.text, question.user_columns
 
 
 def _encode_plan(new: pl.DataFrame, reused: pl.DataFrame, shard_pairs: int) -> tuple[memoryview, tuple[ShardPlan, ...]]:

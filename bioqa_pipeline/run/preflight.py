@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bioqa_pipeline.config import ModelConfig, RunConfig
+from bioqa_pipeline.config import ModelConfig, RunConfig, SourceKind
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.questions.files import QuestionFile, read_questions
+from bioqa_pipeline.questions.notes import named_lines
 from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.records.texts import Question
+from bioqa_pipeline.run.long_questions import long_question_notes
 
 # Lines that say one thing, and names in a line; more of them are a number.
 SAID = 20
@@ -31,11 +34,16 @@ def resolve_model(model: ModelConfig) -> ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What can be checked before anything is started."""
+    """What can be checked before anything is started.
+
+    Attributes:
+        notes: what the user should know of how the questions were read, in words.
+    """
 
     questions: QuestionFile
     checkpoint: Checkpoint
     threshold: float
+    notes: tuple[str, ...] = ()
 
     def introduction(self) -> Iterator[str]:
         """What is asked, line by line."""
@@ -46,6 +54,7 @@ class Preflight:
             yield f"{path}: asked on lines {lines}, answered once as {question.id}{dropped}: {question.text}"
         if len(merged) > SAID:
             yield f"{path}: {len(merged):,} questions are asked more than once, of which the first {SAID} are named"
+        yield from (f"{path}: {note}" for note in self.notes)
         yield f"{len(self.questions.questions):,} questions; model {self.checkpoint.description}"
 
 
@@ -62,13 +71,57 @@ def preflight(config: RunConfig) -> Preflight:
         CheckpointError: the model.
         ConfigError: device or precision.
     """
-    questions = read_questions(config.questions)
-    for question in questions.questions:
-        if question.query is not None and (problems := query_problems(question.query)):
-            raise InputError(f"the query of this question: {'; '.join(problems)}", questions.path, question.line)
+    questions, notes = _with_queries(read_questions(config.questions), config.source.kind)
     if config.runner == "local":
         resolve_model(config.model)
     checkpoint = open_checkpoint(config.model.name, casing=config.model.casing)
     checkpoint.check_windows(checkpoint.settings.windows)
+    cut = long_question_notes(questions.questions, checkpoint.tokenizer(), checkpoint.settings.windows.max_query_length)
+    if cut and config.long_questions == "refuse":
+        raise InputError(f"{cut[0]}; shorten them, or set `long_questions ask`", questions.path)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
-    return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold)
+    return Preflight(
+        questions=questions, checkpoint=checkpoint, threshold=threshold, notes=(*questions.notes, *notes, *cut)
+    )
+
+
+def _with_queries(file: QuestionFile, source: SourceKind) -> tuple[QuestionFile, list[str]]:
+    """The questions with what is sent to PubMed for those that are queries themselves, and what to say of it.
+
+    Raises:
+        InputError: a query that PubMed would misread, or that this source cannot be asked.
+    """
+    given = [question for question in file.questions if question.query is not None]
+    pasted = [question for question in file.questions if question.id in file.pasted]
+    notes = []
+    if source == "pubmed" and pasted:
+        # The questions as they are: the words of a query are what the model reads.
+        as_queries = {q.id: replace(q, query=q.text) for q in pasted}
+        file = replace(file, questions=tuple(as_queries.get(q.id, q) for q in file.questions))
+        given += as_queries.values()
+        notes.append(
+            f"PubMed queries in the place of questions, sent as they are: {_lines(pasted)}. The model is asked the "
+            "same words: for better answers write a table with the columns question and query"
+        )
+    elif pasted:
+        notes.append(
+            f"PubMed queries in the place of questions: {_lines(pasted)}. Source {source} looks for their words; "
+            "source pubmed sends them as queries"
+        )
+    if given and source == "pmids":
+        notes.append(f"queries that are not sent, for source pmids asks of its whole list: {_lines(given)}")
+    for question in given:
+        if problems := query_problems(question.query or ""):
+            raise InputError(f"the query of this question: {'; '.join(problems)}", file.path, question.line)
+        if source in ("sample", "medline"):
+            raise InputError(
+                f"a query in PubMed's syntax can be sent to PubMed only, and source {source} searches by itself: leave "
+                "the query out, or take source pubmed",
+                file.path,
+                question.line,
+            )
+    return file, notes
+
+
+def _lines(questions: Sequence[Question]) -> str:
+    return named_lines([(question.line or 0, question.text) for question in questions])

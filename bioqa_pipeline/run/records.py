@@ -38,9 +38,9 @@ class RunPlan:
     """What a run asks and what of it is new.
 
     Attributes:
-        name: of a Parquet file in the data set's place, one row a pair: question_index, question_id, question, pmid,
-            rank, content_hash, is_retracted, pair_id; the new pairs first, one row group a shard, then those that are
-            already in the data set.
+        name: of a Parquet file in the data set's place, one row a pair: question_index, question_id, question,
+            user_columns, pmid, rank, content_hash, is_retracted, pair_id; the new pairs first, one row group a shard,
+            then those that are already in the data set.
         missing: the PMIDs that were asked for and have no pair, with the reason.
     """
 

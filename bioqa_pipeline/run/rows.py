@@ -66,6 +66,7 @@ def answer_row(
         languages=abstract.languages,
         expressions_of_concern=abstract.expressions_of_concern,
         errata=abstract.errata,
+        user_columns=pair.question.user_columns,
     )
 
 

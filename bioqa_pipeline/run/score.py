@@ -125,7 +125,7 @@ def _load_pairs(table: pl.DataFrame, store: AbstractStore) -> tuple[list[Pair], 
             reason = "the record changed in the abstract store since the run was planned"
             failed.append(FailedPair(row["question_id"], row["pmid"], reason))
             continue
-        question = Question(id=row["question_id"], text=row["question"])
+        question = Question(id=row["question_id"], text=row["question"], user_columns=row["user_columns"])
         pairs.append(Pair(question=question, abstract=abstract, rank=row["rank"], pair_id=row["pair_id"]))
     return pairs, failed
 

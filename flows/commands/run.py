@@ -29,7 +29,7 @@ KEPT = "what was committed is kept, the same command goes on from there"
 SETTINGS = SettingOptions(
     RunConfig,
     {
-        "what to ask, where to keep it": "questions out",
+        "what to ask, where to keep it": "questions long_questions out",
         "where abstracts come from": "source",
         "the model": "model",
         "the answers": "scoring.passage threshold scoring.spans.n_best max_answers",
@@ -49,9 +49,11 @@ Run it again and only what is new is scored."""
 
 EPILOG = """\
 question files:
-  questions.txt            one question a line; blank lines and lines that start with # are skipped
-  questions.tsv, .csv      a header line: `question` and, if wanted, `id` and `query` (a PubMed query, sent as it is)
+  questions.txt            one question a line; blank lines and lines that start with # are left out
+  questions.tsv, .csv      a header line: `question` and, if wanted, `id` and `query` (a PubMed query, sent as it is);
+                           further columns are your own and are kept with the answers
   questions.jsonl          one object a line with the same keys
+  -                        standard input: any of these, told apart by its beginning
 
 exit codes: 0 done; 1 something failed (what was scored is kept, the next run goes on); 2 wrong usage or input;
 130 interrupted (Ctrl-C), 143 terminated (SIGTERM): what was scored is kept, too

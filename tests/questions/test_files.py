@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import random
 import unicodedata
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.questions.files import MAX_QUESTION_CHARS, MergedQuestion, QuestionFile, default_id, read_questions
+from bioqa_pipeline.questions.marks import without_list_mark
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.text import normalize_text
 
@@ -41,6 +43,7 @@ def test_text_file_skips_comments_and_blank_lines(tmp_path: Path) -> None:
             Question(default_id("What is BRCA1?"), "What is BRCA1?", line=3),
             Question(default_id("Who found insulin?"), "Who found insulin?", line=5),
         ),
+        notes=('left out as comments: 2 (line 1 "# one", line 4 "# indented comment")',),
     )
 
 
@@ -137,6 +140,98 @@ def test_the_same_text_with_another_query_is_another_question(tmp_path: Path) ->
     assert [merged.lines for merged in file.merged] == [(3, 4)]
 
 
+def test_list_marks_are_taken_off_and_that_is_said(tmp_path: Path) -> None:
+    content = "1. Who discovered insulin?\n2) What causes scurvy?\n- Which gene is it?\n• C. difficile is what?\nWhy?\n"
+    file = read_questions(write(tmp_path, "asked.txt", content))
+
+    assert [question.text for question in file.questions] == [
+        *("Who discovered insulin?", "What causes scurvy?", "Which gene is it?", "C. difficile is what?", "Why?")
+    ]
+    assert file.questions[0].id == default_id("Who discovered insulin?")
+    assert file.notes == ('list marks taken off before questions: 4 (line 1 "1.", line 2 "2)", line 3 "-" and 1 more)',)
+    cells = read_questions(write(tmp_path, "asked.csv", "id,question\n1,1. Who discovered insulin?\n"))
+    assert cells.questions[0].text == "Who discovered insulin?"
+
+
+def test_a_number_sign_asks_or_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+    content = "# comment\n#1 cause of death in diabetes?\n#What is off?\n#2 Who found it?\nWho? # inline\n#1 AND #2\n"
+    file = read_questions(write(tmp_path, "asked.txt", content))
+
+    assert [(q.line, q.text) for q in file.questions] == [
+        (2, "#1 cause of death in diabetes?"),
+        (4, "Who found it?"),
+        (5, "Who?"),
+    ]
+    assert file.notes == (
+        'left out as comments: 4 (line 1 "# comment", line 3 "#What is off?", line 5 "# inline" and 1 more)',
+        'list marks taken off before questions: 1 (line 4 "#2")',
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "\ufeffid;question;query\n1;Who?;\n2;Why, then?;scurvy[ti]\n"),
+        ("a.csv", "id\tquestion\tquery\n1\tWho?\n2\tWhy, then?\tscurvy[ti]\n"),
+        ("a.tsv", 'id,question,query\n1,Who?\n2,"Why, then?",scurvy[ti]\n'),
+        ("a.csv", "sep=;\nid;question;query\n1;Who?;\n2;Why, then?;scurvy[ti]\n"),
+        ("a.csv", 'id,question,query,,\n1,Who?,,,\n2,"Why, then?",scurvy[ti],,,,\n'),
+        ("a.csv", 'id,question,,query\n1,Who?,,\n2,"Why, then?",,scurvy[ti]\n'),
+    ],
+)
+def test_a_table_is_read_whatever_parts_its_cells_and_whatever_is_empty(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    file = read_questions(write(tmp_path, name, content))
+    assert [(q.id, q.text, q.query) for q in file.questions] == [("1", "Who?", None), ("2", "Why, then?", "scurvy[ti]")]
+    assert file.notes == ()
+
+
+def test_the_users_own_columns_are_carried_along(tmp_path: Path) -> None:
+    content = "Category,question,notes\nendo, Who? ,génes\n,What?,\nother,who?,\n"
+    file = read_questions(write(tmp_path, "asked.csv", content))
+
+    assert [q.user_columns for q in file.questions] == ['{"Category": "endo", "notes": "génes"}', None]
+    assert file.notes == (
+        "columns of your own, kept with the answers: Category, notes",
+        'repeated with other values in your own columns, of which the first are kept: 1 (line 4 "who?")',
+    )
+    lines = '{"question": "Who?", "year": 2020, "tags": ["a", {"b": null}], "none": null, "ok": true, "note": "x"}\n'
+    (question,) = read_questions(write(tmp_path, "asked.jsonl", lines)).questions
+    assert json.loads(question.user_columns or "") == {
+        **{"year": "2020", "tags": '["a", {"b": null}]', "ok": "true", "note": "x"}
+    }
+
+
+def test_a_question_that_is_a_query_is_told_from_one_that_asks(tmp_path: Path) -> None:
+    content = "scurvy[ti] AND vitamin c[mh]\nWhich is better, aspirin OR ibuprofen?\nexp Asthma/ and child$.ti,ab.\n"
+    file = read_questions(write(tmp_path, "asked.txt", content))
+    assert [q.text for q in file.questions if q.id in file.pasted] == content.splitlines()[::2]
+    table = read_questions(write(tmp_path, "asked.csv", "question,query\nscurvy[ti] AND vitamin,scurvy[ti]\n"))
+    assert not table.pasted  # the query stands beside it
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Who?\nWhy?\n", ["Who?", "Why?"]),
+        ('\n{"question": "Who?"}\n{"question": "Why?"}\n', ["Who?", "Why?"]),
+        ("id;question\na;Who?\nb;Why?\n", ["Who?", "Why?"]),
+    ],
+)
+def test_what_comes_through_a_pipe_is_told_apart_by_its_beginning(
+    tmp_path: Path, content: str, expected: list[str]
+) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, content.encode())
+    os.close(write_end)
+    try:
+        file = read_questions(Path(f"/dev/fd/{read_end}"))
+    finally:
+        os.close(read_end)
+    assert [question.text for question in file.questions] == expected
+
+
 BAD_FILES = [
     ("empty.txt", b"", None, "holds no question"),
     ("bom.txt", b"\xef\xbb\xbf", None, "holds no question"),
@@ -159,8 +254,13 @@ BAD_FILES = [
     ("bell.txt", b"What is\x07 BRCA1?\n", 1, r"control character \(U\+0007, position 8\)"),
     ("long.txt", b"ok?\n" + b"What " * 500, 2, r"2499 characters, more than 2000"),
     ("column.tsv", b"quesion\tid\n", 1, "unknown column 'quesion'"),
-    ("columns.tsv", b"question\tnote\tQUERY\tdate\n", 1, "unknown column 'note', 'date'"),
-    ("semicolon.csv", b"question;id\n", 1, "separated by commas"),
+    ("columns.tsv", b"question\tids\tQUERY\tQuesion\n", 1, "unknown column 'ids', 'Quesion': is id, question meant"),
+    ("semicolon.csv", b"question;id\n", None, "holds no question"),
+    ("unnamed.csv", b"id,question,\n1,What?,here\n", 2, "a cell stands under no name .'here'.: name its column"),
+    ("semicolons.csv", b"question;id\nWhat; really?;a\n", 2, "separating semicolons"),
+    ("own-bell.csv", b"question,note\nWhat?,\x07\n", 2, "the note holds a control character"),
+    ("own-long.csv", b"question,note\nWhat?," + b"x" * 10_001 + b"\n", 2, "note has 10,001 characters"),
+    ("own-many.csv", b"question" + b"".join(b",c%d" % i for i in range(101)) + b"\n", 1, "has 101 columns of its own"),
     ("no-header.csv", b"What is BRCA1?\n", 1, "a table has a header line"),
     ("missing.csv", b"id,query\n", 1, "the column question is missing"),
     ("twice.csv", b"question,Question\n", 1, "stands there twice"),
@@ -181,7 +281,7 @@ BAD_FILES = [
     ("list.jsonl", b'["What?"]\n', 1, "is not a JSON object: write"),
     ("deep.jsonl", b"[" * 100_000, 1, "is not a JSON object"),
     ("digits.jsonl", b'{"id": ' + b"1" * 5000 + b"}", 1, "is not a JSON object"),
-    ("key.jsonl", b'{"question": "What?", "quert": "x", "pmids": []}\n', 1, "unknown key 'quert', 'pmids'"),
+    ("key.jsonl", b'{"question": "What?", "quert": "x", "pmids": []}\n', 1, "unknown key 'quert': is query meant"),
     ("keys.jsonl", b'{"question": "What?", "question": "Who?"}\n', 1, "a key stands there twice"),
     ("no-key.jsonl", b'{"id": "a"}\n', 1, "the key question is missing"),
     ("null.jsonl", b'{"question": null}\n', 1, "question is not a string"),
@@ -226,6 +326,7 @@ def test_formats_give_back_what_was_written(
 ) -> None:
     """Distinct questions with distinct ids come back whole and in order, from CSV, TSV and JSON Lines alike."""
     assume(len({text.casefold() for text, _, _ in rows}) == len(rows))
+    assume(all(without_list_mark(text)[0] == text for text, _, _ in rows))
     ids = [identifier or default_id(text) for text, identifier, _ in rows]
     assume(len(set(ids)) == len(ids))
     folder = tmp_path_factory.mktemp("formats")
@@ -254,7 +355,7 @@ def test_text_file_merges_like_a_set(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], seed: random.Random
 ) -> None:
     """Whatever the order and the repetitions, each question is asked once, under the same id, and no line is lost."""
-    texts = [text for text in texts if not text.startswith("#")] or ["What?"]
+    texts = [text for text in texts if not text.startswith("#") and without_list_mark(text)[0] == text] or ["What?"]
     shuffled = seed.sample(texts, len(texts))
     folder = tmp_path_factory.mktemp("text")
     file = read_questions(write(folder, "a.txt", "\n".join(texts)))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bioqa_pipeline.questions.pasted import is_query
 from bioqa_pipeline.questions.query_lint import FIELD_TAGS, query_problems
 
 
@@ -52,6 +55,97 @@ def test_good_queries_pass(query: str) -> None:
 )
 def test_slips_are_named(query: str, problem: str) -> None:
     assert problem in query_problems(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "proposed"),
+    [
+        ("exp Neoplasms/", '"Neoplasms"[mh]'),
+        ("exp *Breast Neoplasms/dt, th", '("Breast Neoplasms/dt"[majr] OR "Breast Neoplasms/th"[majr])'),
+        ("Diabetes Mellitus, Type 2/ or asthma/", '"Diabetes Mellitus, Type 2"[mh:noexp] OR "asthma"[mh:noexp]'),
+        ("x.ti,ab.", "x[tiab]"),
+        ('(asthma or "heart attack").tw.', '(asthma[tw] OR "heart attack"[tw])'),
+        ("smith.au. and lancet.jn.", "smith[au] AND lancet[ta]"),
+        ("heart adj3 attack", '"heart attack"[tiab:~2]'),
+        ("heart adj attack", '"heart attack"[tiab]'),
+        ("asthma$ and wheez$3", "asthma* AND wheez*"),
+        ("(lung adj2 cancer$).ti,ab.", '("lung cancer"[tiab:~1])'),
+        ("'heart attack'/exp OR 'asthma'/de", '"heart attack"[mh] OR "asthma"[mh:noexp]'),
+        ("'heart attack':ti,ab,kw", '"heart attack"[tiab]'),
+        ("asthma:ti AND 'lung cancer'/exp/mj", 'asthma[ti] AND "lung cancer"[majr]'),
+        ("heart NEAR/3 attack", '"heart attack"[tiab:~3]'),
+        ("[english]/lim AND [2010-2020]/py AND 'x y'/de", 'english[la] AND 2010:2020[dp] AND "x y"[mh:noexp]'),
+        ('(MH "Asthma+") AND lung N3 cancer', '"Asthma"[mh] AND "lung cancer"[tiab:~3]'),
+        ("TITLE-ABS-KEY(asthma AND child)", "(asthma[tiab] AND child[tiab])"),
+        ("TS=(asthma OR copd)", "(asthma[tw] OR copd[tw])"),
+    ],
+)
+def test_what_other_databases_write_is_named_with_its_form_in_pubmed(query: str, proposed: str) -> None:
+    (problem,) = query_problems(query)
+    assert problem.endswith(f"PubMed misreads what other databases write; in PubMed's form: {proposed}")
+    assert query_problems(proposed) == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("#1 AND #2", "#1, #2: the number of an earlier search, which is not known here"),
+        ("(#3) NOT child[tiab]", "#3: the number"),
+        ("wom?n[tiab]", "wom?n: PubMed knows no sign for a letter inside a word"),
+    ],
+)
+def test_what_pubmed_cannot_know_is_named(query: str, problem: str) -> None:
+    (found,) = query_problems(query)
+    assert found.startswith(problem)
+
+
+def test_a_foreign_query_is_judged_in_its_pubmed_form() -> None:
+    assert len(query_problems("exp Asthma/ and #2 and (x.ti,ab.")) == 3  # the syntax, the number, the bracket
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("asthma/drug therapy[mh]", "asthma/dt[mh]", "TNF/IL-6[tiab]", "vitamin D and/or calcium", "p53.ti[tiab]"),
+        *("10.1000/x.y[doi]", "crohn's disease[tiab] AND 'x'", "H. pylori[tiab]", '"adj3 #1 exp X/"[tiab]', "n=3"),
+        *("mg/ml[tiab]", "2020:2024[dp]", "e.g.[tiab]", "IgE-mediated[tiab]"),
+    ],
+)
+def test_pubmeds_own_syntax_is_not_taken_for_another(query: str) -> None:
+    assert query_problems(query) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("insulin[ti] AND discovery", True),
+        ('"Neoplasms"[MeSH] aspirin', True),
+        ("asthma [MeSH Terms]", True),
+        ("aspirin AND stroke", True),
+        ("(asthma OR copd) AND child*", True),
+        ("#1 AND #2", True),
+        ("exp Neoplasms/", True),
+        ("'heart attack'/exp AND aspirin:ti,ab", True),
+        ("Which is better, aspirin OR ibuprofen?", False),
+        ("aspirin is NOT good", False),
+        ("SCURVY AND VITAMIN C", False),
+        ("What is in the [title]", False),
+        ("Describe the role of A AND B", False),
+        ("causes of scurvy", False),
+        ("IL-6/TNF signalling and/or NF-kB", False),
+        ("Who discovered insulin[ti]?", False),
+    ],
+)
+def test_a_query_in_the_place_of_a_question_is_recognised(text: str, expected: bool) -> None:
+    assert is_query(text) is expected
+
+
+@pytest.mark.parametrize("part", ["(", "'", "exp ", "A ", "a.ti,", "x:ti,", "w adj3 ", "[x]/", 'MH "', "T", "#1 "])
+def test_no_query_takes_long_to_judge(part: str) -> None:
+    began = time.process_time()
+    query_problems(part * (20_000 // len(part)))
+    is_query(part * (2_000 // len(part)))
+    assert time.process_time() - began < 2
 
 
 def test_all_slips_are_reported_at_once() -> None:

@@ -55,6 +55,7 @@ def answer_row(pmid: int, **changes: Any) -> AnswerRow:
         model_revision="rev",
         run_id="run",
         scored_at=datetime(2026, 11, 23, 6, 30, 15, 123456, tzinfo=UTC),
+        user_columns='{"category": "génes"}',
     )
     row = replace(row, **changes)
     if not row.pair_id:

@@ -1,0 +1,62 @@
+"""A line of a text file into what is asked: without its list mark and comment. Pure.
+
+Lists are pasted with their numbers and bullets, which would be words of the query and of what the model reads.
+"""
+
+from __future__ import annotations
+
+import re
+
+_INTERROGATIVES = (
+    "who whom whose what which when where why how is are was were am do does did has have had can could will would "
+    "shall should may might must in for among name list"
+).replace(" ", "|")
+_END = "[.):．）：、]"
+_LIST_MARK = re.compile(
+    "|".join(
+        (
+            rf"(?:question|q)\s?\d{{1,4}}\s?{_END}\s*",  # Q1: Who
+            rf"(?:question|q)\s?{_END}\s+",
+            rf"\d{{1,3}}(?:\.\d{{1,3}})*{_END}(?:\s+|(?=[A-Z][a-z]))",  # 1. Who, 1)Who, 1.2. Who
+            r"\d{1,3}\s[-–—]\s(?=[A-Z])",  # 1 - Who
+            r"[(\[]\d{1,3}[)\]][.:]?\s+",  # (1) Who, [1] Who
+            r"\(?(?:[a-z]|[ivx]{1,5})\)[.:]?\s+",  # a) Who, (ii) Who
+            rf"(?:[a-z]|[ivx]{{1,5}})\.\s+(?=(?:{_INTERROGATIVES})\b)",  # a. Who, but not C. difficile
+            rf"#\d{{1,3}}(?:{_END}\s*|\s+(?-i:(?=[A-Z][a-z])))",  # #1 Who, but not #1 cause of
+            r"(?:[-*+–—>·]|[•‣▪●◦○■□☐☑⁃∙➢►✓])\s+(?:\[[ x]?\]\s+)?",  # - Who, - [ ] Who
+            r"[•‣▪●◦○■□☐☑⁃∙➢►✓]",
+            r"[-*](?-i:(?=[A-Z][a-z]))",  # -Who
+        )
+    ),
+    re.IGNORECASE,
+)
+_MOST_MARKS = 3
+# "#1 cause of death …?" asks; "#What …?" is how a question is switched off.
+_NUMBERED_QUESTION = re.compile(r"#\d.*\?\W*")
+_COMMENT_BEHIND = re.compile(r"(?<=\?)\s+#(?!\d).*$")
+
+
+def is_comment(text: str) -> bool:
+    """Whether a line is one: it starts with `#` and is no question about the first of something."""
+    return text.startswith("#") and not _NUMBERED_QUESTION.fullmatch(text)
+
+
+def without_comment(text: str) -> tuple[str, str]:
+    """A question, and the comment that stands behind it ("" where there is none)."""
+    found = _COMMENT_BEHIND.search(text)
+    return (text[: found.start()], found.group().strip()) if found else (text, "")
+
+
+def without_list_mark(text: str) -> tuple[str, str]:
+    """A question, and the number or bullet that stood before it ("" where there is none).
+
+    Args:
+        text: normalised.
+    """
+    asked = text
+    for _ in range(_MOST_MARKS):
+        mark = _LIST_MARK.match(asked)
+        if mark is None or not any(character.isalpha() for character in asked[mark.end() :]):
+            break
+        asked = asked[mark.end() :].lstrip()
+    return asked, text[: len(text) - len(asked)].strip()

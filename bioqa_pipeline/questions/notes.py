@@ -1,0 +1,47 @@
+"""What was made of the lines of a file of questions, beside asking them, into sentences for its user. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bioqa_pipeline.questions.rows import SHOWN_CHARS, Row
+
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A comment: a whole line, or what stands behind a question."""
+
+    line: int
+    text: str
+
+
+def notes_of(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> tuple[str, ...]:
+    """One sentence each for comments, list marks, own columns and what repetitions say in them."""
+    return tuple(_notes(rows, left_out))
+
+
+def _notes(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> Iterator[str]:
+    if left_out:
+        yield f"left out as comments: {named_lines([(c.line, c.text) for c in left_out])}"
+    if marked := [(row.line, row.mark) for row in rows if row.mark]:
+        yield f"list marks taken off before questions: {named_lines(marked)}"
+    own = dict.fromkeys(name for row in rows if row.own for name in json.loads(row.own))
+    if own:
+        yield f"columns of your own, kept with the answers: {', '.join(own)}"
+    kept: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        kept[row.key].append(row)
+    if others := [(r.line, r.text) for group in kept.values() for r in group[1:] if r.own not in (None, group[0].own)]:
+        yield f"repeated with other values in your own columns, of which the first are kept: {named_lines(others)}"
+
+
+def named_lines(lines: Sequence[tuple[int, str]]) -> str:
+    """How many, and the first of them with their texts."""
+    shown = [f'line {line} "{text[:SHOWN_CHARS]}{"…" * (len(text) > SHOWN_CHARS)}"' for line, text in lines[:NAMED]]
+    more = f" and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
+    return f"{len(lines):,} ({', '.join(shown)}{more})"
