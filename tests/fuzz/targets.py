@@ -27,7 +27,8 @@ from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.questions.files import MAX_ID_CHARS, MAX_QUERY_CHARS, MAX_QUESTION_CHARS, read_questions
+from bioqa_pipeline.questions.files import read_questions
+from bioqa_pipeline.questions.rows import MAX_ID_CHARS, MAX_QUERY_CHARS, MAX_QUESTION_CHARS
 from bioqa_pipeline.questions.query import QueryFilters, build_queries
 from bioqa_pipeline.records.texts import Abstract, Question
 from bioqa_pipeline.sources.entrez.client import _decode_records
