@@ -31,7 +31,9 @@ def quarantine(storage: Storage) -> tuple[Report, list[str]]:
         DatasetError: there is no data set, or only one without a marker.
     """
     if not storage.exists() or (data_set := data_set_id(storage)) is None:
-        raise DatasetError(f"{storage.location}: no data set with a marker; nothing was set aside{_without_id(storage)}")
+        raise DatasetError(
+            f"{storage.location}: no data set with a marker; nothing was set aside{_without_id(storage)}"
+        )
     run_id = f"quarantine-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with storage.lock(run_id, wait=False) as lock:
         report = verify(storage)
