@@ -118,13 +118,21 @@ class ScoringConfig(Settings):
 
     windows: WindowConfig = Field(default_factory=WindowConfig)
     spans: SpanConfig = Field(default_factory=SpanConfig)
+    passage: Literal["abstract", "title+abstract"] = Field(
+        "abstract",
+        description="what of a record is asked: its abstract, or the title as first sentence and the abstract, so that "
+        "a listed record without an abstract is asked, too",
+    )
 
     def key(self, *, checkpoint_digest: str, precision: str, schema_version: int) -> str:
         """The scoring key: equal keys mean that a pair need not be scored again."""
         # It brings numpy, which no command needs for its help.
         from bioqa_pipeline.records.texts import content_digest
 
-        settings = json.dumps(self.model_dump(), sort_keys=True)
+        # A setting that came later says nothing while it has its first default, or all would be scored anew.
+        settings = json.dumps(
+            self.model_dump(exclude={"passage"} if self.passage == "abstract" else None), sort_keys=True
+        )
         return content_digest("scoring", settings, checkpoint_digest, precision, str(schema_version))
 
 

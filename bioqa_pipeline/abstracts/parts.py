@@ -55,6 +55,8 @@ _LOCATED += ["is_retracted"]
 _PLAIN = ["pmid", "version", "date_revised", "is_retracted", "title", "text", "journal", "pub_date", "doi"]
 _LISTS = ("languages", "authors", "mesh_terms", "publication_types")
 _VALUES = ("vernacular_title", "copyright", "pub_date_raw", "is_book", "status")
+# What records that earlier versions stored have not.
+_LATER = ("print_date", "electronic_date")
 
 
 def write_part(path: Path, records: Iterable[Abstract], *, origin: str, deleted: Iterable[int] = ()) -> int:
@@ -142,7 +144,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
 
 def _row(record: Abstract) -> dict[str, Any]:
     details = {
-        **{name: getattr(record, name) for name in (*_LISTS, *_VALUES)},
+        **{name: getattr(record, name) for name in (*_LISTS, *_VALUES, *_LATER)},
         "sections": [(s.label, s.category, s.start, s.end) for s in record.sections],
         "corrections": [(c.ref_type, c.pmid, c.citation) for c in record.corrections],
         "other_abstracts": [(o.kind, o.language, o.text) for o in record.other_abstracts],
@@ -171,6 +173,7 @@ def _table(rows: Sequence[dict[str, Any]], now: datetime, origin: str) -> pa.Tab
 def _abstract(values: dict[str, Any]) -> Abstract:
     details: dict[str, Any] = json.loads(values["details"])
     plain: dict[str, Any] = {name: values[name] for name in _PLAIN} | {name: details[name] for name in _VALUES}
+    plain |= {name: details.get(name, "") for name in _LATER}
     lists: dict[str, Any] = {name: tuple(details[name]) for name in _LISTS}
     return Abstract(
         **plain,

@@ -147,8 +147,11 @@ def read_entry(storage: Storage, name: str) -> LogEntry | None:
     try:
         data = storage.read(name)
     except DatasetError:
-        if name not in storage.files(LOG):
+        present = storage.files(LOG)
+        if name not in present:
             raise _VanishedError from None
+        if present[name].size < 0:
+            return None
         raise
     match = ENTRY.fullmatch(name)
     if match is None or hashlib.sha256(data).hexdigest() != match[2]:

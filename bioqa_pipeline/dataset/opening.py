@@ -12,7 +12,7 @@ from bioqa_pipeline.dataset.contents import Contents, View
 from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.marker import NEW_MARKER, Marker, write_marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, refusal
-from bioqa_pipeline.dataset.schemas import ANSWERS, RUNS, STAGING, TABLES
+from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, RUNS, STAGING, TABLES
 from bioqa_pipeline.dataset.staging import clear
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import Held
@@ -31,6 +31,8 @@ def opened(storage: Storage, contents: Contents, run_id: str, lock: Held) -> Mar
     Raises:
         DatasetError: it is none, is not whole, or the run id was used before.
     """
+    # What a killed run linked or deleted may be undone by a loss of power until its folder is synced.
+    storage.settle([*FOLDERS, LOG])
     marker = contents.marker() or _made(storage, run_id)
     view = contents.whole(marker.id, *FOLDERS)
     if f"{RUNS}/{run_id}.json" in view.present:
@@ -87,15 +89,13 @@ def _sweep(storage: Storage, view: View, run_id: str) -> None:
     log = view.log
     intents = [name for name, entry in log.entries.items() if entry.mark]
     dead = [name for name in intents if log.entries[name].mark not in view.present]
-    n_deleted = 0
-    for name in dead:
-        for record in log.entries[name].files:
-            if record.path in view.present and record.path not in view.records:
-                storage.delete(record.path)
-                n_deleted += 1
-        storage.delete(name)
-    if n_deleted:
-        logger.info("%s: deleted %d files of commits that did not end", storage.location, n_deleted)
+    named = {record.path for name in dead for record in log.entries[name].files}
+    leftovers = sorted(path for path in named if path in view.present and path not in view.records)
+    # For good before what names them: else a loss of power could bring back a file that nobody knows.
+    storage.delete_files(leftovers)
+    storage.delete_files(dead)
+    if leftovers:
+        logger.info("%s: deleted %d files of commits that did not end", storage.location, len(leftovers))
     ended = [name for name in intents if name not in dead]
     settled = [name for name, entry in log.entries.items() if not entry.mark]
     if len(settled) + bool(ended) > MOST_ENTRIES:

@@ -7,7 +7,6 @@ What the log has lost and a manifest still names, with the same bytes, goes back
 
 from __future__ import annotations
 
-import logging
 import secrets
 from datetime import UTC, datetime
 
@@ -18,12 +17,10 @@ from bioqa_pipeline.dataset.log import LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.marker import MARKER, write_marker
 from bioqa_pipeline.dataset.opening import publish_entry
-from bioqa_pipeline.dataset.schemas import QUARANTINE, RUNS, STAGING
+from bioqa_pipeline.dataset.schemas import LOG, QUARANTINE, RUNS, STAGING
 from bioqa_pipeline.dataset.verify import Report, data_set_id, verify
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import Storage
-
-logger = logging.getLogger(__name__)
 
 
 def quarantine(storage: Storage) -> tuple[Report, list[str]]:
@@ -34,7 +31,9 @@ def quarantine(storage: Storage) -> tuple[Report, list[str]]:
         DatasetError: there is no data set, or only one without a marker.
     """
     if not storage.exists() or (data_set := data_set_id(storage)) is None:
-        raise DatasetError(f"{storage.location}: no data set with a marker; nothing was set aside")
+        raise DatasetError(
+            f"{storage.location}: no data set with a marker; nothing was set aside{_without_id(storage)}"
+        )
     run_id = f"quarantine-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with storage.lock(run_id, wait=False) as lock:
         report = verify(storage)
@@ -42,8 +41,7 @@ def quarantine(storage: Storage) -> tuple[Report, list[str]]:
             return report, []
         moved: list[str] = []
         if any(finding.file == MARKER for finding in report.findings):
-            if MARKER in storage.list(""):
-                moved += _move(storage, MARKER, run_id)
+            moved += _move(storage, MARKER, run_id)
             write_marker(storage, data_set)
         again, lost = _named_by_manifests(storage, report.view)
         kept = {record.path for record in again}
@@ -55,23 +53,21 @@ def quarantine(storage: Storage) -> tuple[Report, list[str]]:
         if again or gone:
             entry = LogEntry(data_set=data_set, run_id=run_id, files=tuple(again), gone=tuple(gone))
             publish_entry(storage, entry)
-        storage.delete(f"{STAGING}/{run_id}")
+        storage.delete(f"{STAGING}/{run_id}", below=True)
     return report, moved
 
 
+def _without_id(storage: Storage) -> str:
+    """What is left to do where nothing says which data set this is."""
+    names = [name for name in (MARKER, LOG) if name in storage.list("")]
+    if not names:
+        return ""
+    return f". Move {' and '.join(names)} away: the next run takes up every file that proves itself, and names the rest"
+
+
 def _move(storage: Storage, path: str, run_id: str) -> list[str]:
-    folder, _, name = path.rpartition("/")
-    if path not in storage.files(folder) if folder else name not in storage.list(""):
-        return []
     target = f"{QUARANTINE}/{run_id}/{path}"
-    try:
-        if not storage.publish(path, target):
-            raise DatasetError(f"{storage.uri(target)}: is there already; move it away")
-        storage.delete(path)
-    except DatasetError as exc:
-        logger.warning("%s: cannot be set aside: %s", path, exc)
-        return []
-    return [target]
+    return [target] if storage.move(path, target) else []
 
 
 def _named_by_manifests(storage: Storage, view: View) -> tuple[list[FileRecord], list[FileRecord]]:

@@ -40,6 +40,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from bioqa_pipeline.dataset.contents import Contents
+from bioqa_pipeline.dataset.current import decided_by, newest_thresholds, without_history
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.marker import Marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, old_table, refusal
@@ -112,14 +113,14 @@ class Dataset:
         Args:
             current: leaves out history: of the rows of one (question_id, question, pmid, scoring_key), which differ in
                 the abstract's content, only the one scored last. A record that returns to an earlier content is not
-                scored again, so the row of its later content stays the current one.
+                scored again, so the row of its later content stays the current one. Whether an abstract answers is
+                decided by the threshold of the newest run with its scoring key, which `threshold` then says; as
+                committed, rows keep that of the run that scored them.
         """
         frame = self._scan(ANSWERS, self._paths(ANSWERS, ANSWERS.name))
         if not current:
             return frame
-        key = ("question_id", "question", "pmid", "scoring_key")
-        last = pl.col("pair_id").sort_by("scored_at", "pmid_version", "pair_id").last()
-        return frame.join(frame.group_by(key).agg(last), on="pair_id", how="semi")
+        return decided_by(without_history(frame), newest_thresholds(self.runs()))
 
     def chunks(self) -> pl.LazyFrame:
         """The windows of all answers, with the columns of `schemas.CHUNKS`."""

@@ -104,11 +104,25 @@ class AnswerRow:
     model_revision: Annotated[str, "revision of the checkpoint"]
     run_id: Annotated[str, "run that scored the pair"]
     scored_at: Annotated[datetime, "time of scoring"]
+    passage: Annotated[
+        str | None,
+        "the text that was asked and in which offsets count: abstract, or title+abstract (the title, with a full stop "
+        "where it has no end mark, one blank, the abstract); null is abstract, in rows written before this column",
+    ] = None
+    print_date: Annotated[str | None, "date of the printed issue, as pub_date, which is the earlier of the two"] = None
+    electronic_date: Annotated[str | None, "date of the electronic article, as pub_date"] = None
+    publication_types: Annotated[tuple[str, ...] | None, "kinds of publication, as PubMed names them"] = None
+    mesh_terms: Annotated[tuple[str, ...] | None, "MeSH headings, without qualifiers"] = None
+    languages: Annotated[tuple[str, ...] | None, "languages of the article, in three letters (eng)"] = None
+    expressions_of_concern: Annotated[
+        tuple[str, ...] | None, "where concern about the article was expressed: PMIDs, else citations"
+    ] = None
+    errata: Annotated[tuple[str, ...] | None, "where the article was corrected: PMIDs, else citations"] = None
     user_columns: Annotated[
         str | None,
         "the further columns of the file of questions when the pair was scored, as a JSON object of texts; null where "
         "it had none",
-    ]
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

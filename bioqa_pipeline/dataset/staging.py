@@ -84,13 +84,13 @@ def clear(storage: Storage, folder: str = STAGING) -> tuple[int, list[str]]:
     files = storage.files(folder)
     foreign = [name for name, stored in files.items() if not is_staged(name) or stored.size < 0]
     if not foreign and folder != STAGING:
-        storage.delete(folder)
+        storage.delete(folder, below=True)
         return len(files), []
     kept = tuple(foreign)
     for name in storage.list(folder):
         path = f"{folder}/{name}"
         if not any(other == path or other.startswith(f"{path}/") for other in kept):
-            storage.delete(path)
+            storage.delete(path, below=True)
         else:
             for ours in files.keys() - set(kept):
                 if ours.startswith(f"{path}/"):

@@ -137,7 +137,7 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     if data_set is None:
         return
     folders = []
-    for folder in (LOG, *FOLDERS):
+    for folder in (LOG, *FOLDERS, STAGING):
         try:
             storage.files(folder)
         except DatasetError as exc:
@@ -148,16 +148,18 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
         return
     log = LogReader(storage).read(data_set, tolerant=True)
     _verify_log(report, log)
-    view = contents.view(data_set, *(folder for folder in folders if folder != LOG), tolerant=True)
+    view = contents.view(data_set, *(folder for folder in folders if folder in FOLDERS), tolerant=True)
     report.view = view
     _verify_files(storage, report, contents, view)
-    report.notes += [f"{name}: not of this data set; left as it is" for name in _strangers(storage, entries)]
+    strangers = _strangers(storage, entries, STAGING in folders)
+    report.notes += [f"{name}: not of this data set; left as it is" for name in strangers]
 
 
-def _strangers(storage: Storage, entries: list[str]) -> Iterator[str]:
+def _strangers(storage: Storage, entries: list[str], has_staging: bool) -> Iterator[str]:
     known = {MARKER, LOG, STAGING, QUARANTINE, *FOLDERS, *HARMLESS}
     yield from (name for name in entries if name not in known)
-    yield from (name for name in storage.files(STAGING) if not is_staged(name))
+    if has_staging:
+        yield from (name for name in storage.files(STAGING) if not is_staged(name))
 
 
 def _verify_log(report: Report, log: Log) -> None:
@@ -183,13 +185,12 @@ def _verify_files(storage: Storage, report: Report, contents: Contents, view: Vi
             report.n_files += 1
             report.n_bytes += view.present[path].size
     pending = view.present.keys() & view.log.named() - view.records.keys()
-    report.notes += [f"{path}: a killed run left it; the next one deletes it" for path in sorted(pending)]
-    for path in view.foreign:
-        if view.present[path].size < 0:
-            report.findings.append(Finding(path, NOT_PLAIN, "nothing is read through it; delete it by hand"))
-        else:
-            what = "not of this data set; its readers pass it over, others may not"
-            report.findings.append(Finding(path, what, SET_ASIDE, (path,)))
+    odd = {path for path in pending if view.present[path].size < 0}
+    report.notes += [f"{path}: a killed run left it; the next one deletes it" for path in sorted(pending - odd)]
+    for path in sorted({*view.foreign, *odd}):
+        is_plain = view.present[path].size >= 0
+        what = "not of this data set; its readers pass it over, others may not" if is_plain else NOT_PLAIN
+        report.findings.append(Finding(path, what, SET_ASIDE, (path,)))
     _verify_tables(storage, report, whole)
     for path, what, is_own in manifest_faults(storage, whole, view.log):
         mend = SET_ASIDE if is_own else "with `quarantine` the log names it again, or says that it is gone"

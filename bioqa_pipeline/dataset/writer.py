@@ -223,8 +223,7 @@ class DatasetWriter:
         paths = {record.path for record in records}
         for name, earlier in list(self._entries.get(mark, [])):
             if earlier != entry and paths & {record.path for record in earlier.files}:
-                for record in earlier.files:
-                    self._storage.delete(record.path)
+                self._storage.delete_files([record.path for record in earlier.files])
                 self._storage.delete(name)
                 self._entries[mark].remove((name, earlier))
         name = publish_entry(self._storage, entry, staging)

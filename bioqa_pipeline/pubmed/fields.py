@@ -21,6 +21,11 @@ _PRINTED = re.compile(
     rf"\s*({'|'.join(_MONTH_NAMES)})[a-z]*\.?(?:\s+([0-9]{{1,2}})(?![0-9]))?", re.ASCII | re.IGNORECASE
 )
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
+# "RETRACTED: Scurvy", "[Withdrawn] Scurvy", "Retracted article: Scurvy"; not "Retracted articles: a review".
+_RETRACTED = r"(?:retracted|withdrawn)(?:\s+(?:article|paper|publication|chapter|manuscript))?"
+_RETRACTED_TITLE = re.compile(
+    rf"^\W*{_RETRACTED}(?:\s*[\])*:.—–]|\s+-\s)|[\[(]\s*{_RETRACTED}\s*[\])]\W*$", re.IGNORECASE
+)
 _NO_TITLE = frozenset(("not available", "in process citation"))
 
 
@@ -77,6 +82,24 @@ def clean_doi(text: str | None) -> str | None:
     text = normalize_text(text or "")
     found = _DOI.fullmatch(text) if len(text) <= _MOST_DOI_CHARS else None
     return found.group(1).lower() if found else None
+
+
+def earlier_date(printed: str, electronic: str) -> str:
+    """The earlier of two ISO dates, of which either may be "" or end with its year or month.
+
+    Where they agree as far as both go the longer one counts.
+    """
+    if not printed or not electronic:
+        return printed or electronic
+    shared = min(len(printed), len(electronic))
+    if printed[:shared] == electronic[:shared]:
+        return max(printed, electronic, key=len) if len(printed) != len(electronic) else electronic
+    return min(printed, electronic)
+
+
+def says_retracted(title: str) -> bool:
+    """Whether a title says of its own paper that it was retracted or withdrawn."""
+    return _RETRACTED_TITLE.search(title) is not None
 
 
 def split_title(title: str, vernacular: str | None) -> str:

@@ -3,16 +3,19 @@
 Markup is dropped and its words are kept, neither glued nor torn apart. Where leaving it out would change a number, a
 mark takes its place: "10<sup>6</sup>" becomes "10^6" and "5<sub>10</sub>" becomes "5_10", while "CD4<sup>+</sup>",
 "H<sub>2</sub>O" and "<sup>13</sup>C" become CD4+, H2O and 13C. "<u>&lt;</u>" and its like are the old way to typeset
-"≤".
+"≤". What was escaped twice is resolved (see `literal`). Elements that stand for lines of their own, as headings in bold
+do, are not glued to what touches them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import cast
 
 from lxml import etree
 
+from bioqa_pipeline.pubmed.literal import BLOCKS, as_element, has_tags, resolved
 from bioqa_pipeline.records.texts import Section
 from bioqa_pipeline.text import normalize_text
 
@@ -25,6 +28,16 @@ _UNDERLINED = {"<": "≤", ">": "≥", "+": "±"}
 _SIGNS = "+-−–"
 _NO_LABELS = frozenset(("", "UNASSIGNED", "UNLABELLED", "UNLABELED"))
 
+_EMPHASIS = frozenset(("b", "i"))
+_HEADINGS = frozenset(
+    "abstract aim aims background case conclusion conclusions context data date design diagnosis discussion findings "
+    "hypothesis importance interpretation intervention interventions introduction limitations material materials "
+    "measurements method methods objective objectives outcome outcomes participants patient patients population "
+    "purpose rationale result results setting significance subjects summary symptoms treatment".split()
+)
+_HEADING = re.compile(r"[A-Z][A-Za-z][A-Za-z /&,-]{3,}")
+_LINE_END = re.compile(r"\w\w[)\]]?[.:;?!]$")
+
 _TOKENS = frozenset(("mi", "mn", "mo"))
 _UNSEEN = frozenset(("annotation", "annotation-xml", "mphantom", "none", "mprescripts", "maligngroup", "malignmark"))
 _FUNCTION_APPLICATION = "\u2061"
@@ -33,7 +46,9 @@ _FUNCTION_APPLICATION = "\u2061"
 def plain_text(element: Element) -> str:
     """All words of an element in normal form (see `normalize_text`)."""
     if not len(element):
-        return normalize_text(element.text or "")
+        text = element.text or ""
+        if "&" not in text and "<" not in text:
+            return normalize_text(text)
     pieces: list[str] = []
     _collect(element, pieces)
     return normalize_text("".join(pieces))
@@ -67,31 +82,98 @@ def _category(part: Element) -> str | None:
     return None if category.upper() in _NO_LABELS else category
 
 
-def _collect(element: Element, pieces: list[str]) -> None:
-    """Appends the words of an element, without those behind its end; no piece is empty."""
-    if element.text:
-        pieces.append(element.text)
+def _collect(element: Element, pieces: list[str], is_literal: bool = False) -> None:
+    """Appends the words of an element, without those behind its end; no piece is empty.
+
+    Args:
+        is_literal: the element was made from a text, which has no further markup in it.
+    """
+    _add_text(element.text, pieces, is_literal)
+    touching = ""  # what an emphasised element says that ends here
     for child in element:
         tag = child.tag
         tail = child.tail
+        emphasised = ""
         if tag in _SCRIPT_MARKS:
-            _add_script(pieces, _inner(child), _SCRIPT_MARKS[tag])
+            _add_script(pieces, _inner(child, is_literal), _SCRIPT_MARKS[tag])
             if tail and pieces and tail[0].isdecimal() and pieces[-1][-1].isdecimal():
                 pieces.append(" ")
         elif tag == _MATH:
             pieces.extend(filter(None, [_math(child)]))
         elif tag == "u":
-            inner = _inner(child)
+            inner = _inner(child, is_literal)
             pieces.extend(filter(None, [_UNDERLINED.get(inner, inner)]))
+        elif tag in _EMPHASIS:
+            emphasised = _add_emphasis(child, pieces, touching, is_literal)
+        elif tag in BLOCKS:
+            pieces.append(" ")
+            _collect(child, pieces, is_literal)
+            pieces.append(" ")
         else:
-            _collect(child, pieces)
-        if tail:
-            pieces.append(tail)
+            _collect(child, pieces, is_literal)
+        _add_text(tail, pieces, is_literal)
+        touching = "" if tail else emphasised
 
 
-def _inner(element: Element) -> str:
+def _add_text(text: str | None, pieces: list[str], is_literal: bool) -> None:
+    if not text:
+        return
+    if not is_literal and "&" in text:
+        text = resolved(text)
+    if not is_literal and has_tags(text):
+        _collect(as_element(text), pieces, is_literal=True)
+    else:
+        pieces.append(text)
+
+
+def _add_emphasis(element: Element, pieces: list[str], touching: str, is_literal: bool) -> str:
+    """Appends bold or slanted words, apart from what they touch where they or it are lines of their own.
+
+    Returns:
+        The words.
+    """
+    own: list[str] = []
+    _collect(element, own, is_literal)
+    words = "".join(own)
+    if not words:
+        return ""
+    is_heading = element.tag == "b" and _is_heading(words)
+    if touching:
+        glued = _are_lines(touching, words)
+    else:
+        glued = is_heading and bool(pieces) and pieces[-1][-1] in ".:;?!)"
+    if glued:
+        pieces.append(" ")
+    pieces.append(words)
+    if _ends_line(words, is_heading, element.tail or ""):
+        pieces.append(" ")
+    return words
+
+
+def _are_lines(left: str, right: str) -> bool:
+    """Whether two emphasised elements side by side are two lines or words, not two parts of one word."""
+    if min(len(left), len(right)) < 2:
+        return False
+    return right[0].isupper() or (left[-2:].isalnum() and right[:2].isalpha()) or left[-1] in ".:;?!,)"
+
+
+def _is_heading(words: str) -> bool:
+    bare = words.strip().rstrip(".:")
+    return bare.casefold() in _HEADINGS or _HEADING.fullmatch(bare) is not None
+
+
+def _ends_line(words: str, is_heading: bool, tail: str) -> bool:
+    if not tail[:1].isalnum():
+        return False
+    begins_sentence = tail[0].isupper() and (tail[1:2].islower() or tail[1:2].isspace())
+    if _LINE_END.search(words):
+        return begins_sentence or is_heading
+    return is_heading and (begins_sentence or words.strip().casefold() in _HEADINGS)
+
+
+def _inner(element: Element, is_literal: bool) -> str:
     pieces: list[str] = []
-    _collect(element, pieces)
+    _collect(element, pieces, is_literal)
     text = "".join(pieces)
     return _without_layout(text) if len(element) else text
 

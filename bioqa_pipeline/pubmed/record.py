@@ -6,32 +6,25 @@ Fields come from their own place only: a PMID, DOI or title of a cited paper is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 from bioqa_pipeline.pubmed.authors import author_names
-from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, split_title, whole_number
-from bioqa_pipeline.pubmed.markup import Element, plain_text, structured_text
-from bioqa_pipeline.records.texts import Abstract, Correction, OtherAbstract, Section
+from bioqa_pipeline.pubmed.elements import Children, children_of, first, known_name, text_of, within
+from bioqa_pipeline.pubmed.fields import (
+    clean_doi,
+    earlier_date,
+    iso_date,
+    printed_date,
+    split_title,
+    whole_number,
+)
+from bioqa_pipeline.pubmed.markup import Element, structured_text
+from bioqa_pipeline.pubmed.notices import corrections_of, is_retracted, publication_types
+from bioqa_pipeline.records.texts import Abstract, OtherAbstract, Section
 from bioqa_pipeline.text import normalize_text
 
 MAX_TEXT_CHARS = 1_000_000
 # Of every other field: names, titles of journals, dates as printed.
 MAX_FIELD_CHARS = 100_000
-_RETRACTED_UI = "D016441"
-_RETRACTED_NAME = "retracted publication"
-
-
-# Of names that many records share; longer ones are no names, and would fill the memory.
-_MOST_KNOWN_CHARS = 200
-_cached_name = lru_cache(maxsize=65_536)(normalize_text)
-
-
-def _known_name(text: str) -> str:
-    return _cached_name(text) if len(text) <= _MOST_KNOWN_CHARS else normalize_text(text)
-
-
-# The children of an element by name, in order.
-Children = dict[str, list[Element]]
 
 
 class UnusableRecordError(Exception):
@@ -57,16 +50,16 @@ def read_record(element: Element) -> Abstract:
         UnusableRecordError: no PMID, a PMID that is no number, or a text longer than `MAX_TEXT_CHARS`.
     """
     is_book = element.tag == "PubmedBookArticle"
-    parts = _children(element)
-    body = _first(parts, "BookDocument" if is_book else "MedlineCitation")
+    parts = children_of(element)
+    body = first(parts, "BookDocument" if is_book else "MedlineCitation")
     if body is None:
         raise UnusableRecordError("it holds no citation")
-    fields = _children(body)
-    pmid, version = _identity(_first(fields, "PMID"))
+    fields = children_of(body)
+    pmid, version = _identity(first(fields, "PMID"))
     if is_book:
-        record = _book(pmid, version, fields, _first(parts, "PubmedBookData"))
+        record = _book(pmid, version, fields, first(parts, "PubmedBookData"))
     else:
-        record = _article(pmid, version, body, fields, _first(parts, "PubmedData"))
+        record = _article(pmid, version, body, fields, first(parts, "PubmedData"))
     _check_sizes(record)
     return record
 
@@ -113,58 +106,62 @@ def _identity(identifier: Element | None) -> tuple[int, int]:
 
 
 def _article(pmid: int, version: int, citation: Element, fields: Children, data: Element | None) -> Abstract:
-    article = _first(fields, "Article")
+    article = first(fields, "Article")
     if article is None:
         raise UnusableRecordError("it has no Article", pmid)
-    parts = _children(article)
-    corrections = _corrections(_first(fields, "CommentsCorrectionsList"))
-    types, is_marked = _publication_types(_within(_first(parts, "PublicationTypeList")))
-    abstract = _children(_first(parts, "Abstract"))
+    parts = children_of(article)
+    corrections = corrections_of(first(fields, "CommentsCorrectionsList"))
+    types, is_marked = publication_types(within(first(parts, "PublicationTypeList")))
+    abstract = children_of(first(parts, "Abstract"))
     others = fields.get("OtherAbstract", [])
     text, sections = _abstract_text(abstract, others)
-    vernacular = _text(_first(parts, "VernacularTitle")) or None
-    pub_date, pub_date_raw, journal = _journal(_first(parts, "Journal"), _first(fields, "MedlineJournalInfo"))
+    vernacular = text_of(first(parts, "VernacularTitle")) or None
+    pub_date, pub_date_raw, journal = _journal(first(parts, "Journal"), first(fields, "MedlineJournalInfo"))
     online = _online_date(parts.get("ArticleDate", []))
+    title = split_title(text_of(first(parts, "ArticleTitle")), vernacular)
     return Abstract(
         pmid=pmid,
         version=version,
-        title=split_title(_text(_first(parts, "ArticleTitle")), vernacular),
+        title=title,
         text=text,
         sections=sections,
         journal=journal,
-        pub_date=online or pub_date,
+        pub_date=earlier_date(pub_date, online),
         pub_date_raw=pub_date_raw or online,
+        print_date=pub_date,
+        electronic_date=online,
         doi=_doi(_identifiers(data), parts.get("ELocationID", [])),
         languages=_languages(parts),
         vernacular_title=vernacular,
-        authors=author_names(_first(parts, "AuthorList")),
-        mesh_terms=_mesh_terms(_first(fields, "MeshHeadingList")),
+        authors=author_names(first(parts, "AuthorList")),
+        mesh_terms=_mesh_terms(first(fields, "MeshHeadingList")),
         publication_types=types,
         corrections=corrections,
         other_abstracts=tuple(filter(None, map(_other_abstract, others))),
-        copyright=_text(_first(abstract, "CopyrightInformation")) or None,
-        is_retracted=is_marked or any(link.ref_type == "RetractionIn" for link in corrections),
+        copyright=text_of(first(abstract, "CopyrightInformation")) or None,
+        is_retracted=is_marked or is_retracted(title, types, corrections),
         status=citation.get("Status", ""),
-        date_revised=_date(_first(fields, "DateRevised")),
+        date_revised=_date(first(fields, "DateRevised")),
     )
 
 
 def _book(pmid: int, version: int, fields: Children, data: Element | None) -> Abstract:
     """A chapter or a whole book; `journal` is the book's title. Its Sections are a table of contents, not text."""
-    book = _children(_first(fields, "Book"))
-    book_title = _text(_first(book, "BookTitle"))
-    chapter = _text(_first(fields, "ArticleTitle"))
-    abstract = _children(_first(fields, "Abstract"))
+    book = children_of(first(fields, "Book"))
+    book_title = text_of(first(book, "BookTitle"))
+    chapter = text_of(first(fields, "ArticleTitle"))
+    abstract = children_of(first(fields, "Abstract"))
     text, sections = _abstract_text(abstract, [])
-    types, is_marked = _publication_types(fields.get("PublicationType", []))
-    vernacular = _text(_first(fields, "VernacularTitle")) or None
-    contributed = _first(fields, "ContributionDate")
-    published, published_raw = _published(_first(book, "PubDate") if contributed is None else contributed)
-    identifiers = (*_identifiers(data), *_within(_first(fields, "ArticleIdList")))
+    types, is_marked = publication_types(fields.get("PublicationType", []))
+    vernacular = text_of(first(fields, "VernacularTitle")) or None
+    contributed = first(fields, "ContributionDate")
+    published, published_raw = _published(first(book, "PubDate") if contributed is None else contributed)
+    title = split_title(chapter or book_title, vernacular)
+    identifiers = (*_identifiers(data), *within(first(fields, "ArticleIdList")))
     return Abstract(
         pmid=pmid,
         version=version,
-        title=split_title(chapter or book_title, vernacular),
+        title=title,
         text=text,
         sections=sections,
         journal=book_title,
@@ -173,36 +170,13 @@ def _book(pmid: int, version: int, fields: Children, data: Element | None) -> Ab
         doi=_doi(identifiers, [] if chapter else book.get("ELocationID", [])),
         languages=_languages(fields),
         vernacular_title=vernacular,
-        authors=author_names(_first(fields, "AuthorList")) or author_names(_first(book, "AuthorList")),
+        authors=author_names(first(fields, "AuthorList")) or author_names(first(book, "AuthorList")),
         publication_types=types,
-        copyright=_text(_first(abstract, "CopyrightInformation")) or None,
-        is_retracted=is_marked,
+        copyright=text_of(first(abstract, "CopyrightInformation")) or None,
+        is_retracted=is_marked or is_retracted(title, types, ()),
         is_book=True,
-        date_revised=_date(_first(fields, "DateRevised")),
+        date_revised=_date(first(fields, "DateRevised")),
     )
-
-
-def _children(element: Element | None) -> Children:
-    children: Children = {}
-    for child in _within(element):
-        tag = child.tag
-        if tag in children:
-            children[tag].append(child)
-        else:
-            children[tag] = [child]
-    return children
-
-
-def _first(children: Children, name: str) -> Element | None:
-    return children[name][0] if name in children else None
-
-
-def _within(element: Element | None) -> Iterable[Element]:
-    return () if element is None else element
-
-
-def _text(element: Element | None) -> str:
-    return "" if element is None else plain_text(element)
 
 
 def _abstract_text(abstract: Children, others: list[Element]) -> tuple[str, tuple[Section, ...]]:
@@ -233,15 +207,15 @@ def _languages(fields: Children) -> tuple[str, ...]:
 
 def _journal(journal: Element | None, medline: Element | None) -> tuple[str, str, str]:
     """(ISO date, date as printed, title)."""
-    parts = _children(journal)
-    title = _text(_first(parts, "Title")) or _text(_first(parts, "ISOAbbreviation"))
-    issue = _children(_first(parts, "JournalIssue"))
-    return *_published(_first(issue, "PubDate")), title or _text(_first(_children(medline), "MedlineTA"))
+    parts = children_of(journal)
+    title = text_of(first(parts, "Title")) or text_of(first(parts, "ISOAbbreviation"))
+    issue = children_of(first(parts, "JournalIssue"))
+    return *_published(first(issue, "PubDate")), title or text_of(first(children_of(medline), "MedlineTA"))
 
 
 def _published(element: Element | None) -> tuple[str, str]:
     """(ISO date, date as printed) of a PubDate with Year, Month and Day, or Season, or MedlineDate."""
-    parts = {child.tag: child.text for child in _within(element)}
+    parts = {child.tag: child.text for child in within(element)}
     printed = normalize_text(parts.get("MedlineDate") or "")
     if printed:
         return printed_date(printed), printed
@@ -256,12 +230,12 @@ def _online_date(dates: list[Element]) -> str:
 
 
 def _date(element: Element | None) -> str:
-    parts = {child.tag: child.text for child in _within(element)}
+    parts = {child.tag: child.text for child in within(element)}
     return iso_date(parts.get("Year"), parts.get("Month"), parts.get("Day"))
 
 
 def _identifiers(data: Element | None) -> Iterable[Element]:
-    return _within(_first(_children(data), "ArticleIdList"))
+    return within(first(children_of(data), "ArticleIdList"))
 
 
 def _doi(identifiers: Iterable[Element], locations: Iterable[Element]) -> str | None:
@@ -279,30 +253,5 @@ def _mesh_terms(headings: Element | None) -> tuple[str, ...]:
     """Descriptors without their qualifiers."""
     if headings is None:
         return ()
-    names = [_known_name(descriptor.text or "") for descriptor in headings.iter("DescriptorName")]
+    names = [known_name(descriptor.text or "") for descriptor in headings.iter("DescriptorName")]
     return tuple(filter(None, dict.fromkeys(names)))
-
-
-def _publication_types(elements: Iterable[Element]) -> tuple[tuple[str, ...], bool]:
-    """The names, and whether one says that the record was retracted; older records name types without identifiers."""
-    names = []
-    is_retracted = False
-    for element in elements:
-        name = _known_name(element.text or "")
-        identifier = element.get("UI", "")
-        is_retracted |= identifier == _RETRACTED_UI or (not identifier and name.casefold() == _RETRACTED_NAME)
-        names.append(name)
-    return tuple(filter(None, names)), is_retracted
-
-
-def _corrections(links: Element | None) -> tuple[Correction, ...]:
-    """The links to other records but those to cited papers."""
-    corrections = []
-    for link in _within(links):
-        ref_type = link.get("RefType", "")
-        if ref_type != "Cites":
-            parts = _children(link)
-            identifier = _first(parts, "PMID")
-            pmid = None if identifier is None else whole_number(identifier.text)
-            corrections.append(Correction(ref_type, pmid, _text(_first(parts, "RefSource"))))
-    return tuple(corrections)

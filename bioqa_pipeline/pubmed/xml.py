@@ -1,13 +1,15 @@
 """A PubMed XML file (EFetch answer, baseline or update file, gzipped or plain) into its records, one at a time.
 
-Memory stays that of one record, however long the file. The files are not trusted: no DTD, entity definition or network
-access, bounded sizes. What PubMed's elements mean is the business of `record`.
+Memory stays that of one record, however long the file. A record that breaks the XML costs itself alone. The files are
+not trusted: no DTD, entity definition or network access, bounded sizes. What PubMed's elements mean is the business of
+`record`.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.prologue import MAX_PROLOGUE_BYTES, PrologueError, read_prologue
 from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
 from bioqa_pipeline.pubmed.references import without_references
+from bioqa_pipeline.pubmed.unread import RECORD_TAGS, Unread
 from bioqa_pipeline.records.texts import Abstract
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 16 * 2**20
 _CHUNK_BYTES = 64 * 2**10
 _ROOTS = ("PubmedArticleSet", "PubmedBookArticleSet")
-_RECORD_TAGS = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation")
+_MOST_REASON_CHARS = 200
+_LINE = re.compile(r"\bline (\d+)")
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -80,25 +84,15 @@ def parse_records(source: BinaryIO | Path, *, name: str) -> Iterator[Abstract | 
 
 
 class _Parse:
-    """The reading of one file.
-
-    With `resolve_entities=False` the parser would stop at an undefined entity without an error.
-    """
+    """The reading of one file."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.n_records = 0
-        self._parser = etree.XMLPullParser(
-            events=("end",),
-            tag=_RECORD_TAGS,
-            resolve_entities="internal",  # type: ignore[arg-type]  # the stubs are older
-            load_dtd=False,
-            no_network=True,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
-            collect_ids=False,
-        )
+        self._parser = _parser()
+        self._unread = Unread()
+        self._error: etree.XMLSyntaxError | None = None
+        self._lines_before = 0
 
     def records(self, source: BinaryIO) -> Iterator[Abstract | DeletedRecord | BadRecord]:
         n_bytes_waiting = 0
@@ -111,27 +105,57 @@ class _Parse:
         yield from self._parsed(None)
 
     def _parsed(self, chunk: bytes | None) -> Iterator[Abstract | DeletedRecord | BadRecord]:
-        """The records that a chunk completes; None ends the file."""
-        error = None
+        """The records that a chunk completes, those that break the XML named; None ends the file."""
+        self._unread.add(chunk or b"")
+        if self._error is None:
+            yield from self._fed(chunk)
+        while (error := self._error) is not None:
+            broken = self._unread.cut_broken()
+            if broken is None:
+                if chunk is None or self._unread.is_hopeless:
+                    raise self._broken(self._said(error)) from error
+                return
+            self.n_records += 1
+            yield BadRecord(broken.pmid, self.n_records, f"its XML is broken: {self._said(error)}")
+            self._parser, self._error = _parser(), None
+            self._lines_before = self._unread.n_lines
+            yield from self._fed(self._unread.rest())
+            if chunk is None and self._error is None:
+                yield from self._fed(None)
+
+    def _fed(self, data: bytes | None) -> Iterator[Abstract | DeletedRecord | BadRecord]:
+        """The records that the parser finds in some bytes; it keeps an error in `_error`."""
         try:
-            if chunk is None:
+            if data is None:
                 self._parser.close()
             else:
-                self._parser.feed(chunk)
+                self._parser.feed(data)
         except etree.XMLSyntaxError as exc:
-            error = exc
+            # An undeclared prefix is said at the end; `_read` has left its record out.
+            is_prefix = exc.code == etree.ErrorTypes.NS_ERR_UNDEFINED_NAMESPACE  # type: ignore[attr-defined]
+            self._error = None if is_prefix else exc
+        has_errors = bool(self._parser.feed_error_log)
+        before = self.n_records
         for _, found in self._parser.read_events():
             element = cast(etree._Element, found)
             self.n_records += 1
-            yield from self._read(element)
+            yield from self._read(element, has_errors)
             _release(element)
-        if error is not None:
-            raise self._broken(" ".join(str(error.msg).split())) from error
+        self._unread.drop(self.n_records - before)
 
-    def _read(self, element: etree._Element) -> Iterator[Abstract | DeletedRecord | BadRecord]:
+    def _said(self, error: etree.XMLSyntaxError) -> str:
+        """The parser's words, with lines of the file."""
+        words = " ".join(str(error.msg).split())
+        words = words if len(words) <= _MOST_REASON_CHARS else "…" + words[-_MOST_REASON_CHARS:]
+        return _LINE.sub(lambda line: f"line {int(line.group(1)) + self._lines_before}", words)
+
+    def _read(self, element: etree._Element, has_errors: bool) -> Iterator[Abstract | DeletedRecord | BadRecord]:
         if element.tag != "DeleteCitation":
             try:
-                yield read_record(element)
+                record = read_record(element)
+                foreign = _undeclared(element) if has_errors else None
+                reason = f"its XML is broken: the prefix of <{foreign}> is not declared"
+                yield record if foreign is None else BadRecord(record.pmid, self.n_records, reason)
             except UnusableRecordError as exc:
                 yield BadRecord(exc.pmid, self.n_records, str(exc))
             return
@@ -193,6 +217,27 @@ class _Parse:
 
     def _broken(self, reason: str) -> SourceError:
         return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind=SourceErrorKind.BAD_XML)
+
+
+def _undeclared(element: etree._Element) -> str | None:
+    """The first element in another whose prefix means nothing, so that nobody knows how to read it."""
+    tags = (str(child.tag) for child in element.iter(etree.Element))
+    return next((tag[:60] for tag in tags if ":" in tag and not tag.startswith("{")), None)
+
+
+def _parser() -> etree.XMLPullParser:
+    """With `resolve_entities=False` it would stop at an undefined entity without an error."""
+    return etree.XMLPullParser(
+        events=("end",),
+        tag=RECORD_TAGS,
+        resolve_entities="internal",  # type: ignore[arg-type]  # the stubs are older
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+    )
 
 
 class _Borrowed(io.RawIOBase):

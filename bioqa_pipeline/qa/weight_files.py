@@ -27,6 +27,8 @@ FLOAT_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 # Weights in the widest float, twice over for the heads of the pre-training, the largest of them a second vocabulary.
 BYTES_PER_PARAMETER = 16
 SPARE_BYTES = 64 * MEBIBYTE
+# Weights have two.
+MOST_DIMENSIONS = 8
 # Weights of the pre-training heads, which question answering does not use.
 IGNORED_WEIGHTS = (
     "bert.pooler.",
@@ -136,8 +138,9 @@ def parse_header(content: bytes, *, data_bytes: int, path: Path) -> dict[str, Te
 
 def _tensor_info(name: str, entry: object) -> tuple[TensorInfo, tuple[int, int]]:
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [start, end]} if all(
-            type(n) is int and n >= 0 for n in (*shape, start, end)
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [start, end]} if (
+            # The product of more and larger ones takes hours.
+            len(shape) <= MOST_DIMENSIONS and all(type(n) is int and 0 <= n < 1 << 63 for n in (*shape, start, end))
         ):
             n_bytes = math.prod(shape) * FLOAT_BYTES.get(dtype, 0)
             if end < start or (n_bytes != end - start and dtype in FLOAT_BYTES):
@@ -156,11 +159,17 @@ def read_weights(path: Path, network: NetworkConfig) -> Weights:
 
     check_weights(path, network)
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_bin(path)
+    for name, tensor in tensors.items():
+        # Of such a one nobody can say the shape, or read the numbers.
+        if tensor.is_nested or tensor.is_meta or tensor.layout != torch.strided:
+            raise CheckpointError(f"{path}: {shortened(name)} is no plain table of numbers")
     names = _own_names(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, network)
     state = {}
     for name, own in names.items():
-        if not tensors[name].dtype.is_floating_point or tensors[name].layout != torch.strided:
-            raise CheckpointError(f"{path}: {name} holds {tensors[name].dtype}; weights are floats here")
+        if tensors[name].dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            raise CheckpointError(
+                f"{path}: {name} holds {tensors[name].dtype}; weights are {', '.join(FLOAT_BYTES)} here"
+            )
         state[own] = tensors[name].float()
         if not torch.isfinite(state[own]).all():
             raise CheckpointError(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+PassageKind = Literal["abstract", "title+abstract"]
 
 
 def content_digest(*parts: str) -> str:
@@ -75,9 +78,12 @@ class Abstract:
         text: the abstract, sections joined as "LABEL: text" with one space between; "" where the record has none.
         sections: the labelled parts with their offsets into `text`; empty for a plain abstract.
         title: translated titles come without their square brackets; `vernacular_title` keeps the original.
-        pub_date: ISO 8601, as precise as the record is: "1998", "1998-12" or "1998-12-03"; "" where unknown.
+        pub_date: ISO 8601, as precise as the record is: "1998", "1998-12" or "1998-12-03"; "" where unknown. It is the
+            earlier one of `print_date` and `electronic_date`.
         pub_date_raw: as printed, for example "1998 Dec-1999 Jan".
-        is_retracted: the record itself was retracted (not: it announces a retraction).
+        print_date, electronic_date: those of the issue and of the electronic article, as `pub_date`; "" where unknown,
+            and in records that earlier versions stored.
+        is_retracted: the record itself was retracted (not: it announces a retraction), by type, link or title.
         date_revised: ISO date, "" where unknown.
     """
 
@@ -89,6 +95,8 @@ class Abstract:
     journal: str = ""
     pub_date: str = ""
     pub_date_raw: str = ""
+    print_date: str = ""
+    electronic_date: str = ""
     doi: str | None = None
     languages: tuple[str, ...] = ()
     vernacular_title: str | None = None
@@ -102,6 +110,28 @@ class Abstract:
     is_book: bool = False
     status: str = ""
     date_revised: str = ""
+
+    def passage_text(self, kind: PassageKind) -> str:
+        """What is asked: the abstract, or the title as its first sentence; "" where there is nothing to ask."""
+        if kind == "abstract" or not self.title:
+            return self.text
+        title = self.title if self.title.endswith((".", "?", "!")) else self.title + "."
+        return f"{title} {self.text}" if self.text else title
+
+    @property
+    def expressions_of_concern(self) -> tuple[str, ...]:
+        """Where concern about the record was expressed: the PMID in digits, or the citation where there is none."""
+        return self._linked("ExpressionOfConcernIn")
+
+    @property
+    def errata(self) -> tuple[str, ...]:
+        """Where the record was corrected, as `expressions_of_concern`."""
+        return self._linked("ErratumIn", "CorrectedandRepublishedIn")
+
+    def _linked(self, *ref_types: str) -> tuple[str, ...]:
+        names = {name.casefold() for name in ref_types}
+        linked = [str(c.pmid or c.citation) for c in self.corrections if c.ref_type.casefold() in names]
+        return tuple(dict.fromkeys(filter(None, linked)))
 
     @property
     def content_hash(self) -> str:

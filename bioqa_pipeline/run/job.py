@@ -180,6 +180,7 @@ class _Run:
                     shard_pairs=self._shard_pairs,
                     storage=self.dataset.storage,
                     name=f"{STAGING}/{self.run_id}/plan.parquet",
+                    passage=self.config.scoring.passage,
                 ),
             )
         new = plan.n_pairs - plan.n_reused

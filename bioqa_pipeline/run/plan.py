@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.schemas import make_pair_id, make_shard_id
-from bioqa_pipeline.records.texts import FetchStatus, Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import FetchStatus, Missing, PassageKind, Question, Retrieval
 from bioqa_pipeline.run.records import FailedPair, RunPlan, ShardPlan
 from bioqa_pipeline.storage.local import Storage
 
@@ -37,6 +37,7 @@ def plan_run(
     shard_pairs: Callable[[int], int],
     storage: Storage,
     name: str,
+    passage: PassageKind = "abstract",
 ) -> RunPlan:
     """Pairs every question with its abstracts and leaves out what the data set holds under the same scoring key.
 
@@ -47,12 +48,15 @@ def plan_run(
         shard_pairs: number of new pairs into the pairs of a shard.
         storage: where the plan goes, so that all that score find it.
         name: of the plan there.
+        passage: what is asked of a record.
 
     Raises:
         DatasetError: the plan cannot be written (disk full).
     """
     asked = _asked_pairs(questions, retrievals)
     records = store.index(asked["pmid"].unique().to_list())
+    if passage != "abstract":
+        records = _with_titles(records, store)
     statuses = {m.pmid: m for m in missing}
     for pmid in records.filter(~pl.col("has_abstract"))["pmid"]:
         statuses.setdefault(pmid, Missing(pmid, FetchStatus.NO_ABSTRACT, "the record has no abstract"))
@@ -69,6 +73,13 @@ def plan_run(
     data, shards = _encode_plan(new, reused, shard_pairs(len(new)))
     storage.write(name, data)
     return RunPlan(name=name, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
+
+
+def _with_titles(records: pl.DataFrame, store: AbstractStore) -> pl.DataFrame:
+    """The index of a store with the records that have at least a title as those that can be asked."""
+    bare = records.filter(~pl.col("has_abstract"))["pmid"].to_list()
+    titled = [record.pmid for record in store.get(bare) if record.title]
+    return records.with_columns(pl.col("has_abstract") | pl.col("pmid").is_in(titled))
 
 
 def automatic_shard_pairs(n_new: int, *, on_gpu: bool, n_workers: int) -> int:

@@ -9,7 +9,6 @@ from bioqa_pipeline.dataset.schemas import AnswerRow, ChunkRow
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
 from bioqa_pipeline.qa.windows import char_range
 from bioqa_pipeline.records.scores import Pair, SpanAnswer
-from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.text import sentences
 
@@ -20,7 +19,9 @@ def answer_row(
     abstract, answer = pair.abstract, score.answer
     best = answer.best
     accepted = best if answer.is_answerable else None
-    evidence = _evidence(abstract, best)
+    kind = scorer.config.passage
+    text = abstract.passage_text(kind)
+    evidence = _evidence(text, best)
     return AnswerRow(
         pair_id=pair.pair_id,
         question_id=pair.question.id,
@@ -37,7 +38,7 @@ def answer_row(
         answer=accepted.text if accepted else None,
         answer_start=accepted.start if accepted else None,
         answer_end=accepted.end if accepted else None,
-        evidence=abstract.text[evidence[0] : evidence[1]] if evidence else None,
+        evidence=text[evidence[0] : evidence[1]] if evidence else None,
         evidence_start=evidence[0] if evidence else None,
         evidence_end=evidence[1] if evidence else None,
         n_windows=answer.n_windows,
@@ -57,22 +58,30 @@ def answer_row(
         model_revision=identity.model_revision,
         run_id=identity.run_id,
         scored_at=scored_at,
+        passage=kind,
+        print_date=abstract.print_date or None,
+        electronic_date=abstract.electronic_date or None,
+        publication_types=abstract.publication_types,
+        mesh_terms=abstract.mesh_terms,
+        languages=abstract.languages,
+        expressions_of_concern=abstract.expressions_of_concern,
+        errata=abstract.errata,
         user_columns=pair.question.user_columns,
     )
 
 
-def _evidence(abstract: Abstract, span: SpanAnswer | None) -> tuple[int, int] | None:
+def _evidence(text: str, span: SpanAnswer | None) -> tuple[int, int] | None:
     """The sentences that the span touches, as one range; nearly always one."""
     if span is None:
         return None
-    touched = [(a, b) for a, b in sentences(abstract.text) if a < span.end and span.start < b]
+    touched = [(a, b) for a, b in sentences(text) if a < span.end and span.start < b]
     if not touched:
         return span.start, span.end
     return min(touched[0][0], span.start), max(touched[-1][1], span.end)
 
 
 def chunk_rows(pair: Pair, score: PairScore, scorer: PairScorer, identity: RunIdentity) -> Iterator[ChunkRow]:
-    text, tokens = pair.abstract.text, score.passage_tokens
+    text, tokens = pair.abstract.passage_text(scorer.config.passage), score.passage_tokens
     for window, said in zip(score.windows, score.scores, strict=True):
         empty = window.token_start == window.token_end
         start, end = (0, 0) if empty else char_range(text, tokens, window.token_start, window.token_end - 1)

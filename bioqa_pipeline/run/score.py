@@ -134,7 +134,9 @@ def _score_pairs(
     pairs: Sequence[Pair], scorer: PairScorer, progress: Progress | None
 ) -> tuple[list[tuple[Pair, PairScore]], list[FailedPair]]:
     """Together; where a logit is not finite, one by one, so that the poisoned pair alone is lost."""
-    asked = [(p.question.text, Passage(id=str(p.abstract.pmid), text=p.abstract.text)) for p in pairs]
+    asked = [
+        (p.question.text, Passage(str(p.abstract.pmid), p.abstract.passage_text(scorer.config.passage))) for p in pairs
+    ]
     try:
         return list(zip(pairs, scorer.score(asked, progress=progress), strict=True)), []
     except NonFiniteLogitError:

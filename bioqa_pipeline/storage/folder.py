@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,23 +58,38 @@ def make_root(path: Path) -> None:
         return
     make_root(path.parent)
     path.mkdir(exist_ok=True)
-    fd = os.open(path.parent, _FOLDER)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Makes durable which names are in a folder."""
+    fd = os.open(path, _FOLDER)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def remove(fd: int, name: str, path: Path) -> None:
+def sync_folders(root: Path, folders: Iterable[str]) -> None:
+    """The same for folders below `root`, where they are there; no symbolic link is followed."""
+    for folder in folders:
+        with suppress(FileNotFoundError), opened(root, folder) as fd:
+            os.fsync(fd)
+
+
+def remove(fd: int, name: str, path: Path, *, below: bool) -> None:
     """Deletes a file, or a folder with all that is in it and nothing that links in it lead to.
 
+    Args:
+        below: whether it may be a folder.
+
     Raises:
-        DatasetError: the name is a symbolic link, which this program does not make.
+        DatasetError: the name is a symbolic link, or a folder where a file is meant, which this program does not make.
         OSError: it is not there, or cannot be deleted.
     """
     mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
-    if stat.S_ISLNK(mode):
-        raise linked(path)
+    if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and not below):
+        raise linked(path, mode)
     if stat.S_ISDIR(mode):
         # Errors are ignored: a worker that outlived its run may be writing there; the next sweep comes by.
         shutil.rmtree(name, ignore_errors=True, dir_fd=fd)
@@ -86,6 +101,17 @@ def refuse_link(path: Path) -> None:
     """Raises OSError where a path is a symbolic link, which something that opens by path would follow."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, "a symbolic link, and none is followed here: delete the link", str(path))
+
+
+def create(fd: int, name: str) -> int:
+    """A new file in an open folder, to be written to."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o666, dir_fd=fd)
+    except FileExistsError:
+        # A killed writer's. Not emptied and used again: it could be another name of a file elsewhere.
+        os.unlink(name, dir_fd=fd)
+        return os.open(name, flags, 0o666, dir_fd=fd)
 
 
 def linked(path: Path, mode: int = stat.S_IFLNK) -> DatasetError:

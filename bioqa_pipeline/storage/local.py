@@ -27,7 +27,7 @@ from typing import IO, Any, Protocol
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.files import NotRegularError, open_fd
 from bioqa_pipeline.storage.filelock import FileLock, Held
-from bioqa_pipeline.storage.folder import linked, make_root, opened, remove
+from bioqa_pipeline.storage.folder import create, linked, make_root, opened, remove, sync, sync_folders
 from bioqa_pipeline.storage.uri import place
 
 _PARTIAL = ".part"
@@ -86,11 +86,17 @@ class Storage(Protocol):
     def publish(self, staged: str, name: str) -> bool:
         """Makes a written file appear under `name` unless something is there; says whether it did. Durable."""
 
-    def delete(self, name: str) -> None:
-        """Deletes a file, or a folder with all that is in it; nothing there is no error."""
+    def move(self, name: str, target: str) -> bool:
+        """Gives whatever has a name a new one, also what is no file, unread; says whether anything was there."""
+
+    def delete(self, name: str, *, below: bool = False) -> None:
+        """Deletes a file, `below` also a folder with all that is in it; nothing there is no error."""
 
     def delete_files(self, names: Collection[str]) -> None:
-        """Deletes many files; one that is not there is no error."""
+        """Deletes many files, durably; one that is not there is no error."""
+
+    def settle(self, folders: Collection[str]) -> None:
+        """Makes durable which files lie in these folders and in the root, whoever put or deleted them there."""
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         """Holds the data set for one writer; see `filelock`."""
@@ -198,7 +204,7 @@ class LocalStorage:
         partial = last + _PARTIAL
         with _explained(self._named / name), opened(self._root, folder, make=True) as fd:
             try:
-                with os.fdopen(_create(fd, partial), "wb") as file:
+                with os.fdopen(create(fd, partial), "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -233,15 +239,38 @@ class LocalStorage:
             os.fsync(fd)
         return True
 
-    def delete(self, name: str) -> None:
+    def move(self, name: str, target: str) -> bool:
+        path = self._named / target
+        (folder, _, last), (new_folder, _, new_last) = name.rpartition("/"), target.rpartition("/")
+        with _explained(self._named / name), suppress(FileNotFoundError), opened(self._root, folder) as fd:
+            os.stat(last, dir_fd=fd, follow_symlinks=False)
+            with _explained(path), opened(self._root, new_folder, make=True) as new_fd:
+                # A rename would replace what is there without a word.
+                with suppress(FileNotFoundError):
+                    os.stat(new_last, dir_fd=new_fd, follow_symlinks=False)
+                    raise DatasetError(f"{path}: is there already; move it away")
+                os.rename(last, new_last, src_dir_fd=fd, dst_dir_fd=new_fd)
+                os.fsync(new_fd)
+            os.fsync(fd)
+            return True
+        return False
+
+    def delete(self, name: str, *, below: bool = False) -> None:
         path = self._named / name
         folder, _, last = name.rpartition("/")
         with _explained(path), suppress(FileNotFoundError), opened(self._root, folder) as fd:
-            remove(fd, last, path)
+            remove(fd, last, path, below=below)
 
     def delete_files(self, names: Collection[str]) -> None:
         for name in names:
             self.delete(name)
+        with _explained(self._named):
+            sync_folders(self._root, {name.rpartition("/")[0] for name in names})
+
+    def settle(self, folders: Collection[str]) -> None:
+        with _explained(self._named):
+            sync(self._root.parent)
+            sync_folders(self._root, {"", *folders})
 
     def lock(self, run_id: str, *, wait: bool) -> FileLock:
         return FileLock(self._root / ".lock", run_id, location=self.location, wait=wait)
@@ -261,16 +290,6 @@ def _open_own(fd: int, name: str, path: Path) -> int:
         return open_fd(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
     except NotRegularError as exc:
         raise linked(path, exc.mode) from exc
-
-
-def _create(fd: int, name: str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, 0o666, dir_fd=fd)
-    except FileExistsError:
-        # A killed writer's. Not emptied and used again: it could be another name of a file elsewhere.
-        os.unlink(name, dir_fd=fd)
-        return os.open(name, flags, 0o666, dir_fd=fd)
 
 
 @contextmanager

@@ -125,8 +125,19 @@ class ObjectStorage:
             raise DatasetError(f"{self.uri(name)}: the store says again and again that it is there and that it is not")
         return published
 
-    def delete(self, name: str) -> None:
-        self._client.delete([*self._client.below(name), name])
+    def move(self, name: str, target: str) -> bool:
+        if self._client.find(name, head=True) is None:
+            return False
+        if not self.publish(name, target):
+            raise DatasetError(f"{self.uri(target)}: is there already; move it away")
+        self.delete(name)
+        return True
+
+    def delete(self, name: str, *, below: bool = False) -> None:
+        self._client.delete([*(self._client.below(name) if below else ()), name])
+
+    def settle(self, folders: Collection[str]) -> None:
+        """What a store has answered for is durable."""
 
     def delete_files(self, names: Collection[str]) -> None:
         self._client.delete(builtins.list(names))

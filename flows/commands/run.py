@@ -32,7 +32,7 @@ SETTINGS = SettingOptions(
         "what to ask, where to keep it": "questions long_questions out",
         "where abstracts come from": "source",
         "the model": "model",
-        "the answers": "threshold scoring.spans.n_best max_answers",
+        "the answers": "scoring.passage threshold scoring.spans.n_best max_answers",
         "the run": "shard_pairs workers runner ray_address wait_for_lock public_url",
     },
     names={

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bioqa_pipeline.messages import shown
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _as_lines(location: str, report: Report, moved: Sequence[str]) -> str:
         f"{report.n_chunks:,} windows"
     )
     end = f"{len(report.findings):,} findings" if report.findings else "whole"
-    return "".join(f"{' '.join(line.splitlines())}\n" for line in [*lines, f"{location}: {end}; {counts}"])
+    return "".join(f"{' '.join(shown(line).splitlines())}\n" for line in [*lines, f"{location}: {end}; {counts}"])
 
 
 def _as_json(location: str, report: Report, moved: Sequence[str]) -> str:

@@ -77,7 +77,8 @@ def ask(dataset: Path, model: str, engine: Engine) -> list[Asked]:
 
 def merged(candidates: Sequence[Candidate]) -> list[MergedAnswer]:
     """All answers in the product's order."""
-    return merge_answers(Question("q", "?"), candidates, limit=len(candidates) or 1)
+    found = merge_answers(Question("q", "?"), candidates, limit=len(candidates) or 1)
+    return [answer for answer in found if answer.answer is not None]
 
 
 def by(weight: Callable[[Sequence[float]], float]) -> Order:

@@ -67,3 +67,29 @@ def test_a_writer_that_lost_its_lock_writes_nothing_more(tmp_path: Path, step: s
         with pytest.raises(DatasetError, match="lock file was deleted while run run wrote"):
             STEPS[step](writer, shard)
     assert not [path for path in root.glob("[acrs]*/*") if path.is_file()]
+
+
+def test_the_newest_run_decides_what_answers(tmp_path: Path) -> None:
+    """As committed, rows keep the threshold of the run that scored them."""
+    root = tmp_path / "set"
+    row = answer_row(1)
+    with Dataset(root).writer("run-0") as writer:
+        writer.commit_shard(stage(root, "run-0", [row]))
+        facts = {"started_at": EARLY, "finished_at": EARLY, "scoring_key": row.scoring_key}
+        writer.finish(manifest("run-0", config={"threshold": row.threshold}, **facts))
+    assert Dataset(root).answers(current=True).collect().equals(Dataset(root).answers().collect())
+    decisions = []
+    for number, (threshold, status) in enumerate(
+        [(row.score_diff - 1, "completed"), (row.score_diff, "partial"), (-1e9, "failed")], start=1
+    ):
+        with Dataset(root).writer(f"run-{number}") as writer:
+            later = EARLY + timedelta(days=300 + number)
+            facts = {"started_at": later, "finished_at": later, "status": status, "scoring_key": row.scoring_key}
+            writer.finish(manifest(f"run-{number}", config={"threshold": threshold}, **facts))
+        (found,) = Dataset(root).answers(current=True).collect().to_dicts()
+        decisions.append((found["is_answerable"], found["answer"], found["answer_start"], found["answer_end"]))
+        assert found["threshold"] == pytest.approx(threshold if status != "failed" else row.score_diff)
+    best = row.n_best[0]
+    answers = (True, best.text, best.start, best.end)
+    assert decisions == [(False, None, None, None), answers, answers]
+    assert Dataset(root).answers().collect()["threshold"].to_list() == pytest.approx([row.threshold])

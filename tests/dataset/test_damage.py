@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -87,10 +88,30 @@ def link(root: Path) -> None:
     (root / "answers").symlink_to("../elsewhere")
 
 
-def link_file(root: Path) -> None:
-    path = a_file(root, "answers")
-    shutil.move(path, root.with_name("elsewhere"))
-    path.symlink_to("../../elsewhere")
+def link_file(folder: str) -> Callable[[Path], object]:
+    def damage(root: Path) -> None:
+        path = root / folder if folder == "_bioqa.json" else a_file(root, folder)
+        shutil.move(path, root.with_name("elsewhere"))
+        path.symlink_to(root.with_name("elsewhere"))
+
+    return damage
+
+
+def pipe_for_file(root: Path) -> None:
+    path = a_file(root, "runs")
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder_for_file(folder: str, *inside: str) -> Callable[[Path], object]:
+    def damage(root: Path) -> None:
+        path = root / folder if folder == "_bioqa.json" else a_file(root, folder)
+        path.unlink()
+        path.mkdir()
+        for name in inside:
+            (path / name).write_text("precious")
+
+    return damage
 
 
 HUGE = {b"bioqa.config": b'{"x":' * 100_000, b"pandas": b"\x80\x04evil"}
@@ -104,8 +125,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "garbage": (lambda r: a_file(r, "chunks").write_bytes(b"garbage"), "chunks/"),
     "empty": (lambda r: a_file(r, "summary").write_bytes(b""), "summary/run.parquet"),
     "folder linked": (link, "answers"),
-    "file linked": (link_file, "answers/"),
-    "file is a folder": (lambda r: (a_file(r, "answers").unlink(), a_file(r, "chunks").unlink()), "answers/"),
+    "answers linked": (link_file("answers"), "answers/"),
+    "windows linked": (link_file("chunks"), "chunks/"),
+    "entry linked": (link_file("_log"), "_log/"),
+    "marker linked": (link_file("_bioqa.json"), "_bioqa.json"),
+    "page a pipe": (pipe_for_file, "runs/run.html"),
+    "answers a folder": (folder_for_file("answers", "thesis.doc"), "answers/"),
+    "windows a folder": (folder_for_file("chunks"), "chunks/"),
+    "marker a folder": (folder_for_file("_bioqa.json", "thesis.doc"), "_bioqa.json"),
+    "answers and windows gone": (lambda r: (a_file(r, "answers").unlink(), a_file(r, "chunks").unlink()), "answers/"),
     "missing answers": (lambda r: a_file(r, "answers").unlink(), "answers/"),
     "missing chunks": (lambda r: a_file(r, "chunks").unlink(), "chunks/"),
     "missing manifest": (lambda r: (r / "runs" / "run.json").unlink(), "runs/run.json"),
@@ -147,12 +175,10 @@ def test_no_run_takes_it_and_the_way_out_keeps_the_rest(root: Path, damage: str)
         assert "symbolic link" in report.findings[0].what
         return
     assert report.findings and all("\n" not in f.what + f.mend for f in report.findings)
+    before = sorted(path.name for path in root.rglob("*.doc"))
     _, moved = quarantine(LocalStorage(root))
-    assert all((root / path).is_file() or (root / path).is_symlink() for path in moved)
-    if damage == "file linked":
-        [finding] = verify(LocalStorage(root)).findings
-        assert "delete it by hand" in finding.mend
-        (root / finding.file).unlink()
+    assert all(os.path.lexists(root / path) for path in moved)
+    assert sorted(path.name for path in root.rglob("*.doc")) == before
     assert verify(LocalStorage(root)).findings == []
     kept = whole_rows(root)
     write(root, "after", 1, 2, 3)
@@ -183,6 +209,41 @@ def test_a_manifest_brings_back_what_a_damaged_entry_named(root: Path) -> None:
     quarantine(LocalStorage(root))
     assert whole_rows(root).keys() == {1, 2, 3}
     assert [run.run_id for run in Dataset(root).runs()] == ["run"]
+
+
+@pytest.mark.parametrize("odd", ["a file", "a link"])
+def test_nothing_is_said_to_be_set_aside_that_cannot_be(root: Path, odd: str) -> None:
+    place, elsewhere = root / "_quarantine", root.with_name("elsewhere")
+    elsewhere.mkdir()
+    place.write_text("precious") if odd == "a file" else place.symlink_to(elsewhere)
+    a_file(root, "answers").write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"_quarantine: a (file|symbolic link)"):
+        quarantine(LocalStorage(root))
+    assert len(verify(LocalStorage(root)).findings) == 1 and not list(elsewhere.iterdir())
+    place.unlink()
+    quarantine(LocalStorage(root))
+    assert verify(LocalStorage(root)).findings == []
+
+
+@pytest.mark.parametrize("lost", ["marker damaged and log gone", "marker gone and log damaged"])
+def test_without_marker_and_log_there_is_a_way_out(root: Path, lost: str) -> None:
+    marker, log = root / "_bioqa.json", root / "_log"
+    if lost == "marker damaged and log gone":
+        marker.write_text("{}")
+        shutil.rmtree(log)
+    else:
+        marker.unlink()
+        for entry in log.iterdir():
+            entry.write_text("x")
+    with pytest.raises(DatasetError, match=r"nothing was set aside\. Move .* away: the next run takes up"):
+        quarantine(LocalStorage(root))
+    marker.unlink(missing_ok=True)
+    shutil.rmtree(log, ignore_errors=True)
+    for folder in ("runs", "summary"):
+        # Its run's name is none that a version without marker and log gave.
+        shutil.rmtree(root / folder)
+    use(root)
+    assert whole_rows(root).keys() == {1, 2, 3}
 
 
 def test_quarantine_is_for_data_sets_only(tmp_path: Path) -> None:

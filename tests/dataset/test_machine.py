@@ -100,14 +100,21 @@ class CrashingStorage:
     def publish(self, staged: str, name: str) -> bool:
         return self._change(lambda: self._local.publish(staged, name), lambda: None)
 
-    def delete(self, name: str) -> None:
+    def move(self, name: str, target: str) -> bool:
+        return self._change(lambda: self._local.move(name, target), lambda: None)
+
+    def delete(self, name: str, *, below: bool = False) -> None:
         def half() -> None:
             path = Path(self._local.uri(name))
             for file in sorted(path.rglob("*"))[::2] if path.is_dir() else ():
                 if file.is_file():
                     file.unlink()
 
-        self._change(lambda: self._local.delete(name), half)
+        self._change(lambda: self._local.delete(name, below=below), half)
+
+    def settle(self, folders: Collection[str]) -> None:
+        self._live()
+        self._local.settle(folders)
 
     def delete_files(self, names: Collection[str]) -> None:
         def half() -> None:

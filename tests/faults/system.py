@@ -85,7 +85,7 @@ class System:
             self._open[fd] = object()
             return fd
 
-        name = self._name(path)
+        name = None if isinstance(path, int) else os.fsdecode(path)
         folder = None if name is None else self.disk.folder_of(name, dir_fd)
         if name is None or folder is None:
             # The disk's own folder is opened, or one that is none of its.
@@ -252,9 +252,6 @@ class System:
 
     def _node(self, fd: int) -> Node | None:
         return self.disk.node(os.fstat(fd))
-
-    def _name(self, path: Any) -> str | None:
-        return None if isinstance(path, int) else os.fsdecode(path)
 
     def _open_file(self, file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
         """`io.open`: a file of the disk that is written goes through the functions above."""

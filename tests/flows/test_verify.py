@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_whole_then_damaged_then_set_aside(root: str, capsys: pytest.CaptureFixt
     assert Dataset(root).answers().collect().is_empty()
     assert write_again(root) == name
     assert verify(["--data-set", root]) == 0
+
+
+def test_names_that_are_no_text_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "set"
+    write(str(root))
+    Path(os.fsdecode(os.fsencode(root / "answers") + b"/\xff\x1b[31m\xe2\x80\xaeword.parquet")).write_bytes(b"mine")
+    assert verify(["--data-set", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("answers/\ufffd [31mword.parquet: not of this data set") and len(lines) == 2
+    assert verify(["--data-set", str(root), "--quarantine"]) == 1
+    assert verify(["--data-set", str(root)]) == 0
 
 
 def write_again(root: str) -> str:

@@ -53,11 +53,50 @@ def read(markup: str) -> str:
         ("", ""),
         ("<i/>", ""),
         ("<unknown>kept <deep>too</deep></unknown>.", "kept too."),
+        # Elements that are lines of their own.
+        (
+            "<b>Patient: Female, 16</b><b>Final Diagnosis: Uterus</b><b>Symptoms: None</b>",
+            "Patient: Female, 16 Final Diagnosis: Uterus Symptoms: None",
+        ),
+        (
+            "<b>BACKGROUND</b>Strokes are common.<b>RESULTS</b>20 of them.",
+            "BACKGROUND Strokes are common. RESULTS 20 of them.",
+        ),
+        ("<b>Aim:</b>to see.<b>Main Findings:</b>Seen.", "Aim: to see. Main Findings: Seen."),
+        ("<i>in</i><i>vitro</i>", "in vitro"),
+        (
+            "<i>E</i><i>. coli</i>; <b>C</b>hronic <b>p</b><b>53</b>, <b>m</b>RNA, <i>Camk</i>Cre, <b>a</b><b>-1</b>.",
+            "E. coli; Chronic p53, mRNA, CamkCre, a-1.",
+        ),
+        ("<p>One</p><p>two</p>three<br/>four", "One two three four"),
+        # What was escaped twice.
+        (
+            "&amp;alpha;-synuclein, &amp;#946;-carotene, &amp;#x3B3;, &amp;lt; 5, R&amp;amp;D",
+            "α-synuclein, β-carotene, γ, < 5, R&D",
+        ),
+        ("a &amp;amp;amp;lt; b, AT&amp;T; &amp;nosuch; &amp;alpha", "a < b, AT&T; &nosuch; &alpha"),
+        (
+            "CO&lt;sub&gt;2&lt;/sub&gt;, 10&lt;SUP class='x'&gt;6&lt;/SUP&gt;, &amp;lt;i&amp;gt;E.&amp;lt;/i&amp;gt;",
+            "CO2, 10^6, E.",
+        ),
+        (
+            "&lt;b&gt;Aim&lt;/b&gt;To see&lt;br /&gt;it&lt;p&gt;Then&lt;/p&gt;&lt;jats:p&gt;now&lt;/jats:p&gt;",
+            "Aim To see it Then now",
+        ),
+        (
+            "&lt;sub&gt;<i>x</i>&lt;/sub&gt; a &lt;b&gt; c, p&lt;0.05, x &lt;i and j&gt; y",
+            "x a <b> c, p<0.05, x <i and j> y",
+        ),
+        ("&lt;i&gt;a &lt;b&gt;c&lt;/i&gt; d&lt;/b&gt;", "a <b>c d</b>"),
     ],
 )
 def test_markup(markup: str, text: str) -> None:
     parser = etree.XMLParser(remove_comments=True, remove_pis=True)
     assert plain_text(etree.fromstring(f"<T>{markup}</T>", parser)) == text
+
+
+def test_literal_tags_of_any_depth_are_read() -> None:
+    assert read("&lt;sub&gt;" * 5_000 + "x" + "&lt;/sub&gt;" * 5_000) == "x"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def test_all_fields_of_an_article() -> None:
         journal="Journal of Things",
         pub_date="2019-03-09",
         pub_date_raw="2019 May",
+        print_date="2019-05",
+        electronic_date="2019-03-09",
         doi="10.1234/abc",
         languages=("eng", "fre"),
         vernacular_title="À propos du gène BRCA1.",
@@ -164,6 +166,20 @@ def link(ref_type: str, inside: str = "<RefSource>J</RefSource>") -> str:
         ({"article": types(("", "RETRACTED PUBLICATION"))}, True),
         ({"citation": link("RetractionIn")}, True),
         ({"citation": link("RetractionIn", "<RefSource>J</RefSource><PMID/>")}, True),
+        ({"citation": link("RetractedandRepublishedIn")}, True),
+        ({"title": "RETRACTED: Scurvy"}, True),
+        ({"title": "WITHDRAWN: Scurvy"}, True),
+        ({"title": "[Retracted] Scurvy"}, True),
+        ({"title": "[Retracted article: Scurvy]."}, True),
+        ({"title": "(Withdrawn) Scurvy"}, True),
+        ({"title": "<b>Retracted</b> - Scurvy"}, True),
+        ({"title": "Scurvy in sailors [RETRACTED]."}, True),
+        ({"title": "Retracted articles: a review of scurvy"}, False),
+        ({"title": "Withdrawn drugs"}, False),
+        ({"title": "Retraction: Scurvy"}, False),
+        ({"title": "Outcome of retracted: a study"}, False),
+        ({"title": "Retracted: Scurvy", "citation": link("RetractionOf")}, False),
+        ({"title": "Retracted: Scurvy", "article": types(("D016440", "Retraction of Publication"))}, False),
         ({"citation": link("RetractionOf"), "article": types(("D016440", "Retraction of Publication"))}, False),
         ({"article": types(("D016440", "Retraction Notice"))}, False),
         ({"citation": link("RetractionOf", "<RefSource>J</RefSource><PMID>5</PMID>")}, False),
@@ -240,17 +256,58 @@ def test_publication_date(pub_date: str, iso: str, raw: str) -> None:
     assert (record.pub_date, record.pub_date_raw) == (iso, raw)
 
 
-def test_date_of_the_electronic_article_comes_first() -> None:
+@pytest.mark.parametrize(
+    ("printed", "electronic", "expected"),
+    [
+        ("1965-06", "2008-01-15", "1965-06"),
+        ("2003-01", "2002-03-21", "2002-03-21"),
+        ("2002", "2002-03-21", "2002-03-21"),
+        ("2002-03", "2002-03-21", "2002-03-21"),
+        ("2002-03-20", "2002-03-21", "2002-03-20"),
+        ("2002-04-01", "2002-03", "2002-03"),
+        ("", "2002-03-21", "2002-03-21"),
+        ("2003-01", "", "2003-01"),
+        ("", "", ""),
+    ],
+)
+def test_the_earlier_of_the_printed_and_the_electronic_date_counts(
+    printed: str, electronic: str, expected: str
+) -> None:
+    def parts(iso: str) -> str:
+        return "".join(
+            f"<{n}>{v}</{n}>" for n, v in zip(("Year", "Month", "Day"), filter(None, iso.split("-")), strict=False)
+        )
+
+    record = one(article(journal=issue(parts(printed)), article=f"<ArticleDate>{parts(electronic)}</ArticleDate>"))
+    assert (record.pub_date, record.print_date, record.electronic_date) == (expected, printed, electronic)
+
+
+def test_only_a_date_of_the_electronic_article_is_one() -> None:
     def online(kind: str, year: str = "2002") -> str:
         return f"<ArticleDate{kind}><Year>{year}</Year><Month>03</Month><Day>21</Day></ArticleDate>"
 
     printed = issue("<Year>2003</Year><Month>Jan</Month>")
     assert one(article(journal=printed, article=online(' DateType="Electronic"'))).pub_date == "2002-03-21"
-    assert one(article(journal=printed, article=online(""))).pub_date == "2002-03-21"
     assert one(article(journal=printed, article=online(' DateType="Print"'))).pub_date == "2003-01"
     assert one(article(journal=printed, article=online("", "x"))).pub_date == "2003-01"
     undated = one(article(article=online("")))
     assert (undated.pub_date, undated.pub_date_raw) == ("2002-03-21", "2002-03-21")
+
+
+def test_concern_and_errata_are_pmids_or_citations() -> None:
+    links = "".join(
+        f'<CommentsCorrections RefType="{kind}"><RefSource>{source}</RefSource>{pmid}</CommentsCorrections>'
+        for kind, source, pmid in (
+            ("ExpressionOfConcernIn", "J 1", ""),
+            ("ExpressionOfConcernIn", "J 2", "<PMID>99</PMID>"),
+            ("ExpressionOfConcernFor", "J 3", "<PMID>98</PMID>"),
+            ("ErratumIn", "J 4", "<PMID>97</PMID>"),
+            ("ErratumFor", "J 5", "<PMID>96</PMID>"),
+        )
+    )
+    record = one(article(citation=f"<CommentsCorrectionsList>{links}</CommentsCorrectionsList>"))
+    assert (record.expressions_of_concern, record.errata, record.is_retracted) == (("J 1", "99"), ("97",), False)
+    assert one(article()).errata == ()
 
 
 def test_journal_names_in_order() -> None:

@@ -120,28 +120,80 @@ def test_deletions() -> None:
 
 GOOD = document(*(article(i, abstract=f"Abstract {i}.") for i in range(1, 6)))
 FIFTH = GOOD.index(b">5</PMID>")
+RECORD = b'<PubmedArticle><MedlineCitation Status="MEDLINE" Owner="NLM"><PMID Version="1">'
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [
+        (b"</wrong>", "mismatch"),
+        (b"<i>", "mismatch"),
+        (b"a < b", "invalid element name"),
+        (b"a & b", "no name"),
+        (b"a&nbsp;b", "'nbsp' not defined"),
+        (b"caf\xe9", "Invalid bytes"),
+        (b"a\x00b", "out of allowed range"),
+        (b"a\x0bb", "invalid Char value 11"),
+        (b"&#1;", "invalid xmlChar value 1"),
+        (b"<i>" * 400 + b"</i>" * 400, "Excessive depth"),
+        (b"<mml:math/>", "the prefix of <mml:math> is not declared"),
+        (b"\n<AbstractText", "error parsing attribute name"),
+    ],
+    ids=range(12),
+)
+def test_a_record_that_breaks_the_xml_costs_itself_alone(spoiled: bytes, words: str, at: int) -> None:
+    data = GOOD.replace(b"Abstract %d." % at, spoiled)
+    found = parse(data)
+    bad = found[at - 1]
+    assert pmids(found) == [1, 2, 3, 4, 5] and isinstance(bad, BadRecord) and bad.position == at
+    assert words in bad.reason and (f"line {3 + at}" in bad.reason or b"\n" in spoiled or b"mml" in spoiled)
+    assert [type(record) for record in found].count(BadRecord) == 1
+    for most in (7, 1000):
+        assert list(parse_records(cast(BinaryIO, OnlyReadinto(data, most)), name="x")) == found
+
+
+def test_broken_records_of_any_number_and_size_are_named_with_their_lines() -> None:
+    texts = ["a & b" if i % 2 else "Good." for i in range(1, 2_001)]
+    texts[5] = "x" * 11_000_000
+    data = document(*(article(i, abstract=text) for i, text in enumerate(texts, start=1)))
+    found = parse(data)
+    assert pmids(found) == list(range(1, 2_001))
+    bad = [record for record in found if isinstance(record, BadRecord)]
+    assert [record.position for record in bad] == [i for i in range(1, 2_001) if i % 2 or i == 6]
+    assert all(f"line {3 + record.position}," in record.reason for record in bad if record.position != 6)
+
+
+def test_a_record_cut_off_by_the_next_costs_itself_alone() -> None:
+    start = GOOD.index(b"<PubmedArticle>", GOOD.index(b">3</PMID>"))
+    data = GOOD[: start - 200] + GOOD[start:]
+    assert b"</PubmedArticle>" not in data[start - 300 : start - 200]
+    assert [(type(r).__name__, r.pmid) for r in parse(data)][2:4] == [("BadRecord", 3), ("Abstract", 4)]
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (GOOD[:FIFTH], "line"),
-        (GOOD[:FIFTH] + b"</wrong>" + GOOD[FIFTH:], "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"a < b"), "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"a & b"), "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"a&nbsp;b"), "'nbsp' not defined, line 8"),
-        (GOOD.replace(b'Version="1">5', b'Version="&nbsp;">5'), "'nbsp' not defined, line 8"),
-        (GOOD.replace(b"Abstract 5.", b"caf\xe9"), "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"a\x00b"), "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"&#1;"), "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"<i>" * 400 + b"</i>" * 400), "line 8"),
-        (GOOD.replace(b"Abstract 5.", b"x" * 11_000_000), "too long"),
+        (GOOD[:FIFTH] + b"</wrong>", "line 8"),
+        (
+            GOOD.replace(
+                b'<PubmedArticle><MedlineCitation Status="MEDLINE" Owner="NLM"><PMID Version="1">5', b"& <x>5"
+            ),
+            "line 8",
+        ),
     ],
-    ids=range(11),
+    ids=range(3),
 )
-def test_broken_file_gives_its_good_records_and_then_says_where(data: bytes, words: str) -> None:
+def test_a_file_broken_between_records_gives_those_before_and_then_says_where(data: bytes, words: str) -> None:
     found, error = broken(data)
     assert pmids(found) == [1, 2, 3, 4] and words in str(error) and "after 4 records" in str(error)
+
+
+def test_nothing_is_cut_out_of_a_file_with_comments() -> None:
+    data = GOOD.replace(b"Abstract 1.", b"<!-- </PubmedArticle> -->").replace(b"Abstract 5.", b"a & b")
+    found, error = broken(data)
+    assert pmids(found) == [1, 2, 3, 4] and "after 4 records" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -223,15 +275,10 @@ def test_external_subset_is_never_read(tmp_path: Path) -> None:
     dtd = tmp_path / "pubmed.dtd"
     dtd.write_text('<!ENTITY x "secret"><!ATTLIST PMID Version CDATA "9">')
     doctype = f'<!DOCTYPE PubmedArticleSet SYSTEM "{dtd.as_uri()}">'
-    _, error = broken(document(article(1, abstract="&x;"), doctype=doctype))
-    assert "'x' not defined" in str(error)
+    (bad,) = parse(document(article(1, abstract="&x;"), doctype=doctype))
+    assert isinstance(bad, BadRecord) and "'x' not defined" in bad.reason
     (record,) = parse(document(article(1).replace(' Version="1"', ""), doctype=doctype))
     assert isinstance(record, Abstract) and record.version == 1
-
-
-def test_formula_with_an_undeclared_prefix_breaks_the_file_with_a_word() -> None:
-    _, error = broken(document(article(1, abstract="<mml:math/>")))
-    assert "prefix mml" in str(error)
 
 
 class Endless(io.RawIOBase):

@@ -96,6 +96,8 @@ def test_no_step_goes_through_a_link(tmp_path: Path, victim: Path, step: str) ->
         "publish": lambda: storage.publish("real/linked/file", "real/two"),
         "publish into": lambda: storage.publish("real/one", "real/linked/two"),
         "delete": lambda: storage.delete("real/linked/sub"),
+        "move": lambda: storage.move("real/linked/file", "real/two"),
+        "move into": lambda: storage.move("real/one", "real/linked/two"),
     }
     before = contents(victim)
     with pytest.raises(DatasetError, match="set/real/linked: a symbolic link"):
@@ -145,7 +147,7 @@ def test_deleting_a_folder_leaves_what_links_in_it_lead_to(tmp_path: Path, victi
     (tmp_path / "set" / "old" / "link").symlink_to(victim)
     (tmp_path / "set" / "old" / "deep" / "link").symlink_to(victim / "file")
     before = contents(victim)
-    storage.delete("old")
+    storage.delete("old", below=True)
     assert (storage.list(""), contents(victim)) == ([], before)
     (tmp_path / "set" / "link").symlink_to(victim)
     with pytest.raises(DatasetError, match="set/link: a symbolic link"):

@@ -65,7 +65,7 @@ def test_publish_creates_once_and_never_replaces(any_storage: Storage) -> None:
     assert any_storage.publish("s/one", "t/x")
     assert not any_storage.publish("s/two", "t/x")
     assert not any_storage.publish("s/one", "t/x")
-    any_storage.delete("s")
+    any_storage.delete("s", below=True)
     assert any_storage.read("t/x") == b"1"
 
 
@@ -97,8 +97,28 @@ def test_delete_takes_files_folders_and_nothing(any_storage: Storage) -> None:
     any_storage.write("s/deep/one", b"1")
     any_storage.write("file", b"1")
     for name in ("s", "file", "s", "file"):
-        any_storage.delete(name)
+        any_storage.delete(name, below=True)
     assert any_storage.list("") == []
+
+
+def test_where_a_file_is_meant_nothing_below_its_name_is_deleted(any_storage: Storage) -> None:
+    any_storage.write("file/of/others", b"1")
+    # A folder is an error, in a store there is none.
+    with suppress(DatasetError):
+        any_storage.delete("file")
+    assert any_storage.read("file/of/others") == b"1"
+
+
+def test_what_is_moved_is_there_under_its_new_name_alone(any_storage: Storage) -> None:
+    any_storage.write("s/one", b"1")
+    any_storage.write("t/taken", b"2")
+    assert any_storage.move("s/one", "new/deep/one")
+    assert not any_storage.move("s/one", "new/deep/two") and not any_storage.move("no/one", "new/one")
+    assert (any_storage.list("s"), any_storage.files("new").keys()) == ([], {"new/deep/one"})
+    assert any_storage.read("new/deep/one") == b"1"
+    with pytest.raises(DatasetError, match="t/taken: is there already"):
+        any_storage.move("new/deep/one", "t/taken")
+    assert any_storage.read("t/taken") == b"2"
 
 
 def test_a_failed_write_leaves_nothing(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:

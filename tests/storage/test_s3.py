@@ -226,7 +226,7 @@ class TestFailingServer:
 
             with s3.failing(twice):
                 call(storage)
-            storage.delete("t")
+            storage.delete("t", below=True)
 
     @pytest.mark.parametrize(
         "fault",

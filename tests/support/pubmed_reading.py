@@ -63,6 +63,7 @@ def text_of_markup(markup: str) -> str:
     """What inline markup without formulas should read as; every "<" that starts no tag is one."""
     text = re.sub(r"(<su[bp]>)\s*\n\s*(?=<)", r"\1", markup)
     text = re.sub(r"(?<=>)\s*\n\s*(</su[bp]>)", r"\1", text)
+    text = re.sub(r"(?<=[.:;?!])<b>(?=[A-Z][a-z]{4})", " ", text)
     text = re.sub(r"</?[ib]>", "", text)
     for sign, meant in (("&lt;", "≤"), ("<", "≤"), ("&gt;", "≥"), (">", "≥"), ("+", "±")):
         text = text.replace(f"<u>{sign}</u>", meant)
@@ -71,7 +72,7 @@ def text_of_markup(markup: str) -> str:
     text = re.sub(r"(?<=\d)<sub>\s*(?=[+\-−–]?\d)", "_", text)
     text = re.sub(r"(?<=\d)</su[bp]>(?=\d)", " ", text)
     text = re.sub(r"</?su[bp]>", "", text)
-    return normal(html.unescape(text))
+    return normal(html.unescape(re.sub(r"&amp;(\w+;)", r"&\1", text)))
 
 
 def normal(text: str) -> str:

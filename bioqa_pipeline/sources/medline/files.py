@@ -1,8 +1,8 @@
 """A folder of PubMed files into the list of those to import, in order; checks that none is missing.
 
 Files named `pubmedYYnNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
-folder; every other *.xml and *.xml.gz counts as a set of records of its own. Pipes and devices are not read, nor what
-lies elsewhere and is linked to; they are named.
+folder; every other *.xml and *.xml.gz counts as a set of records of its own, in capitals or not. Pipes and devices are
+not read, nor what lies elsewhere and is linked to, nor records in other formats; they are named.
 """
 
 from __future__ import annotations
@@ -21,8 +21,18 @@ from bioqa_pipeline.files import SMALL, kind_of, open_file, read_file
 
 logger = logging.getLogger(__name__)
 
-_NUMBERED = re.compile(r"pubmed(\d\d)n(\d{4,6})\.xml(?:\.gz)?")
+_NUMBERED = re.compile(r"pubmed(\d\d)n(\d{4,6})\.xml(?:\.gz)?", re.IGNORECASE)
 _SUFFIXES = (".xml", ".xml.gz")
+# What else records come in.
+_PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".xml.bz2", ".xml.xz", ".xml.zst", ".xml.z", ".7z")
+_OTHER_FORMATS = (
+    *(".nbib", ".medline", ".ris", ".enw", ".bib", ".asn", ".asn1", ".csv", ".json", ".jsonl", ".ndjson"),
+    *(".csv.gz", ".json.gz", ".jsonl.gz", ".nbib.gz", ".txt.gz"),
+)
+# Of a text, only its start tells whether it holds records.
+_TEXTS = (".txt", ".tsv")
+_RECORDS_IN_TEXT = re.compile(rb"^\W*PMID\b", re.IGNORECASE | re.MULTILINE)
+_START_BYTES = 4_096
 _MD5 = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
 _NAMED = 5
 
@@ -64,7 +74,8 @@ class Listing:
     Attributes:
         year: of the numbered files; None where there are none.
         superseded: years whose files were left out, because there are newer ones.
-        not_read: what is named like a file of records and is none, or leads out of the folder; each with what it is.
+        not_read: what is named like a file of records or holds records in another format and is not read, or leads out
+            of the folder; each with what it is.
     """
 
     files: tuple[MedlineFile, ...]
@@ -85,7 +96,7 @@ def list_files(folder: Path) -> Listing:
             f"{folder}: no such folder; give one that holds PubMed XML files", kind=SourceErrorKind.NO_SUCH_FOLDER
         )
     try:
-        paths = sorted(p for p in folder.rglob("*") if p.name.endswith(_SUFFIXES) and _is_visible(p, folder))
+        paths = sorted(p for p in folder.rglob("*") if _may_hold_records(p) and _is_visible(p, folder))
         reasons = {path: _not_read(path, folder) for path in paths}
         files = [_file(path, folder) for path, reason in reasons.items() if reason is None]
     except OSError as exc:
@@ -178,7 +189,28 @@ def _not_read(path: Path, folder: Path) -> str | None:
         return "it leads to nothing"
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
         return "a link that leads out of the folder"
-    return None if stat.S_ISREG(mode) else kind_of(mode)
+    return _format(path.name) if stat.S_ISREG(mode) else kind_of(mode)
+
+
+def _may_hold_records(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith((*_SUFFIXES, *_PACKED, *_OTHER_FORMATS)):
+        return True
+    if not name.endswith(_TEXTS) or path.is_symlink():
+        return False
+    try:
+        with open_file(path) as file:
+            return _RECORDS_IN_TEXT.search(file.read(_START_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _format(name: str) -> str | None:
+    """Why a file of such a name is not read; None where it is."""
+    name = name.lower()
+    if name.endswith(_SUFFIXES):
+        return None
+    return "an archive; unpack it" if name.endswith(_PACKED) else "no PubMed XML; save the records as XML"
 
 
 def named(items: Sequence[str]) -> str:

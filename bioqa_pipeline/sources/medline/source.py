@@ -243,7 +243,7 @@ def _drop_others(home: Path, current: Path) -> list[str]:
         fd = open_fd(path / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            LocalStorage(home).delete(path.name)
+            LocalStorage(home).delete(path.name, below=True)
             dropped.append(path.name)
         except BlockingIOError:
             logger.info("%s is still read and is kept for now", path)

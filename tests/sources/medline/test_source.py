@@ -257,6 +257,47 @@ def test_what_is_no_file_of_the_folder_is_named_and_not_read(
         MedlineSource(folder, home=home)
 
 
+def test_suffixes_count_without_case_and_other_formats_are_named(
+    folder: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_file(folder / "PUBMED99N0001.XML.GZ", [Article(1)])
+    write_file(folder / "pubmed99n0002.xml.gz", [Article(2)])
+    (folder / "ONE.XML").write_text(file_xml([Article(3)]))
+    for name in ("three.xml.zip", "Four.NBIB", "five.csv", "six.json", "seven.tar.gz"):
+        (folder / name).write_bytes(b"whatever")
+    (folder / "eight.txt").write_text("\n\nPMID- 97\nTI  - x\n")
+    (folder / "README.txt").write_text("PubMed's files\n")
+    (folder / "questions.txt").write_text("What is PMID short for?\n")
+    with caplog.at_level(logging.WARNING):
+        source = MedlineSource(folder, home=home)
+    assert (texts(source).keys(), source.describe()["files"]) == ({1, 2, 3}, "3")
+    not_read = (
+        "6 paths: Four.NBIB (no PubMed XML; save the records as XML), eight.txt (no PubMed XML; save the records as "
+        "XML), five.csv (no PubMed XML; save the records as XML), seven.tar.gz (an archive; unpack it), six.json (no "
+        "PubMed XML; save the records as XML) and 1 more"
+    )
+    assert source.describe()["not_read"] == not_read and "6 paths are not read: Four.NBIB" in caplog.text
+    for name in ("PUBMED99N0001.XML.GZ", "pubmed99n0002.xml.gz", "ONE.XML"):
+        (folder / name).unlink()
+    with pytest.raises(SourceError, match=r"no \*.xml or \*.xml.gz file in it; not read: Four.NBIB"):
+        MedlineSource(folder, home=home)
+
+
+def test_a_record_that_breaks_the_xml_is_named_and_the_rest_is_read(
+    folder: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "b.xml").write_text(file_xml([Article(102), Article(103, "bad \x0b char"), Article(104)]))
+    (folder / "c.xml").write_text(file_xml([Article(105)]))
+    with caplog.at_level(logging.WARNING):
+        source = MedlineSource(folder, home=home)
+    assert texts(source).keys() == {102, 104, 105}
+    assert "record 2 (PMID 103) is left out: its XML is broken: PCDATA invalid Char value 11" in caplog.text
+    assert source.describe()["bad_records"] == "1" and "PMID 103 (a/b.xml)" in source.describe()["bad_record_examples"]
+    (missing,) = source.ensure([102, 103, 104])
+    assert (missing.pmid, missing.status) == (103, FetchStatus.PARSE_ERROR) and "its XML is broken" in missing.reason
+
+
 @pytest.mark.parametrize("name", ["real.xml.gz", "real.xml.gz.md5"])
 def test_a_pipe_that_takes_the_place_of_a_listed_file_is_not_waited_for(folder: Path, home: Path, name: str) -> None:
     write_file(folder / "real.xml.gz", [Article(1)])
