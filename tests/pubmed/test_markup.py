@@ -195,6 +195,9 @@ _NESTED_SCRIPTS = re.compile(
 def test_text_equals_the_second_reading(source: str) -> None:
     if _LINE_BREAK_AT_A_TAG.search(source):
         source = source.replace("\n", " ")
+    # Whether touching elements are lines of their own is decided by their words; examples above say how.
+    if re.search(r"</[bi]>\s*(?:</?\w+>)*<[bi]>|</[bi]></", source):
+        return
     if not _NESTED_SCRIPTS.search(re.sub(r"</?[ib]>", "", source)):
         assert read(source) == text_of_markup(source)
 
