@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bioqa_pipeline.dataset.schemas import TABLES, Table
-from bioqa_pipeline.questions.files import FIELDS
+from bioqa_pipeline.questions.rows import FIELDS
 from flows import report, serve
 from flows.commands import calibrate as calibrate_cli
 from flows.commands import evaluate as evaluate_cli
