@@ -26,7 +26,8 @@ ROOTS, ADDRESSES = "BIOQA_ROOTS", "BIOQA_ADDRESSES"
 
 # Settings that name a model or a recipe, which can be a folder or a file.
 _MODELS = {"name", "base_model", "teacher", "vocabulary"}
-_LOCAL_NAMES = re.compile(r"(.*\.)?(localhost|local|internal|localdomain)\.?", re.IGNORECASE)
+_HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+")
+_LOCAL_NAMES = re.compile(r"(.*\.)?(localhost|local|internal|localdomain|lan|home\.arpa)\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ def is_public_url(url: str) -> bool:
         return False
     if parts.scheme not in {"http", "https"} or not host or parts.username or parts.password:
         return False
-    return not _LOCAL_NAMES.fullmatch(host) and _is_global(host)
+    # A dot behind an address or a name leads to the same, and signs of other alphabets are read as these.
+    host = host.removesuffix(".")
+    return bool(_HOST.fullmatch(host)) and not _LOCAL_NAMES.fullmatch(host) and _is_global(host)
 
 
 def _is_global(host: str) -> bool:

@@ -10,15 +10,27 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
 from bioqa_pipeline.records.texts import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
 
 _Text = TypeVar("_Text", str, str | None)
 RunStatus = Literal["completed", "partial", "failed"]
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("a time that is none in UTC") from exc
+
+
+# From the first ones of the calendar no day can be taken.
+_Time = Annotated[AwareDatetime, Field(ge=datetime(1000, 1, 1, tzinfo=UTC)), AfterValidator(_in_utc)]
 
 # Failures and skipped records that a manifest names, and searches; its counts are of all.
 MOST_NAMED = 1000
@@ -136,8 +148,8 @@ class RunManifest(Record):
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
-    started_at: AwareDatetime
-    finished_at: AwareDatetime
+    started_at: _Time
+    finished_at: _Time
     status: RunStatus
     n_questions: int = Field(ge=0)
     n_pairs: int = Field(ge=0)
@@ -155,7 +167,7 @@ class RunManifest(Record):
     files: tuple[FileRecord, ...] = ()
     config: dict[str, JsonValue]
     versions: dict[str, str]
-    timings_seconds: dict[str, float]
+    timings_seconds: dict[str, FiniteFloat]
     scoring_key: str
     source: dict[str, str] = {}
     model: dict[str, str]

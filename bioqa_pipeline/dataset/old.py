@@ -154,7 +154,10 @@ def _proven(storage: Storage, name: str, present: Mapping[str, Stored]) -> tuple
         try:
             manifest = RunManifest.model_validate_json(data)
         except ValidationError as exc:
-            raise refusal(storage, name) from exc
+            raise DatasetError(
+                f"{storage.uri(name)}: not a manifest of bioqa, or damaged; move it away, and run again: what is "
+                "committed stays"
+            ) from exc
         if f"{RUNS}/{manifest.run_id}.json" != name:
             raise refusal(storage, name)
     return FileRecord.of(name, data, rows), mark

@@ -167,9 +167,7 @@ def read_weights(path: Path, network: NetworkConfig) -> Weights:
     state = {}
     for name, own in names.items():
         if tensors[name].dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-            raise CheckpointError(
-                f"{path}: {name} holds {tensors[name].dtype}; weights are {', '.join(FLOAT_BYTES)} here"
-            )
+            raise CheckpointError(f"{path}: {name} holds {tensors[name].dtype}; weights are plain floats here")
         state[own] = tensors[name].float()
         if not torch.isfinite(state[own]).all():
             raise CheckpointError(

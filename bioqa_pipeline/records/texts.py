@@ -135,7 +135,10 @@ class Abstract:
 
     @property
     def content_hash(self) -> str:
-        """Identifies all that an answer row takes from the record, so a retraction or a new DOI makes a new row."""
+        """Identifies text, citation and retraction: where one of them changes, pairs are scored anew and make new rows.
+
+        What rows say beside it (types, headings, languages, both dates, concern, errata) makes none.
+        """
         return content_digest(
             str(self.pmid),
             str(self.version),

@@ -14,8 +14,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from bioqa_pipeline.dataset import contents
+from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.quarantine import quarantine
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import ANSWERS, make_shard_id
@@ -244,6 +246,23 @@ def test_without_marker_and_log_there_is_a_way_out(root: Path, lost: str) -> Non
         shutil.rmtree(root / folder)
     use(root)
     assert whole_rows(root).keys() == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"started_at": "0001-01-01T00:00:00Z"},
+        {"started_at": "0001-01-01T00:00:00+23:59"},
+        {"finished_at": "9999-12-31T23:59:59-23:59"},
+        {"timings_seconds": {"search": float("nan")}},
+        {"timings_seconds": {"search": float("inf")}},
+    ],
+)
+def test_a_manifest_without_digest_says_nothing_that_cannot_be_shown(changes: dict[str, object]) -> None:
+    values = manifest("run").model_dump(mode="json")
+    RunManifest.model_validate_json(json.dumps(values))
+    with pytest.raises(ValidationError, match="1 validation error"):
+        RunManifest.model_validate_json(json.dumps(values | changes))
 
 
 def test_quarantine_is_for_data_sets_only(tmp_path: Path) -> None:

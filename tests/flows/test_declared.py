@@ -164,6 +164,13 @@ def test_processes_elsewhere_are_told_the_same(
         ("http://user:password@answers.example.org/", False),
         ("http://answers.example.org:port/", False),
         ("http://[::1", False),
+        ("http://127.0.0.1./", False),
+        ("http://2130706433./", False),
+        ("http://\u2460\u2461\u2466.0.0.1/", False),
+        ("http://router.lan/", False),
+        ("http://router.home.arpa/", False),
+        ('http://answers"><b>.example.org/', False),
+        ("http://answers .example.org/", False),
     ],
 )
 def test_public_urls(url: str, is_public: bool) -> None:

@@ -27,8 +27,9 @@ from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
-from bioqa_pipeline.questions.files import MAX_ID_CHARS, MAX_QUERY_CHARS, MAX_QUESTION_CHARS, read_questions
+from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.questions.query import QueryFilters, build_queries
+from bioqa_pipeline.questions.rows import MAX_ID_CHARS, MAX_QUERY_CHARS, MAX_QUESTION_CHARS
 from bioqa_pipeline.records.texts import Abstract, Question
 from bioqa_pipeline.sources.entrez.client import _decode_records
 from bioqa_pipeline.sources.entrez.exchange import Exchange
@@ -342,7 +343,7 @@ def checkpoints(given: tuple[str, bytes], folder: Path) -> None:
     with _with_file(OLD / "checkpoint", folder / "model", *given):
         checkpoint = open_checkpoint(str(folder / "model"))
         tokens = checkpoint.tokenizer()(["The gene TP53 causes cancer."])[0]
-        assert all(0 <= i < checkpoint.config["vocab_size"] for i in tokens.ids)
+        assert all(0 <= i < checkpoint.config.vocab_size for i in tokens.ids)
         assert math.isfinite(checkpoint.settings.score_diff_threshold)
         assert 0 <= checkpoint.settings.calibration.probability(1.0, 2) <= 1
 

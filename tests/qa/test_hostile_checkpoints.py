@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -219,6 +220,9 @@ def tensor(dtype: str, shape: list[object], start: object, end: object) -> dict[
         (header(b"1234", a=tensor("F32", [1], 0, 4), b=tensor("F32", [1], 0, 4)), "overlap or leave gaps"),
         (header(b"12345", a=tensor("F32", [1], 0, 4)), "its tensors have 4 bytes, the file 5"),
         (header(a=[1]), "'a' has no type, shape and place"),
+        (header(b"1234", a=tensor("F32", [9] * 1_000_000, 0, 4)), "'a' has no type, shape and place"),
+        (header(b"1234", a=tensor("F32", [10**4000] * 1000, 0, 4)), "'a' has no type, shape and place"),
+        (header(**{"qa_outputs.bias": tensor("F32", [10**4000, 0], 0, 0)}), "has no type, shape and place"),
         (struct.pack("<Q", 200_000) + b"[" * 200_000, "nested too deeply"),
         (struct.pack("<Q", 2) + b"[]", "does not hold a JSON object"),
         (b"root:x:0:0:root:/root:/bin/bash\n" * 9, "ends inside its header"),
@@ -265,6 +269,13 @@ class Bomb:
         return os.mkdir, ("exploded",)
 
 
+def ragged(path: Path) -> None:
+    with warnings.catch_warnings():
+        # torch calls its own rows of several lengths a prototype.
+        warnings.simplefilter("ignore")
+        torch.save({"qa_outputs.bias": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, path)
+
+
 def bomb(path: Path) -> None:
     """A state whose one entry is packed to a thousandth."""
     torch.save({"qa_outputs.bias": torch.zeros(1 << 20)}, path)
@@ -291,6 +302,10 @@ def bomb(path: Path) -> None:
         lambda p: torch.save({1: torch.zeros(1)}, p),
         lambda p: torch.save({"qa_outputs.bias": torch.zeros(2).to_sparse()}, p),
         lambda p: torch.save({"qa_outputs.bias": torch.zeros(1).expand(1 << 40)}, p),
+        lambda p: torch.save({"qa_outputs.bias": torch.zeros(2, device="meta")}, p),
+        lambda p: torch.save({"qa_outputs.bias": torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)}, p),
+        lambda p: torch.save({"qa_outputs.bias": torch.zeros(2).to(torch.float8_e4m3fn)}, p),
+        ragged,
         bomb,
     ],
 )

@@ -121,6 +121,7 @@ def test_the_work_grows_with_the_number_of_answers_and_not_with_its_square() -> 
 REPEATED = ["5-", "+", "(", "1,000", "a ", "CD4+", "A", "gene ", "between 5 and ", "α", "10(", "a.", "e\u0301"]
 
 
+@pytest.mark.slow  # measures processor time
 @pytest.mark.parametrize("piece", REPEATED)
 def test_a_long_answer_takes_time_in_proportion(piece: str) -> None:
     """A rule that begins anew at each place would take sixty-four times as long for eight times the text."""

@@ -87,14 +87,6 @@ def test_the_key_of_the_default_is_that_of_earlier_versions() -> None:
     assert key(ScoringConfig(passage="title+abstract")) != key(ScoringConfig())
 
 
-def test_new_fields_leave_the_content_hash_alone() -> None:
-    record = Abstract(pmid=1, title="T", text="x", pub_date="1965")
-    more = Abstract(
-        pmid=1, title="T", text="x", pub_date="1965", print_date="1965", electronic_date="2008", mesh_terms=("M",)
-    )
-    assert record.content_hash == more.content_hash == "2552671637bf52a415cbb4a12d0bd05a"
-
-
 @pytest.mark.parametrize(
     ("title", "text", "passage"),
     [("T", "x.", "T. x."), ("T?", "x.", "T? x."), ("T.", "", "T."), ("", "x.", "x."), ("", "", "")],

@@ -2,7 +2,7 @@
 
 Files named `pubmedYYnNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
 folder; every other *.xml and *.xml.gz counts as a set of records of its own, in capitals or not. Pipes and devices are
-not read, nor what lies elsewhere and is linked to, nor records in other formats; they are named.
+not read, nor what lies elsewhere and is linked to; they are named, and so are records in other formats.
 """
 
 from __future__ import annotations
