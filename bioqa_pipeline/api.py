@@ -35,7 +35,7 @@ class PartialAnswerError(BioqaError):
 def answer(
     questions: Sequence[str] | str | Path,
     *,
-    source: str = _SOURCE.kind,
+    source: str | None = None,
     model: str = _MODEL.name,
     out: Path | str | None = None,
     max_abstracts: int = _SOURCE.max_abstracts,
@@ -51,7 +51,7 @@ def answer(
 
     Args:
         questions: the questions themselves, or the path of a file of questions.
-        source: sample, pubmed, medline or pmids.
+        source: sample, pubmed, medline or pmids; None takes what pmids_file, medline_dir or email are for, else sample.
         model: a folder, a hub name with an optional @revision, or "embedded".
         out: the data set, in which nothing is scored twice; None keeps nothing but what is returned.
         threshold: an abstract answers where its score_diff is at most this; None takes the checkpoint's own.
@@ -72,7 +72,7 @@ def answer(
             "questions": file,
             "out": Path(folder) / "answers" if out is None else out,
             "model": {"name": model, "device": device, "precision": precision, "engine": engine},
-            "source": {"kind": source, "max_abstracts": max_abstracts, **source_settings},
+            "source": {"kind": source, "max_abstracts": max_abstracts} | source_settings,
             "threshold": threshold,
             "max_answers": max_answers,
             "workers": workers,

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -26,10 +25,8 @@ from pydantic import (
 )
 
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.setting_values import FirstDay, LastDay, PathOrName, Threshold, UserPath, in_words
 from bioqa_pipeline.storage.uri import ObjectUri, place
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "torch", "openvino"]
@@ -54,7 +51,7 @@ class Settings(BaseModel):
     """Base of all settings: immutable, strict about unknown keys."""
 
     # Validators are built when they are first used: a command that only shows its help needs none.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="strings")
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Self:
@@ -66,22 +63,19 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as exc:
-            raise ConfigError("; ".join(map(_in_words, exc.errors()))) from exc
+            raise ConfigError(in_words(exc.errors(), _known(cls))) from exc
 
     def changed(self, **values: Any) -> Self:
         """The same settings with these in place of its own, checked like any others."""
         return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
-def _in_words(error: ErrorDetails) -> str:
-    is_ours = error["type"] == "value_error"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"].endswith("_parsing"):
-        message += f": {error['input']}"
-    # Which of a setting's types was tried stands last, as in workers, literal['auto'].
-    setting = ".".join(part for part in map(str, error["loc"]) if part.isidentifier() or part.isdecimal())
-    # A check of several settings names them itself.
-    return message if (is_ours and "`" in message) or not setting else f"`{setting}`: {message}"
+def _known(model: type[BaseModel]) -> Iterator[str]:
+    """The names of all settings, those of settings within them included."""
+    for name, field in model.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _known(field.annotation)
 
 
 class WindowConfig(Settings):
@@ -136,23 +130,30 @@ class ScoringConfig(Settings):
         return content_digest("scoring", settings, checkpoint_digest, precision, str(schema_version))
 
 
+# What a setting is for, where no source is named; the first that is given.
+_KIND_OF: dict[str, SourceKind] = {"pmids_file": "pmids", "medline_dir": "medline", "email": "pubmed"}
+
+
 class SourceConfig(Settings):
     """Where abstracts come from and how many of them a question is asked of."""
 
     kind: SourceKind = Field(
         "sample",
         description="sample: the 60 records that come with the project; pubmed: live E-utilities; medline: a folder of "
-        "PubMed baseline and update files; pmids: a given list",
+        "PubMed baseline and update files; pmids: a given list; without it, what a given list, folder or e-mail "
+        "address is for",
     )
     max_abstracts: int = Field(
         20, ge=1, le=100_000, description="abstracts retrieved for a question; a list of PMIDs is asked whole"
     )
-    medline_dir: Path | None = Field(
+    medline_dir: UserPath | None = Field(
         None, description="folder of PubMed's *.xml and *.xml.gz, for source medline; for pmids in place of PubMed"
     )
-    pmids_file: Path | None = Field(None, description="file with one PMID a line, for source pmids")
-    mindate: date | None = Field(None, description="earliest date of a record, YYYY-MM-DD")
-    maxdate: date | None = Field(None, description="latest date of a record, YYYY-MM-DD")
+    pmids_file: UserPath | None = Field(None, description="file with one PMID a line, for source pmids")
+    mindate: FirstDay | None = Field(None, description="earliest date of a record: 2020, 2020-05 or 2020-05-01")
+    maxdate: LastDay | None = Field(
+        None, description="latest date of a record, to the end of a year or month that is given without a day"
+    )
     datetype: Literal["pdat", "edat", "mdat"] = Field(
         "pdat", description="the date that is meant: of publication, entry or modification"
     )
@@ -164,8 +165,20 @@ class SourceConfig(Settings):
         None, description="your address, sent to NCBI with every request, as it asks (default: $NCBI_EMAIL)"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_of_what_is_given(cls, values: Any) -> Any:
+        """Who names a list, a folder or an address and no source does not mean the sample."""
+        if not isinstance(values, Mapping) or values.get("kind") is not None:
+            return values
+        given = (kind for name, kind in _KIND_OF.items() if values.get(name) is not None)
+        return {**values, "kind": next(given, "sample")}
+
     @model_validator(mode="after")
     def _complete(self) -> SourceConfig:
+        for name, kinds in (("pmids_file", ("pmids",)), ("medline_dir", ("medline", "pmids"))):
+            if (given := getattr(self, name)) is not None and self.kind not in kinds:
+                raise ValueError(f"`{name} {given}` is not used by source {self.kind}: leave one of them out")
         if self.kind == "medline" and self.medline_dir is None:
             raise ValueError("source medline needs `medline_dir`, the folder that holds the PubMed XML files")
         if self.kind == "pmids" and self.pmids_file is None:
@@ -180,7 +193,7 @@ class SourceConfig(Settings):
 class ModelConfig(Settings):
     """Which checkpoint, and where it runs."""
 
-    name: str = Field(
+    name: PathOrName = Field(
         EMBEDDED,
         description="folder of a checkpoint, or hub name with an optional @revision, such as "
         "ktrapeznikov/biobert_v1.1_pubmed_squad_v2; embedded is the model that comes with the project",
@@ -196,7 +209,7 @@ class ModelConfig(Settings):
 class RunConfig(Settings):
     """One run of the main job, resolved: it is stored in the manifest and in every Parquet file."""
 
-    questions: Path = Field(description="file of questions: text, TSV, CSV or JSONL; - is standard input")
+    questions: UserPath = Field(description="file of questions: text, TSV, CSV or JSONL; - is standard input")
     long_questions: Literal["ask", "refuse"] = Field(
         "ask",
         description="questions of more tokens than the model reads of one (max_query_length, 64): ask their beginning, "
@@ -209,10 +222,10 @@ class RunConfig(Settings):
     model: ModelConfig = Field(default_factory=ModelConfig)
     source: SourceConfig = Field(default_factory=SourceConfig)
     scoring: ScoringConfig = Field(default_factory=ScoringConfig)
-    threshold: float | None = Field(
+    threshold: Threshold | None = Field(
         None,
-        description="an abstract answers a question when its score_diff is at most this; higher answers more "
-        "(default: the checkpoint's own, else 0.0)",
+        description="an abstract answers a question when its score_diff is at most this; higher answers more, inf "
+        "always (default: the checkpoint's own, else 0.0)",
     )
     max_answers: int = Field(10, ge=1, description="merged answers kept for a question in summary/")
     shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(

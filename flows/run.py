@@ -24,6 +24,7 @@ from bioqa_pipeline.dataset.manifest import RunManifest, shortened
 from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.preflight import Preflight
 from bioqa_pipeline.run.progress import Reporter
 from bioqa_pipeline.run.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
@@ -54,6 +55,7 @@ class Session:
     """What a command line gives to the flow that it calls, and gets back; a deployment has none."""
 
     reporter: Reporter
+    ready: Preflight
     result: RunResult | None = None
 
 
@@ -90,6 +92,7 @@ def run(config: RunConfig) -> RunManifest:
                 executor=executor,
                 api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
                 reporter=reporter,
+                ready=session.ready if session else None,
             )
         show_result(result, config)
     finally:
@@ -112,9 +115,9 @@ def _executor(config: RunConfig) -> Iterator[PrefectExecutor]:
         yield executor
 
 
-def run_for_command_line(config: RunConfig, reporter: Reporter) -> RunResult:
+def run_for_command_line(config: RunConfig, reporter: Reporter, ready: Preflight) -> RunResult:
     """The same flow, with progress shown by `reporter`; failed parts are in the result and do not raise."""
-    session = Session(reporter)
+    session = Session(reporter, ready)
     token = _session.set(session)
     try:
         with own_server():

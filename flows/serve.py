@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.inputs import STANDARD_INPUT, is_pipe
 from bioqa_pipeline.storage.uri import place
 from flows.commands.outcome import EXIT_DONE, run_command
 from flows.commands.run import SETTINGS, job_parser, parse_config
@@ -75,6 +76,8 @@ def _work(args: argparse.Namespace) -> int:
     # A line for each of the calls by which Prefect looks for runs.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = parse_config(args)
+    if config.questions == STANDARD_INPUT or is_pipe(config.questions):
+        raise ConfigError(f"`questions {config.questions}` can be read once, and each run reads them: give a file")
     roots = _roots(args.root)
     preflight(config)
     deployment = _deployment(args, config)

@@ -49,6 +49,12 @@ def test_wrong_use_is_said_in_words(tmp_path: Path, model: str) -> None:
         bioqa_pipeline.answer(QUESTIONS, source="embase", model=model)
     with pytest.raises(ConfigError, match="max_abstracts"):
         bioqa_pipeline.answer(QUESTIONS, max_abstracts=0, model=model)
+    with pytest.raises(ConfigError, match=r"^`source\.max_abstract`: there is no such setting; is max_abstracts meant"):
+        bioqa_pipeline.answer(QUESTIONS, model=model, max_abstract=3)
+    with pytest.raises(ConfigError, match=r"^`workers`: give auto or a whole number, not many$"):
+        bioqa_pipeline.answer(QUESTIONS, model=model, workers="many")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no such folder"):
+        bioqa_pipeline.answer(QUESTIONS, model=model, medline_dir=tmp_path / "none")
     with pytest.raises(InputError, match=r"none\.txt"):
         bioqa_pipeline.answer(tmp_path / "none.txt", model=model)
     with pytest.raises(InputError, match="2: the question is empty"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from bioqa_pipeline import inputs
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.evaluation.files import read_predictions
 from bioqa_pipeline.evaluation.squad import read_squad
+from bioqa_pipeline.qa.model_files import read_json_object
 from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.sources.pmids import read_pmids
 from bioqa_pipeline.training.recipe import read_toml
@@ -67,3 +69,23 @@ def test_questions_come_through_a_pipe(tmp_path: Path) -> None:
     writer.start()
     assert [question.text for question in read_questions(path).questions] == ["Which drug treats malaria?"]
     writer.join(30)
+
+
+def test_a_byte_order_mark_is_read_over_in_every_input(tmp_path: Path) -> None:
+    """As Windows' editors and PowerShell put one before what they save."""
+
+    def marked(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        return path
+
+    answer = {"text": "vitamin C", "answer_start": 0}
+    paragraph = {"context": "vitamin C", "qas": [{"id": "1", "question": "What?", "answers": [answer]}]}
+    squad = marked("s.json", json.dumps({"version": "x", "data": [{"title": "t", "paragraphs": [paragraph]}]}))
+    assert [paragraph.context for paragraph in read_squad(squad)] == ["vitamin C"]
+    assert read_predictions(marked("p.json", '{"1": "vitamin C"}'), ()) == {}
+    assert read_pmids(marked("p.txt", "12\n")) == (12,)
+    assert read_toml(marked("r.toml", "x = 1\n")) == {"x": 1}
+    for name, text in (("q.txt", "Who?\n"), ("q.csv", "id,question\n1,Who?\n"), ("q.jsonl", '{"question": "Who?"}\n')):
+        assert [question.text for question in read_questions(marked(name, text)).questions] == ["Who?"]
+    assert read_json_object(marked("bioqa.json", '{"x": 1}')) == {"x": 1}

@@ -135,7 +135,7 @@ def replace_surrogates(value: Any) -> Any:
 def _column(values: list[Any], field: pa.Field, table_name: str) -> pa.Array:
     place = f"column {table_name}.{field.name}"
     if pa.types.is_floating(field.type):
-        values = [_finite(value, field.nullable, place) for value in values]
+        values = [_finite(value, field.nullable, place) for value in values] if field.name != "threshold" else values
     elif pa.types.is_timestamp(field.type):
         for value in values:
             if isinstance(value, datetime) and value.tzinfo is None:

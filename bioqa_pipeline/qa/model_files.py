@@ -93,7 +93,7 @@ def parse_json_object(content: bytes, path: Path) -> dict[str, Any]:
             or is no object.
     """
     try:
-        found = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        found = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as exc:
         raise CheckpointError(f"{path} is not UTF-8: {exc}") from exc
     except ValueError as exc:

@@ -30,7 +30,7 @@ from bioqa_pipeline.run.clock import last_start, start_time
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
 from bioqa_pipeline.run.manifest import unfinished_manifest
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, lost_pairs, plan_run
-from bioqa_pipeline.run.preflight import SAID, preflight
+from bioqa_pipeline.run.preflight import SAID, Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport, named_pairs
 from bioqa_pipeline.run.retrieve import retrieve
@@ -61,6 +61,7 @@ def run_job(
     executor: Executor | None = None,
     reporter: Reporter | None = None,
     api_key: SecretStr | None = None,
+    ready: Preflight | None = None,
 ) -> RunResult:
     """Runs the main job from question file to manifest.
 
@@ -69,27 +70,40 @@ def run_job(
 
     Args:
         api_key: for source pubmed; None takes NCBI_API_KEY where that is set.
+        ready: what `preflight` gave for these settings, where it was asked already.
 
     Raises:
         BioqaError: the run cannot start or go on.
     """
-    return _Run(config, executor or InProcess(), reporter or SilentReporter(), api_key).run()
+    run = _Run(config, ready or preflight(config), executor or InProcess(), reporter or SilentReporter(), api_key)
+    return run.run()
 
 
 class _Run:
-    def __init__(self, config: RunConfig, executor: Executor, reporter: Reporter, api_key: SecretStr | None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        ready: Preflight,
+        executor: Executor,
+        reporter: Reporter,
+        api_key: SecretStr | None,
+    ) -> None:
         self.started = datetime.now(UTC)
         self.run_id = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.begun = time.monotonic()
         self.executor, self.reporter, self.api_key = executor, reporter, api_key
         self.dataset = Dataset(config.out)
         self.timings: dict[str, float] = {}
-        self.ready = preflight(config)
+        self.ready = ready
         check_source(config.source)
         model = executor.resolve(config.model)
         scoring = config.scoring.changed(windows=self.ready.checkpoint.settings.windows)
         self.config = config.changed(
-            model=model, scoring=scoring, threshold=self.ready.threshold, out=config.out.absolute()
+            questions=ready.questions.path,
+            model=model,
+            scoring=scoring,
+            threshold=self.ready.threshold,
+            out=config.out.absolute(),
         )
         self.scoring_key = scoring.key(
             checkpoint_digest=self.ready.checkpoint.digest, precision=model.precision, schema_version=SCHEMA_VERSION

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceKind
-from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.dataset.marker import MARKER
+from bioqa_pipeline.dataset.old import first_foreign, refusal
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import resolve_engine
@@ -15,6 +19,8 @@ from bioqa_pipeline.questions.notes import named_lines
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.long_questions import long_question_notes
+from bioqa_pipeline.storage.local import storage_at
+from bioqa_pipeline.storage.uri import ObjectUri
 
 # Lines that say one thing, and names in a line; more of them are a number.
 SAID = 20
@@ -30,6 +36,27 @@ def resolve_model(model: ModelConfig) -> ModelConfig:
     precision = resolve_precision(model.precision, device)
     resolve_engine(model.engine, device, n_pairs=0)
     return model.changed(device=device, precision=precision)
+
+
+def check_place(out: Path | ObjectUri) -> None:
+    """Says before anything is started that no data set can be made or added to in this folder; of an object store the
+    run itself finds out.
+
+    Raises:
+        ConfigError: it is no folder, cannot be written, or holds something else.
+    """
+    if isinstance(out, ObjectUri):
+        return
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"`out {out}`: {there} is not a folder; a data set lies in a folder of its own")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"`out {out}`: {there} cannot be written to")
+    if there == out.absolute():
+        storage = storage_at(out)
+        names = storage.list("")
+        if MARKER not in names and (foreign := first_foreign(names)):
+            raise ConfigError(f"`out {out}`: {refusal(storage, foreign)}")
 
 
 @dataclass(frozen=True, slots=True)

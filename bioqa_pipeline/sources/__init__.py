@@ -37,7 +37,7 @@ def open_source(config: SourceConfig, *, since: datetime | None = None, api_key:
         case "medline":
             return _records(config, since, api_key)
         case "pubmed":
-            return _records(config.changed(medline_dir=None), since, api_key)
+            return _records(config, since, api_key)
 
 
 def check_source(config: SourceConfig) -> None:

@@ -7,6 +7,8 @@ import unicodedata
 from pathlib import Path
 from typing import Self
 
+from bioqa_pipeline.setting_values import expanded
+
 SUPPORTED = "a folder or s3://bucket/prefix"
 
 # One slash is enough: pathlib makes one of two.
@@ -50,9 +52,11 @@ def place(value: Path | str) -> Path | ObjectUri:
     text = str(value)
     if not text.isprintable() and any(unicodedata.category(sign) == "Cc" for sign in text):
         raise ValueError(f"{text!r}: a line break or another control character; a data set lies in {SUPPORTED}")
+    if not text.strip():
+        raise ValueError(f"it is empty; a data set lies in {SUPPORTED}")
     scheme = _SCHEME.match(text)
     if isinstance(value, ObjectUri) or scheme is None:
-        return value if isinstance(value, ObjectUri | Path) else Path(value)
+        return value if isinstance(value, ObjectUri) else expanded(Path(value))
     if any(mark in text for mark in "@?#%&"):
         # Not repeated: what stands before an @ may be a password, what stands in a query a signature.
         raise ValueError(

@@ -15,6 +15,7 @@ def print_dry_run(config: RunConfig, ready: Preflight) -> None:
     source, questions = config.source, ready.questions
     lines = [f"{len(questions.questions):,} questions from {questions.path}"]
     lines += [f"asked more than once: {merged.text}" for merged in questions.merged]
+    lines += ready.notes
     lines.append(f"model {ready.checkpoint.description}, threshold {ready.threshold:g}")
     lines.append(f"source {source.kind}, at most {source.max_abstracts:,} abstracts a question")
     lines.append(f"data set {config.out}")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
 from bioqa_pipeline.messages import shown
+from flows.commands.streams import forgiving_streams
 from flows.environment import apply_defaults
 from flows.signals import Terminated, sigterm_raises
 
@@ -39,7 +40,12 @@ def run_command(
         in_options: a message of the library into the command's own words, `SettingOptions.in_options`.
         kept: what is left of work that was broken off.
     """
-    _log_to_terminal(log_level)
+    with forgiving_streams():
+        _log_to_terminal(log_level)
+        return _done(work, in_options, kept)
+
+
+def _done(work: Callable[[], int], in_options: Callable[[str], str], kept: str) -> int:
     try:
         apply_defaults()
         with sigterm_raises():

@@ -20,6 +20,7 @@ from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_c
 
 if TYPE_CHECKING:
     from bioqa_pipeline.run.job import RunResult
+    from bioqa_pipeline.run.preflight import Preflight
     from bioqa_pipeline.run.progress import Reporter
 
 # By name: the flow's module starts this command, and importing it is importing Prefect.
@@ -99,27 +100,30 @@ def _run(args: argparse.Namespace) -> int:
 
         require_ray(without_prefect=args.no_prefect)
     from bioqa_pipeline.run.job import run_job
-    from bioqa_pipeline.run.preflight import preflight
+    from bioqa_pipeline.run.preflight import check_place, preflight
     from bioqa_pipeline.sources import check_source
     from flows.commands.console import TerminalReporter, print_answers, print_outcome
 
+    check_place(config.out)
+    check_source(config.source)
     ready = preflight(config)
     if args.dry_run:
         from flows.commands.dry_run import print_dry_run
 
         print_dry_run(config, ready)
         return EXIT_DONE
-    check_source(config.source)
+    # What came through a pipe can be read once, and is in `ready` now.
+    config = config.changed(questions=ready.questions.path)
     reporter = TerminalReporter(quiet=args.quiet)
     if args.no_prefect:
         from bioqa_pipeline.run.workers import Pooled, worker_count
 
         n_workers = worker_count(config)
-        result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None, reporter=reporter)
+        result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None, reporter=reporter, ready=ready)
     else:
         reporter.say("starting Prefect" + _where())
-        run_flow: Callable[[RunConfig, Reporter], RunResult] = pkgutil.resolve_name(FLOW)
-        result = run_flow(config, reporter)
+        run_flow: Callable[[RunConfig, Reporter, Preflight], RunResult] = pkgutil.resolve_name(FLOW)
+        result = run_flow(config, reporter, ready)
     print_answers(result.answers)
     print_outcome(result, config.out)
     return EXIT_FAILED if result.failures else EXIT_DONE

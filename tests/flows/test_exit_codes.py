@@ -68,7 +68,7 @@ def test_a_data_set_that_cannot_be_written_is_a_failure_and_not_wrong_usage(
     ]
     out.mkdir()
     (out / "photo.jpg").touch()
-    assert run.main(arguments) == 1
+    assert run.main(arguments) == run.main([*arguments, "--dry-run"]) == 2
     assert "not a data set" in capsys.readouterr().err
     (out / "photo.jpg").unlink()
     with Dataset(out).writer("other"):

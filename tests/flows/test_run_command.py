@@ -43,18 +43,31 @@ def test_defaults_are_those_of_the_settings() -> None:
     [
         (["--source", "medline"], "--medline-dir"),
         (["--source", "pmids"], "--pmids"),
-        (["--max-abstracts", "0"], "--max-abstracts"),
+        (["--max-abstracts", "0"], "--max-abstracts: give at least 1, not 0"),
         (["--n-best", "0"], "--n-best"),
         (["--shard-pairs", "0"], "--shard-pairs"),
-        (["--workers", "many"], "--workers"),
+        (["--workers", "many"], "--workers: give auto or a whole number, not many"),
+        (["--workers", "0"], "--workers: give at least 1, not 0"),
+        (["--threshold", "nan"], "--threshold: nan is no number"),
+        (["--threshold", "1e39"], "--threshold: 1e+39 is too large"),
+        (["--threshold=-1e39"], "--threshold: -1e+39 is too large"),
+        (["--mindate", "86400"], "--mindate: 86400 is no date: give a year, month or day"),
+        (["--source", "sample", "--pmids", "p.txt"], "--pmids p.txt is not used by source sample"),
+        (["--source", "pubmed", "--medline-dir", "d"], "--medline-dir d is not used by source pubmed"),
+        (["--pmids", "none.txt"], "none.txt: cannot be read: there is no such file"),
+        (["--medline-dir", "/nowhere"], "--medline-dir /nowhere: no such folder"),
+        (["--email", "me"], "NCBI_EMAIL or --email"),
+        (["--out", "/dev/null"], "--out /dev/null: /dev/null is not a folder"),
+        (["--out", "/dev/null/x"], "--out /dev/null/x: /dev/null is not a folder"),
+        (["--out", ""], "--out: it is empty"),
         (["--mindate", "tomorrow"], "--mindate"),
         (["--mindate", "2024-02-01", "--maxdate", "2024-01-01"], "later than"),
         (["--model", "./nowhere"], "no such folder"),
         (["--device", "tpu"], "--device"),
         (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU; use --precision bf16"),
         (["--engine", "openvino", "--device", "mps"], "--device mps"),
-        (["--max-abstracts", "x"], "--max-abstracts: Input should be a valid integer"),
-        (["--threshold", "x"], "--threshold: Input should be a valid number"),
+        (["--max-abstracts", "x"], "--max-abstracts: give a whole number, not x"),
+        (["--threshold", "x"], "--threshold: give a number, not x"),
         (["--sort", "pub_date"], "--sort pub_date is done by PubMed itself"),
         (["--device", "cuda:1", "--workers", "2"], "--device cuda:1 is one GPU"),
         (["--ray-address", "auto"], "--ray-address auto needs --runner ray"),
@@ -77,9 +90,11 @@ def test_settings_that_cannot_be_used_exit_with_2(
     questions.write_text("What causes scurvy?\n")
     model = make_checkpoint(tmp_path / "model")
     arguments = ["--questions", str(questions), "--model", str(model), "--no-prefect", "--out", str(tmp_path / "out")]
-    assert main([*arguments, *options]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and message in error and "`" not in error
+    # A dry run refuses what the run refuses.
+    for more in ([], ["--dry-run"]):
+        assert main([*arguments, *options, *more]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and message in error and "`" not in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -112,8 +127,9 @@ def test_a_question_file_that_cannot_be_read_exits_with_2(
 
 @pytest.mark.parametrize("source", ["sample", "pubmed"])
 def test_a_dry_run_shows_the_questions_and_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
+    monkeypatch.setenv("NCBI_EMAIL", "someone@example.org")
     (tmp_path / "q.txt").write_text("What causes scurvy?\nwhat causes  scurvy?\n")
     out = tmp_path / "out"
     model = str(make_checkpoint(tmp_path / "model"))

@@ -71,7 +71,7 @@ def test_options_replace_a_recipes_settings(tmp_path: Path) -> None:
     [
         ("epochs = ", "is not TOML"),
         ('base_model = "a"\ndata = []\n', "data"),
-        ('base_model = "a"\nepocs = 3\n[[data]]\npath = "x"\n', "`epocs`: Extra inputs are not permitted"),
+        ('base_model = "a"\nepocs = 3\n[[data]]\npath = "x"\n', "`epocs`: there is no such setting; is epochs meant?"),
         ('base_model = "a"\n[[data]]\npath = "x"\n[[data]]\npath = "x"\n', "stands in the recipe twice"),
     ],
 )
@@ -102,7 +102,7 @@ def test_the_embedded_models_recipe_can_be_read() -> None:
         ("--out out --recipe absent.toml", "absent.toml: cannot be read"),
         (
             "--out out --train-file x --base-model y --learning-rate -1",
-            "--learning-rate: Input should be greater than 0",
+            "--learning-rate: give more than 0.0, not -1",
         ),
         ("--out out --train-file x --base-model y --doc-stride 500", "--doc-stride 500 leaves gaps"),
     ],

@@ -1,0 +1,143 @@
+"""What a user writes for a setting into its value, and what cannot be one into words."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterable
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?")
+# Rows hold it as such a number; a larger one would be infinite there.
+_FLOAT32_MAX = 3.4028234663852886e38
+
+
+def expanded(path: Path) -> Path:
+    """A path with `~` as the shell has it; as it stands where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def _expanded_name(name: str) -> str:
+    return str(expanded(Path(name))) if name.startswith("~") else name
+
+
+def _day(value: Any, *, last: bool) -> Any:
+    """The first or last day of a year, of a month, or the day itself."""
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    written = _DATE.fullmatch(str(value).strip()) if isinstance(value, str | int) and value is not True else None
+    try:
+        if written is None:
+            raise ValueError("no date")
+        year, month, day = int(written[1]), written[2], written[3]
+        if month is None:
+            return date(year, 12, 31) if last else date(year, 1, 1)
+        if day is None:
+            return date(year, int(month), monthrange(year, int(month))[1] if last else 1)
+        return date(year, int(month), int(day))
+    except ValueError:
+        raise ValueError(f"{value} is no date: give a year, month or day, as in 2020, 2020-05 or 2020-05-01") from None
+
+
+def _first_day(value: Any) -> Any:
+    return _day(value, last=False)
+
+
+def _last_day(value: Any) -> Any:
+    return _day(value, last=True)
+
+
+def _finite_or_endless(value: float) -> float:
+    if value != value:
+        raise ValueError("nan is no number: give one, or inf, at which every abstract answers")
+    if _FLOAT32_MAX < abs(value) < float("inf"):
+        raise ValueError(f"{value:g} is too large: give a number below 1e38, or inf, at which every abstract answers")
+    return value
+
+
+UserPath = Annotated[Path, AfterValidator(expanded)]
+PathOrName = Annotated[str, AfterValidator(_expanded_name)]
+FirstDay = Annotated[date, BeforeValidator(_first_day)]
+LastDay = Annotated[date, BeforeValidator(_last_day)]
+Threshold = Annotated[float, AfterValidator(_finite_or_endless)]
+
+
+def in_words(errors: Iterable[ErrorDetails], known: Iterable[str]) -> str:
+    """What is wrong with settings, in one line; each of them in backticks.
+
+    Args:
+        known: the names of settings that there are, for one that there is not.
+    """
+    by_setting: dict[str, list[ErrorDetails]] = {}
+    for error in errors:
+        # Which of a setting's types was tried stands last, as in workers, literal['auto'].
+        setting = ".".join(part for part in map(str, error["loc"]) if part.isidentifier() or part.isdecimal())
+        by_setting.setdefault(setting, []).append(error)
+    return "; ".join(_said(setting, tried, known) for setting, tried in by_setting.items())
+
+
+def _said(setting: str, tried: list[ErrorDetails], known: Iterable[str]) -> str:
+    error = tried[0]
+    if error["type"] == "extra_forbidden":
+        close = get_close_matches(setting.rpartition(".")[2], list(known), 1)
+        return f"`{setting}`: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
+    if error["type"] in ("value_error", "assertion_error"):
+        message = str(error["msg"]).removeprefix("Value error, ")
+        # A check of several settings names them itself.
+        return message if "`" in message or not setting else f"`{setting}`: {message}"
+    wanted = [words for one in tried if (words := _wanted(one))]
+    if not wanted:
+        return f"`{setting}`: {error['msg']}" if setting else str(error["msg"])
+    if error["type"] == "missing":
+        return f"`{setting}`: is missing"
+    # A wrong number was understood as one; that it is not "auto" either says nothing.
+    bound = [words for words in wanted if words.startswith(("at ", "more ", "less "))]
+    return f"`{setting}`: give {' or '.join(bound or wanted)}, not {error['input']!s}"
+
+
+def _wanted(error: ErrorDetails) -> str:
+    """What would have been right."""
+    context: dict[str, Any] = error.get("ctx") or {}
+    match error["type"]:
+        case "greater_than_equal":
+            return f"at least {context['ge']:,}"
+        case "less_than_equal":
+            return f"at most {context['le']:,}"
+        case "greater_than":
+            return f"more than {context['gt']:,}"
+        case "less_than":
+            return f"less than {context['lt']:,}"
+        case "literal_error":
+            return str(context["expected"]).replace("'", "")
+        case "missing":
+            return "it"
+        case kind:
+            return next((words for start, words in _KINDS.items() if kind.startswith(start)), "")
+
+
+_KINDS = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "finite_number": "a finite number",
+    "bool_": "true or false",
+    "string_": "a text",
+    "path_": "a path",
+    "date_": "a date",
+    "list_": "a list",
+    "tuple_": "a list",
+    "dict_": "settings by name",
+    "model_": "settings by name",
+}
