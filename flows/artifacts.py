@@ -178,7 +178,7 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
         f"| source | {_cell(', '.join(f'{k} {v}' for k, v in manifest.source.items()))} |",
     ]
-    if any(a.answerability is None for a in result.answers):
+    if any(a.is_uncalibrated for a in result.answers):
         lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
     for title, outcome in (
         ("Nothing found for", AnswerOutcome.NOTHING_FOUND),

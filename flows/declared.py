@@ -27,6 +27,7 @@ ROOTS, ADDRESSES = "BIOQA_ROOTS", "BIOQA_ADDRESSES"
 # Settings that name a model or a recipe, which can be a folder or a file.
 _MODELS = {"name", "base_model", "teacher", "vocabulary"}
 _HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+")
+_CARRYING = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 _LOCAL_NAMES = re.compile(r"(.*\.)?(localhost|local|internal|localdomain|lan|home\.arpa)\.?", re.IGNORECASE)
 
 
@@ -137,14 +138,25 @@ def is_public_url(url: str) -> bool:
 
 def _is_global(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_global
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         pass
+    else:
+        return all(a.is_global for a in (address, *_embedded(address)))
     try:
         # 127.1, 0x7f000001 and 2130706433 are addresses, too.
         return ipaddress.ip_address(socket.inet_aton(host)).is_global
     except OSError:
         return "." in host
+
+
+def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64 and the old compatible form."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return
+    yield from (a for a in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if a)
+    if any(address in network for network in _CARRYING):
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def _places(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path | ObjectUri]]:

@@ -16,7 +16,7 @@ from bioqa_pipeline.dataset.log import Log, LogReader, Records
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import MARKER, Marker, read_marker, way_out
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage, Stored
+from bioqa_pipeline.storage.base import Storage, Stored
 
 logger = logging.getLogger(__name__)
 

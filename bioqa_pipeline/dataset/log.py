@@ -23,7 +23,7 @@ from bioqa_pipeline.dataset.manifest import FileRecord, Record
 from bioqa_pipeline.dataset.marker import FORMAT, way_out
 from bioqa_pipeline.dataset.schemas import LOG
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 
 ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
 

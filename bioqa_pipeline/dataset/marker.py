@@ -19,7 +19,7 @@ from bioqa_pipeline import __version__
 from bioqa_pipeline.dataset.manifest import Record
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 
 # The underscore has readers of Parquet folders pass it over.
 MARKER = "_bioqa.json"

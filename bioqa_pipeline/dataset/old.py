@@ -35,7 +35,7 @@ from bioqa_pipeline.dataset.schemas import (
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage, Stored
+from bioqa_pipeline.storage.base import Storage, Stored
 
 _SHARD = re.compile(r"[0-9a-f]{32}")
 # As `run.job` makes them.

@@ -15,8 +15,8 @@ from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, refu
 from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, RUNS, STAGING, TABLES
 from bioqa_pipeline.dataset.staging import clear
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 

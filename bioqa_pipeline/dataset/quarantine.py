@@ -20,7 +20,7 @@ from bioqa_pipeline.dataset.opening import publish_entry
 from bioqa_pipeline.dataset.schemas import LOG, QUARANTINE, RUNS, STAGING
 from bioqa_pipeline.dataset.verify import Report, data_set_id, verify
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 
 
 def quarantine(storage: Storage) -> tuple[Report, list[str]]:

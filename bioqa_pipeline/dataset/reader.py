@@ -50,7 +50,8 @@ from bioqa_pipeline.dataset.staging import check_name, write_staged
 from bioqa_pipeline.dataset.tables import decode, empty_frame, scan_schema
 from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage, storage_at
+from bioqa_pipeline.storage.base import Storage
+from bioqa_pipeline.storage.places import storage_at
 
 __all__ = ["Dataset", "DatasetWriter", "write_staged"]
 

@@ -161,7 +161,10 @@ class SummaryRow:
     question: Annotated[str, "text of the question"]
     rank: Annotated[int, "place among the answers to the question, from 1"]
     answer: Annotated[str | None, "best wording; null in the one row of a question without an answer"]
-    answerability: Annotated[float | None, "that of the best abstract; null where the checkpoint has no calibration"]
+    answerability: Annotated[
+        float | None,
+        "that of the best abstract; null where the checkpoint has no calibration, and where no abstract was asked",
+    ]
     margin: Annotated[float | None, "that of the best abstract; null without a valid span"]
     n_support: Annotated[int, "abstracts that give this answer"]
     support_pmids: Annotated[tuple[int, ...], PMID, "their PMIDs, best first"]

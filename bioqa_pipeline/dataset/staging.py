@@ -18,7 +18,8 @@ import pyarrow as pa
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, AnswerRow, ChunkRow
 from bioqa_pipeline.dataset.tables import encode, to_table
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage, storage_at
+from bioqa_pipeline.storage.base import Storage
+from bioqa_pipeline.storage.places import storage_at
 
 SAFE_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 PLAN = "plan.parquet"

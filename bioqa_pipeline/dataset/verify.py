@@ -18,7 +18,7 @@ from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, LOG, PAGE, PARQUET, 
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 
 RESCORED = "with `quarantine` it is set aside, and the next run scores its pairs again"
 NOT_PLAIN = "a symbolic link, or no plain file"
@@ -151,6 +151,8 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     view = contents.view(data_set, *(folder for folder in folders if folder in FOLDERS), tolerant=True)
     report.view = view
     _verify_files(storage, report, contents, view)
+    if aside := {record.path for entry in log.entries.values() for record in entry.gone} - view.present.keys():
+        report.notes.append(f"{QUARANTINE}: {len(aside)} files were set aside; what a run asks of them it scores anew")
     strangers = _strangers(storage, entries, STAGING in folders)
     report.notes += [f"{name}: not of this data set; left as it is" for name in strangers]
 

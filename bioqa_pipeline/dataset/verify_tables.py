@@ -15,7 +15,7 @@ from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SUMMARY, TABLES, Table, make_shard_id
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 
 Files = Mapping[str, list[FileRecord]]
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, DatasetError, pl.exceptions.PolarsError)

@@ -44,8 +44,8 @@ from bioqa_pipeline.dataset.tables import (
 )
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import Storage
 
 logger = logging.getLogger(__name__)
 

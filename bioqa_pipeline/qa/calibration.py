@@ -31,7 +31,7 @@ Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 class Calibration(Settings):
     """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
 
-    slope: Weight = 1.0
+    slope: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 1.0
     log_windows: Weight = 0.0
     intercept: Weight = 0.0
 
@@ -88,6 +88,10 @@ def fit_calibration(
     deviation[deviation == 0] = 1.0
     design = np.column_stack([(features - mean) / deviation, np.ones(len(labels))])
     found = _newton(design, labels, counts / counts.mean())
+    if found[0] < 0:
+        # Margins of such a model say nothing: its best rising map is flat.
+        design[:, 0] = 0.0
+        found = _newton(design, labels, counts / counts.mean())
     slope, log_windows = found[:2] / deviation
     return Calibration(
         slope=float(slope),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -150,7 +151,7 @@ def read_configuration(folder: Path, casing: Casing | None = None) -> Configurat
     path = folder / SETTINGS_FILE
     settings = CheckpointSettings()
     if is_there(path):
-        settings = checked(CheckpointSettings.model_validate, read_json_object(path), path)
+        settings = checked(partial(CheckpointSettings.model_validate, strict=True), read_json_object(path), path)
         check_windows(settings.windows, network, folder / CONFIG_FILE)
     return Configuration(network, read_tokenizer_files(folder, casing, rows=network.vocab_size), settings)
 

@@ -49,7 +49,6 @@ def merge_answers(
     candidates: Iterable[Candidate],
     *,
     limit: int = 10,
-    is_calibrated: bool = True,
     as_one: bool = False,
 ) -> list[MergedAnswer]:
     """Ranked answers of one question, at most `limit`; one row with `answer` None where no abstract has one.
@@ -69,7 +68,7 @@ def merge_answers(
                 question=question.text,
                 rank=1,
                 answer=None,
-                answerability=nearest.answerability if nearest else (0.0 if is_calibrated else None),
+                answerability=nearest.answerability if nearest else None,
                 margin=nearest.margin if nearest else float("-inf"),
                 n_abstracts=len(ranked),
                 user_columns=question.user_columns,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.files import NotRegularError, open_file
 
 MEBIBYTE = 1 << 20
 # The largest in use: a configuration of 20 KB, a multilingual tokenizer.json of 4 MB.
@@ -34,23 +36,23 @@ def is_there(path: Path) -> bool:
     return os.path.lexists(path)
 
 
-def open_regular(path: Path) -> BufferedReader:
+@contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
     """The file for reading.
 
     Raises:
-        CheckpointError: it is missing, cannot be read, or is a folder, a pipe or a device, also behind a link.
+        CheckpointError: it is missing, cannot be read, then or later, or is a folder, a pipe or a device, also behind a
+            link.
     """
     try:
-        # Without O_NONBLOCK the opening of a pipe waits for its other end.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with open_file(path) as file:
+            yield file
     except FileNotFoundError as exc:
         raise CheckpointError(f"{path} is missing: {path.parent} is not a model folder") from exc
+    except NotRegularError as exc:
+        raise CheckpointError(f"{path}: {exc.strerror}; put the model's own file there") from exc
     except (OSError, ValueError) as exc:
         raise CheckpointError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise CheckpointError(f"{path} is not a file (a folder, a pipe or a device); put the model's own file there")
-    return os.fdopen(handle, "rb")
 
 
 def read_bytes(path: Path, *, at_most: int) -> bytes:
@@ -60,10 +62,7 @@ def read_bytes(path: Path, *, at_most: int) -> bytes:
         CheckpointError: see `open_regular`; or it is larger.
     """
     with open_regular(path) as handle:
-        try:
-            content = handle.read(at_most + 1)
-        except OSError as exc:
-            raise CheckpointError(f"{path} cannot be read: {exc.strerror}") from exc
+        content = handle.read(at_most + 1)
     if len(content) > at_most:
         raise CheckpointError(f"{path} has more than {at_most:,} bytes: no model has such a file; fetch it again")
     return content
@@ -108,8 +107,7 @@ def parse_json_object(content: bytes, path: Path) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"{shortened(twice)} stands there twice")
     return found
 

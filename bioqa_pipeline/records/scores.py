@@ -173,7 +173,7 @@ class MergedAnswer:
             and republication are one support.
         variants: the wordings that were merged, best first.
         retracted_pmids: those of the support that were retracted.
-        answerability: None where the checkpoint has no calibration.
+        answerability: None where the checkpoint has no calibration, and where no abstract was asked.
         user_columns: of the question, see `Question`.
         answer: None in the one row of a question without an answer, whose `outcome` says why; the evidence is then
             empty too, but for `EVIDENCE_ONLY`.
@@ -194,6 +194,11 @@ class MergedAnswer:
     n_abstracts: int = field(default=0)
     outcome: AnswerOutcome = AnswerOutcome.ANSWERED
     user_columns: str | None = None
+
+    @property
+    def is_uncalibrated(self) -> bool:
+        """Whether abstracts were asked by a checkpoint that gives no probability."""
+        return self.answerability is None and self.n_abstracts > 0
 
     @property
     def n_support(self) -> int:

@@ -150,7 +150,7 @@ class RunReport:
         compares: whether scores since then are news: there is such a run, and it scored in the same way.
         n_questions, n_answered, n_answers: of the run, shown or not.
         is_calibrated: whether there are probabilities.
-        n_evidence, n_support: sentences shown, and abstracts that support the answers.
+        n_evidence, n_support: sentences shown, and different abstracts that support the answers.
     """
 
     manifest: RunManifest

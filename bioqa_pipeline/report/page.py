@@ -228,7 +228,8 @@ def _skipped(manifest: RunManifest) -> list[tuple[str, int, list[tuple[str, list
 
 def _about(manifest: RunManifest) -> list[tuple[str, str]]:
     config: dict[str, Any] = manifest.config
-    model: dict[str, Any] = config.get("model") or {}
+    model = config.get("model")
+    model = model if isinstance(model, dict) else {}
     source = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in manifest.source.items() if v and k != "kind")
     return [
         ("Questions", str(config.get("questions", ""))),
@@ -266,8 +267,8 @@ def _shown(report: RunReport) -> str:
     n_shown = sum(len(q.answers) for q in report.questions)
     answers = counted(n_shown, "answer") if n_shown == n_answers else f"{n_shown:,} of {n_answers:,} answers"
     return (
-        f"This page shows {answers} with {report.n_evidence:,} sentences of evidence from {report.n_support:,} "
-        "supporting abstracts."
+        f"This page shows {answers} with {counted(report.n_evidence, 'sentence')} of evidence from "
+        f"{counted(report.n_support, 'supporting abstract')}."
     )
 
 

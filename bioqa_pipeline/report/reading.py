@@ -52,7 +52,7 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
     support = _support(dataset, manifest, previous if compares else None, shown)
     nearest = _nearest(dataset, manifest, shown)
     chosen = _most_telling(support, limits)
-    is_calibrated = not rows["answerability"].null_count()
+    is_calibrated = not rows.filter(pl.col("n_abstracts") > 0)["answerability"].null_count()
     if not is_calibrated:
         # Rows of an earlier version can hold a number that is no probability.
         nearest, chosen = (frame.with_columns(answerability=None) for frame in (nearest, chosen))
@@ -77,7 +77,7 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         n_answers=summary["answer"].count(),
         is_calibrated=is_calibrated,
         n_evidence=len(chosen),
-        n_support=int(summary["support_pmids"].list.len().sum()),
+        n_support=summary["support_pmids"].explode().drop_nulls().n_unique(),
     )
 
 

@@ -11,8 +11,8 @@ from bioqa_pipeline.records.texts import FetchStatus
 STRONG = 0.8
 
 _STATUS = {
-    FetchStatus.SCORED: "scored",
-    FetchStatus.SCORED_RETRACTED: "retracted and scored",
+    FetchStatus.SCORED: "read",
+    FetchStatus.SCORED_RETRACTED: "retracted, read all the same",
     FetchStatus.NO_ABSTRACT: "without abstract",
     FetchStatus.NOT_FOUND: "not found",
     FetchStatus.DELETED: "deleted from PubMed",
@@ -63,5 +63,5 @@ def counted(n: int, noun: str) -> str:
 
 
 def statuses(counts: Mapping[FetchStatus, int]) -> str:
-    """How many records ended how: "50 scored, 1 retracted and scored"."""
+    """How many records ended how: "50 read, 1 retracted, read all the same"."""
     return ", ".join(f"{n:,} {_STATUS[status]}" for status, n in counts.items()) or "none"

@@ -17,22 +17,23 @@ from datetime import UTC, datetime, timedelta
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, RunStatus, SkippedRecord, shortened
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
-from bioqa_pipeline.errors import BioqaError, ShardError
+from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.clock import last_start, start_time
+from bioqa_pipeline.run.commits import commit_scored
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
-from bioqa_pipeline.run.manifest import unfinished_manifest
-from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, lost_pairs, plan_run
-from bioqa_pipeline.run.preflight import SAID, Preflight, preflight
+from bioqa_pipeline.run.manifest import run_status, unfinished_manifest
+from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run
+from bioqa_pipeline.run.preflight import Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
-from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport, named_pairs
+from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport
 from bioqa_pipeline.run.retrieve import retrieve
 from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.summarise import summarise
@@ -136,7 +137,7 @@ class _Run:
         reports, failed = self._score(source, plan, writer)
         answers = self._summarise(source, plan, writer)
         manifest = self._manifest().changed(
-            status=self._status(),
+            status=run_status(self.retrievals, self.failures),
             n_pairs=plan.n_pairs,
             n_reused=plan.n_reused,
             n_scored=sum(r.n_pairs for r in reports),
@@ -147,13 +148,6 @@ class _Run:
         )
         manifest = self.executor.stage(FINISH, lambda: self._finish(writer, manifest))
         return RunResult(manifest, tuple(answers), tuple(self.failures), self.has_page)
-
-    def _status(self) -> RunStatus:
-        """A run whose every search failed asked nothing."""
-        failed = [r for r in self.retrievals if r.outcome is RetrievalOutcome.FAILED and not r.hits]
-        if failed and len(failed) == len(self.retrievals):
-            return "failed"
-        return "partial" if self.failures else "completed"
 
     def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         self._write_page(writer, manifest)
@@ -232,34 +226,15 @@ class _Run:
             root=self.config.out,
             identity=identity,
         )
-        by_id = {shard.shard_id: shard for shard in plan.shards}
-        reports: list[ShardReport] = []
-        failed: list[FailedPair] = []
-        n_lost = 0
         if not plan.shards:
-            return reports, failed
+            return [], []
         self.reporter.say(f"scoring on {model.device} in {model.precision} with {model.engine}")
         with (
             self._timed("score"),
             self.reporter.stage("scoring", total, "pairs") as progress,
             ended_with(self.executor.score(job, plan.shards, progress)) as outcomes,
         ):
-            for outcome in outcomes:
-                if isinstance(outcome, ShardError):
-                    lost = lost_pairs(plan, self.dataset.storage, by_id[outcome.shard_id], str(outcome))
-                    failed += lost
-                    self.failures.append(f"{outcome}; lost with it: {named_pairs(lost)}")
-                    n_lost += 1
-                    if n_lost <= SAID:
-                        logger.error("%s", outcome)
-                    continue
-                writer.commit_shard(outcome.shard_id)
-                reports.append(outcome)
-                failed += outcome.failed
-                self.failures += [f"{f.question_id}, PMID {f.pmid}: {f.reason}" for f in outcome.failed]
-        if n_lost > SAID:
-            logger.error("%d shards failed; the first %d are named above", n_lost, SAID)
-        return reports, failed
+            return commit_scored(outcomes, plan, self.dataset.storage, writer, self.failures)
 
     def _summarise(self, source: Source, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
         with self._timed("summarise"):

@@ -11,11 +11,19 @@ from importlib.metadata import PackageNotFoundError, version
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest, shortened
-from bioqa_pipeline.records.texts import Retrieval
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, shortened
+from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.run.preflight import Preflight
 
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
+
+
+def run_status(retrievals: Sequence[Retrieval], failures: Sequence[str]) -> RunStatus:
+    """How a run that came to its end went; one whose every search failed asked nothing."""
+    failed = [r for r in retrievals if r.outcome is RetrievalOutcome.FAILED and not r.hits]
+    if failed and len(failed) == len(retrievals):
+        return "failed"
+    return "partial" if failures else "completed"
 
 
 def unfinished_manifest(

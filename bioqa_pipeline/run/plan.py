@@ -17,7 +17,7 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.schemas import make_pair_id, make_shard_id
 from bioqa_pipeline.records.texts import FetchStatus, Missing, PassageKind, Question, Retrieval
 from bioqa_pipeline.run.records import FailedPair, RunPlan, ShardPlan
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 
 SHARD_PAIRS_CPU, SHARD_PAIRS_GPU = 256, 4096
 SHARD_PAIRS_MIN, SHARD_PAIRS_MAX = 32, 8192

@@ -19,7 +19,7 @@ from bioqa_pipeline.questions.notes import named_lines
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.long_questions import long_question_notes
-from bioqa_pipeline.storage.local import storage_at
+from bioqa_pipeline.storage.places import storage_at
 from bioqa_pipeline.storage.uri import ObjectUri
 
 # Lines that say one thing, and names in a line; more of them are a number.

@@ -26,7 +26,7 @@ from bioqa_pipeline.run.plan import planned_pairs
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, ShardPlan, ShardReport
 from bioqa_pipeline.run.rows import answer_row, chunk_rows
-from bioqa_pipeline.storage.local import storage_at
+from bioqa_pipeline.storage.places import storage_at
 from bioqa_pipeline.storage.uri import ObjectUri
 
 logger = logging.getLogger(__name__)

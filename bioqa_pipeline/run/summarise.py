@@ -63,9 +63,7 @@ def summarise(
                 rows = by_question.get(index)
                 candidates = () if rows is None else _candidates(rows, threshold, context, is_calibrated=is_calibrated)
                 yes_no = asks_yes_or_no(questions[index].text)
-                found = merge_answers(
-                    questions[index], candidates, limit=max_answers, is_calibrated=is_calibrated, as_one=yes_no
-                )
+                found = merge_answers(questions[index], candidates, limit=max_answers, as_one=yes_no)
                 answers = stated(found, retrievals[index], is_evidence=yes_no)
                 pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
                 merged += answers

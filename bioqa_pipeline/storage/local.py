@@ -1,7 +1,4 @@
-"""Where a data set lies: whole files by name below one root, and the lock of its one writer.
-
-`Storage` is all that the data set asks of a place; `LocalStorage` is a folder, `s3` holds the one for object
-stores. Names are relative, with "/". Knows nothing about tables.
+"""A data set in a folder: whole files by name below one root, and the lock of its one writer. Knows nothing of tables.
 
 What `LocalStorage` guarantees, on a local POSIX file system: a name is either absent or a whole file; `publish` makes
 a file appear at most once; what `publish` has returned for is on the disk (file and folder synced); the lock goes
@@ -19,108 +16,19 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.files import NotRegularError, open_fd
-from bioqa_pipeline.storage.filelock import FileLock, Held
+from bioqa_pipeline.storage.base import Stored
+from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.storage.folder import create, linked, make_root, opened, remove, sync, sync_folders
-from bioqa_pipeline.storage.uri import place
 
 _PARTIAL = ".part"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A file as a listing shows it.
-
-    Attributes:
-        size: in bytes; -1 for what is no plain file (a symbolic link, a socket).
-        stamp: changes with the content.
-    """
-
-    size: int
-    stamp: str
-
-
-class Storage(Protocol):
-    """The operations that a place for data sets needs; all raise DatasetError."""
-
-    @property
-    def location(self) -> str:
-        """For messages: the path or URI of the root."""
-
-    def exists(self) -> bool:
-        """Whether there is anything at the root."""
-
-    def create(self) -> None:
-        """Makes the root ready to be written to."""
-
-    def list(self, folder: str) -> list[str]:
-        """Names of the entries of a folder, sorted, without the folder; unfinished files are not among them."""
-
-    def files(self, folder: str) -> dict[str, Stored]:
-        """All that lies below a folder and is no folder itself, by its name from the root, unfinished files too."""
-
-    def uri(self, name: str) -> str:
-        """What polars opens a file by, together with `scan_options`."""
-
-    @property
-    def scan_options(self) -> Mapping[str, Any]:
-        """Keyword arguments for polars' `scan_parquet` and `read_parquet`."""
-
-    def read(self, name: str) -> bytes:
-        """A whole file."""
-
-    def open(self, name: str) -> IO[bytes]:
-        """A file to read parts of; to be closed."""
-
-    def write(self, name: str, data: bytes | memoryview) -> None:
-        """Writes a file whole or not at all, over one that is there, and syncs it."""
-
-    def publish(self, staged: str, name: str) -> bool:
-        """Makes a written file appear under `name` unless something is there; says whether it did. Durable."""
-
-    def move(self, name: str, target: str) -> bool:
-        """Gives whatever has a name a new one, also what is no file, unread; says whether anything was there."""
-
-    def delete(self, name: str, *, below: bool = False) -> None:
-        """Deletes a file, `below` also a folder with all that is in it; nothing there is no error."""
-
-    def delete_files(self, names: Collection[str]) -> None:
-        """Deletes many files, durably; one that is not there is no error."""
-
-    def settle(self, folders: Collection[str]) -> None:
-        """Makes durable which files lie in these folders and in the root, whoever put or deleted them there."""
-
-    def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
-        """Holds the data set for one writer; see `filelock`."""
-
-
-def storage_at(root: Path | str | Storage) -> Storage:
-    """The storage of a data set's root; a storage is its own.
-
-    Raises:
-        DatasetError: the root is a URI of a kind that is not supported, or what it needs is not installed.
-    """
-    if not isinstance(root, Path | str):
-        return root
-    try:
-        where = place(root)
-    except ValueError as exc:
-        raise DatasetError(str(exc)) from exc
-    if isinstance(where, Path):
-        return LocalStorage(where)
-    try:
-        from bioqa_pipeline.storage.s3 import ObjectStorage
-    except ImportError as exc:
-        raise DatasetError(f"{where}: object stores need one more package: pip install 'bioqa[s3]' ({exc})") from exc
-    return ObjectStorage(where)
 
 
 class LocalStorage:

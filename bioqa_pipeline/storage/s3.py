@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from typing import IO, Any, TypeVar, cast
 
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.storage.base import Stored
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import Stored
 from bioqa_pipeline.storage.s3_client import RETRY_SECONDS, Data, ObjectClient, ObjectFile, UnansweredError
 from bioqa_pipeline.storage.s3_lease import LEASE_SECONDS, MARGIN, LeaseLock
 from bioqa_pipeline.storage.uri import ObjectUri

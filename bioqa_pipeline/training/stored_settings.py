@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.errors import CheckpointError, DatasetError
 from bioqa_pipeline.qa.checkpoint import SETTINGS_FILE, Checkpoint, CheckpointSettings
 from bioqa_pipeline.qa.network_config import CONFIG_FILE
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES
+from bioqa_pipeline.storage.local import LocalStorage
 
 
 def write_settings(folder: Path, settings: CheckpointSettings) -> None:
@@ -22,20 +22,10 @@ def write_settings(folder: Path, settings: CheckpointSettings) -> None:
     """
     content = json.dumps(settings.model_dump(), indent=2) + "\n"
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".bioqa-", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)  # noqa: PTH101
-                os.replace(file.name, folder / SETTINGS_FILE)  # noqa: PTH105
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except OSError as exc:
-        raise CheckpointError(
-            f"{folder / SETTINGS_FILE} cannot be written: {exc.strerror}; nothing was changed"
-        ) from exc
+        LocalStorage(folder).write(SETTINGS_FILE, content.encode())
+    except DatasetError as exc:
+        reason = getattr(exc.__cause__, "strerror", None) or exc
+        raise CheckpointError(f"{folder / SETTINGS_FILE} cannot be written: {reason}; nothing was changed") from exc
 
 
 def copy_with_settings(checkpoint: Checkpoint, out: Path, settings: CheckpointSettings) -> None:

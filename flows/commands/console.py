@@ -148,7 +148,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
         if len(result.failures) > SHOWN:
             lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
-    if any(answer.answerability is None for answer in result.answers):
+    if any(answer.is_uncalibrated for answer in result.answers):
         lines.append(uncalibrated_note(manifest.model["name"]))
     page = f"{out}/{RUNS}/{manifest.run_id}.html"
     if not result.has_page:

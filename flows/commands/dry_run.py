@@ -7,13 +7,14 @@ import sys
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.questions.query import QueryFilters, build_queries, render_ladder
+from bioqa_pipeline.report.words import counted
 from bioqa_pipeline.run.preflight import Preflight
 
 
 def print_dry_run(config: RunConfig, ready: Preflight) -> None:
     """Questions, the queries they become, model and data set, on standard output."""
     source, questions = config.source, ready.questions
-    lines = [f"{len(questions.questions):,} questions from {questions.path}"]
+    lines = [f"{counted(len(questions.questions), 'question')} from {questions.path}"]
     lines += [f"asked more than once: {merged.text}" for merged in questions.merged]
     lines += ready.notes
     lines.append(f"model {ready.checkpoint.description}, threshold {ready.threshold:g}")
@@ -28,6 +29,7 @@ def print_dry_run(config: RunConfig, ready: Preflight) -> None:
             except SourceError as exc:
                 lines.append(f"{question.id}  {question.text}\n  error: {exc}")
     else:
+        lines.append("queries are made for source pubmed; here the words of a question are looked for")
         lines += [f"{question.id}  {question.text}" for question in questions.questions]
     lines.append("\nnothing was fetched, scored or written")
     sys.stdout.write("\n".join(lines) + "\n")

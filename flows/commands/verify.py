@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bioqa_pipeline.messages import shown
+from bioqa_pipeline.report.words import counted
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ EPILOG = """\
 With --quarantine what is not whole, and what lies among the tables and is not of the data set, is moved into
 _quarantine/, and the log says so: readers and runs go on with the rest, and the next run scores anew what is missing.
 
-exit codes: 0 whole; 1 something is wrong, one line each: the file, what is wrong, what mends it; 2 wrong usage
+exit codes: 0 whole; 1 something is wrong, or was until --quarantine set it aside, a line each: the file, what is wrong,
+what mends it; 2 wrong usage
 
 examples:
   python -m flows.verify --data-set answers
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _verify(data_set: str, *, quarantine: bool, as_json: bool) -> int:
     from bioqa_pipeline.dataset.quarantine import quarantine as set_aside
     from bioqa_pipeline.dataset.verify import verify
-    from bioqa_pipeline.storage.local import storage_at
+    from bioqa_pipeline.storage.places import storage_at
 
     storage = storage_at(data_set)
     report, moved = set_aside(storage) if quarantine else (verify(storage), [])
@@ -67,10 +69,11 @@ def _as_lines(location: str, report: Report, moved: Sequence[str]) -> str:
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"set aside: {path}" for path in moved]
     counts = (
-        f"{report.n_files:,} files, {report.n_bytes:,} bytes, {report.n_runs:,} runs, {report.n_answers:,} answers, "
+        f"{counted(report.n_files, 'file')}, {counted(report.n_bytes, 'byte')}, {counted(report.n_runs, 'run')}, "
+        f"{counted(report.n_answers, 'answer')}, "
         f"{report.n_chunks:,} windows"
     )
-    end = f"{len(report.findings):,} findings" if report.findings else "whole"
+    end = counted(len(report.findings), "finding") if report.findings else "whole"
     return "".join(f"{' '.join(shown(line).splitlines())}\n" for line in [*lines, f"{location}: {end}; {counts}"])
 
 

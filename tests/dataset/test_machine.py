@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.storage.base import Stored
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.local import LocalStorage, Stored
+from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_processes import WINDOWS, pair
 from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 

@@ -17,7 +17,9 @@ from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.local import LocalStorage, Storage, storage_at
+from bioqa_pipeline.storage.base import Storage
+from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.storage.places import storage_at
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer
 from support.paths import TESTS
 from support.s3_server import S3Server

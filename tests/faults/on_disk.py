@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import random
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,8 @@ LOSS_OF_POWER = "disk: loss of power"
 # In every folder that a run looks through, with names that look as its own do.
 FOREIGN = ("notes.txt", "answers/a.parquet", "chunks/c.parquet", "summary/s.parquet", "runs/r.json", "_staging/s.part")
 MEMORY = Path("/dev/shm")
+# In memory where there is some: what a disk would keep is known to the simulated one.
+SCRATCH = MEMORY if MEMORY.is_dir() else None
 # About the calls of a run that adds a few pairs: of all kinds, those that write, those that sync.
 N_CALLS, N_WRITES, N_SYNCS = 55, 26, 14
 
@@ -108,13 +109,8 @@ class DiskHistory(History):
 
 @contextmanager
 def disk_history(rng: random.Random) -> Iterator[DiskHistory]:
-    """In memory where there is some: what a disk would keep is known to the simulated one."""
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    try:
-        with System(Disk(folder)) as system:
-            yield DiskHistory(rng, system)
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder, System(Disk(Path(folder))) as system:
+        yield DiskHistory(rng, system)
 
 
 def killed(history: DiskHistory) -> None:

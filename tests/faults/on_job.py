@@ -24,7 +24,7 @@ from bioqa_pipeline.run import clock, job, score
 from bioqa_pipeline.run.job import run_job
 from faults.disk import Disk
 from faults.ledger import PROVENANCE, Finding, Ledger
-from faults.on_disk import MEMORY, DiskHistory
+from faults.on_disk import SCRATCH, DiskHistory
 from faults.system import System
 from faults.work import UnexpectedError
 from support.checkpoints import make_checkpoint
@@ -54,7 +54,7 @@ class Bench:
     """What all these runs share: records, a checkpoint, and what all questions come to where nothing disturbs them."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp(dir=SCRATCH))
         write_records(self.folder / "records")
         self._settings = small_config(self.folder, make_checkpoint(self.folder / "model", layers=1))
         scorer = score.load_pair_scorer
@@ -146,15 +146,15 @@ class JobHistory(DiskHistory):
 
 @contextmanager
 def job_history(rng: random.Random) -> Iterator[JobHistory]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    try:
-        with bench().patched() as patch, System(Disk(folder)) as system:
-            _spy(patch, lambda: history)
-            history = JobHistory.__new__(JobHistory)
-            history.__init__(rng, system)  # type: ignore[misc]
-            yield history
-    finally:
-        shutil.rmtree(folder)
+    with (
+        tempfile.TemporaryDirectory(dir=SCRATCH) as folder,
+        bench().patched() as patch,
+        System(Disk(Path(folder))) as system,
+    ):
+        _spy(patch, lambda: history)
+        history = JobHistory.__new__(JobHistory)
+        history.__init__(rng, system)  # type: ignore[misc]
+        yield history
 
 
 def _spy(patch: pytest.MonkeyPatch, history: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import Self
 
 from bioqa_pipeline.dataset.reader import Dataset
 from faults.history import History
-from faults.on_disk import MEMORY
+from faults.on_disk import SCRATCH
 from faults.work import MOST_PAIRS, UnexpectedError, Work, new_ledger
 from support.fault_processes import Counter
 
@@ -87,11 +86,8 @@ class ProcessHistory(History):
 
 @contextmanager
 def process_history(rng: random.Random) -> Iterator[ProcessHistory]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    try:
-        yield ProcessHistory(rng, folder)
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        yield ProcessHistory(rng, Path(folder))
 
 
 def killed(history: ProcessHistory) -> None:

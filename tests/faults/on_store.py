@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from bioqa_pipeline.storage.s3_lease import LEASE_SECONDS
 from bioqa_pipeline.storage.uri import ObjectUri
 from faults.bucket import CONDITIONAL, LOST, REQUESTS, Bucket, MirroredStorage, simulated_bucket
 from faults.history import History
-from faults.on_disk import MEMORY
+from faults.on_disk import SCRATCH
 from faults.strikes import Killed, Strike
 from faults.work import MOST_PAIRS, UnexpectedError, Work, new_ledger
 
@@ -69,12 +68,8 @@ class StoreHistory(History):
 
 @contextmanager
 def store_history(rng: random.Random) -> Iterator[StoreHistory]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    try:
-        with simulated_bucket(folder, rng) as bucket:
-            yield StoreHistory(rng, bucket)
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder, simulated_bucket(Path(folder), rng) as bucket:
+        yield StoreHistory(rng, bucket)
 
 
 def answer_lost(history: StoreHistory) -> None:

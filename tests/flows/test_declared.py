@@ -84,7 +84,7 @@ def test_what_was_served_can_be_run(served: dict[str, Any], changes: dict[str, A
         ({"out": "s3://bucket/answers"}, "out s3://bucket/answers"),
         ({"source": {"kind": "medline", "medline_dir": "/etc"}}, "source.medline_dir /etc"),
         ({"source": {"kind": "pmids", "pmids_file": "/etc/shadow"}}, "source.pmids_file /etc/shadow"),
-        ({"model": {"name": "/root/model"}}, "model.name /root/model"),
+        ({"model": {"name": "/elsewhere/model"}}, "model.name /elsewhere/model"),
         ({"model": {"name": "../other"}}, "model.name ../other"),
         ({"model": {"name": "out-link/../../other"}}, "model.name out-link/../../other"),
         ({"ray_address": "10.0.0.1:6379"}, "ray_address 10.0.0.1:6379"),
@@ -160,6 +160,9 @@ def test_processes_elsewhere_are_told_the_same(
         ("http://0.0.0.0/", False),
         ("http://[::1]/", False),
         ("http://[::ffff:127.0.0.1]/", False),
+        ("http://[::127.0.0.1]/", False),
+        ("http://[2002:7f00:1::]/", False),
+        ("http://[64:ff9b::7f00:1]/", False),
         ("http://[fe80::1%25eth0]/", False),
         ("http://user:password@answers.example.org/", False),
         ("http://answers.example.org:port/", False),
@@ -183,7 +186,7 @@ def test_training_is_bound_in_the_same_way(tmp_path: Path) -> None:
     declared.check(inside, out=tmp_path / "model", calibrate_on=None)
     for outside in (
         inside.changed(data=(DataConfig(path=Path("/etc/passwd")),)),
-        inside.changed(base_model="/root/bert"),
+        inside.changed(base_model="/elsewhere/bert"),
         inside.changed(base_recipe=inside.changed(base_model="../bert")),
     ):
         with pytest.raises(ConfigError, match="is outside"):

@@ -136,7 +136,7 @@ def test_a_dry_run_shows_the_questions_and_writes_nothing(
     arguments = ["--questions", str(tmp_path / "q.txt"), "--model", model, "--source", source, "--out", str(out)]
     assert main([*arguments, "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert "1 questions" in shown and "What causes scurvy?" in shown and "more than once" in shown
+    assert "1 question from" in shown and "What causes scurvy?" in shown and "more than once" in shown
     assert ("scurvy[" in shown or "scurvy*" in shown or "level 0" in shown) == (source == "pubmed")
     assert not out.exists()
 

@@ -10,7 +10,7 @@ import pytest
 
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import make_shard_id
-from bioqa_pipeline.storage.local import storage_at
+from bioqa_pipeline.storage.places import storage_at
 from flows.commands.run import main as run
 from flows.verify import main as verify
 from support.checkpoints import make_checkpoint
@@ -42,7 +42,7 @@ def test_whole_then_damaged_then_set_aside(root: str, capsys: pytest.CaptureFixt
     storage = storage_at(root)
     assert verify(["--data-set", root]) == 0
     [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{root}: whole; 3 files, ") and line.endswith("1 runs, 1 answers, 2 windows")
+    assert line.startswith(f"{root}: whole; 3 files, ") and line.endswith("1 run, 1 answer, 2 windows")
 
     data = storage.read(name)
     storage.write(name, data[:100] + bytes([data[100] ^ 1]) + data[101:])
@@ -62,9 +62,12 @@ def test_whole_then_damaged_then_set_aside(root: str, capsys: pytest.CaptureFixt
     assert verify(["--data-set", root, "--quarantine"]) == 1
     assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("set aside: ")]) == 3
     assert verify(["--data-set", root]) == 0
+    [note, line] = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: _quarantine: ") and "were set aside" in note and "0 answers" in line
     assert Dataset(root).answers().collect().is_empty()
     assert write_again(root) == name
     assert verify(["--data-set", root]) == 0
+    assert "set aside" not in capsys.readouterr().out
 
 
 def test_names_that_are_no_text_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,9 +108,9 @@ def test_what_is_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str],
 @pytest.mark.parametrize(
     ("out", "code", "said"),
     [
-        ("project", 1, "not a data set: it holds 'src', which bioqa did not write; give a new or empty folder"),
+        ("project", 2, "not a data set: it holds 'src', which bioqa did not write; give a new or empty folder"),
         ("folders", 1, "not a data set: it holds 'chunks/data.bin', which bioqa did not write"),
-        ("file", 1, "not a folder"),
+        ("file", 2, "not a folder"),
         ("new\nline", 2, "a line break or another control character"),
         ("new\x7fline", 2, "a line break or another control character"),
     ],

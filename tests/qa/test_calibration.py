@@ -78,3 +78,9 @@ def test_auroc_is_the_share_of_ordered_pairs(rows: list[tuple[int, bool]]) -> No
         return
     wins = sum((p > n) + 0.5 * (p == n) for p in positives for n in negatives)
     assert found == pytest.approx(wins / (len(positives) * len(negatives)))
+
+
+def test_a_model_whose_margins_fall_where_answers_are_gets_a_flat_map() -> None:
+    found = fit_calibration([-2.0, -1.0, 1.0, 2.0, 3.0], [1] * 5, [True, True, True, False, False])
+    assert found.slope == 0.0
+    assert found.probability(-5.0, 1) == found.probability(5.0, 1) == pytest.approx(0.6, abs=1e-6)

@@ -187,8 +187,16 @@ def test_a_file_that_is_no_json_object(folder: Path, name: str, data: bytes | st
 
 @pytest.mark.parametrize(
     "make",
-    [Path.mkdir, os.mkfifo, lambda p: p.symlink_to("/dev/zero"), lambda p: p.symlink_to(p), Path.touch],
-    ids=["folder", "pipe", "device", "loop", "empty"],
+    [
+        Path.mkdir,
+        os.mkfifo,
+        lambda p: p.symlink_to("/dev/zero"),
+        lambda p: p.symlink_to(p),
+        # Opens like a file, and gives an error when it is read.
+        lambda p: p.symlink_to("/proc/self/mem"),
+        Path.touch,
+    ],
+    ids=["folder", "pipe", "device", "loop", "unreadable", "empty"],
 )
 @pytest.mark.parametrize("name", [CONFIG, SETTINGS, TOKENIZER, TOKENIZER_CONFIG, "vocab.txt", SAFETENSORS, BIN])
 def test_what_is_no_file_with_something_in_it(folder: Path, name: str, make: Callable[[Path], object]) -> None:
@@ -426,6 +434,9 @@ def test_a_tokenizer_config_of_other_types(folder: Path, values: dict[str, objec
         ('{"score_diff_threshold": 1e999}', "score_diff_threshold inf"),
         ('{"score_diff_threshold": 1e300}', "score_diff_threshold 1e+300"),
         ('{"score_diff_threshold": "x"}', "score_diff_threshold 'x'"),
+        ('{"score_diff_threshold": "2"}', "score_diff_threshold '2'"),
+        ('{"score_diff_threshold": true}', "score_diff_threshold True"),
+        ('{"calibration": {"slope": -1}}', "calibration.slope -1"),
         ('{"calibration": {"slope": NaN}}', "NaN is not a number"),
         ('{"calibration": {"intercept": 1e308}}', "calibration.intercept 1e+308"),
         ('{"calibration": {"log_windows": -1e999}}', "calibration.log_windows -inf"),

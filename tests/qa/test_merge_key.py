@@ -14,6 +14,7 @@ from bioqa_pipeline.qa.abbreviations import Abbreviation
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.qa.merging import Candidate, merge_answers, merge_keys
 from bioqa_pipeline.records.texts import Question
+from support.work import ends
 
 PIECES = (
     "the a A an of no not up to over at least about vitamin type stage gene receptor IL TNF BRCA AIDS SARS pH "
@@ -119,6 +120,12 @@ def test_the_work_grows_with_the_number_of_answers_and_not_with_its_square() -> 
 
 
 REPEATED = ["5-", "+", "(", "1,000", "a ", "CD4+", "A", "gene ", "between 5 and ", "α", "10(", "a.", "e\u0301"]
+
+
+@pytest.mark.parametrize("piece", REPEATED)
+def test_a_long_answer_ends(piece: str) -> None:
+    with ends():
+        answer_key.__wrapped__(piece * 20_000)
 
 
 @pytest.mark.slow  # measures processor time

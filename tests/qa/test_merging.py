@@ -135,7 +135,7 @@ def test_no_answer_is_one_row_with_none() -> None:
     [row] = merge_answers(QUESTION, [candidate(1, None, 0.1), candidate(2, None, 0.3)])
     assert (row.answer, row.rank, row.answerability, row.n_abstracts, row.support_pmids) == (None, 1, 0.3, 2, ())
     [nothing] = merge_answers(QUESTION, [])
-    assert (nothing.answer, nothing.answerability, nothing.n_abstracts) == (None, 0.0, 0)
+    assert (nothing.answer, nothing.answerability, nothing.n_abstracts) == (None, None, 0)
 
 
 words = st.sampled_from(

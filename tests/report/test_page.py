@@ -346,7 +346,7 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     shown = questions(page)
     assert "Less likely answers that only the data set holds: 2." in text(shown[GENE])
     assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
-    assert "This page shows 2 of 4 answers with 4 sentences of evidence from 48 supporting abstracts" in page
+    assert "This page shows 2 of 4 answers with 4 sentences of evidence from 39 supporting abstracts" in page
     link = shown[VITAMIN].xpath(".//a[contains(., 'All 9 in PubMed')]/@href")[0]
     assert link == "https://pubmed.ncbi.nlm.nih.gov/?term=1,2,3,4,5,6,7,8,9"
 
@@ -464,9 +464,24 @@ def test_a_run_whose_every_search_failed_says_so(config: RunConfig, monkeypatch:
     result = run_job(config)
     assert result.manifest.status == "failed"
     assert {a.outcome for a in result.answers} == {"search_failed"}
+    # Nothing was asked: that is neither a probability of 0 nor a checkpoint without a calibration.
+    assert Dataset(config.out).summary().collect()["answerability"].null_count() == 3
+    assert not any(a.is_uncalibrated for a in result.answers)
     page = (config.out / "runs" / f"{result.manifest.run_id}.html").read_text("utf-8")
     whole = html.fromstring(page)
     assert text(whole.xpath("//h1/../span")[0]) == "failed"
     assert "3 questions asked; every search failed." in text(whole)
     assert [cells(body)[2] for body in questions(page).values()] == ["Search failed"] * 3
     assert "no answer" not in text(whole.xpath("//main")[0]).casefold()
+
+
+def test_a_manifest_of_odd_settings_has_a_page(root: Path) -> None:
+    page = add_run(
+        root, "20260101", [said(GENE, 1, "BRCA1", p=0.6)], config={"model": 5, "source": [], "threshold": "x"}
+    )
+    assert "BRCA1" in page
+
+
+def test_an_abstract_that_supports_two_answers_is_one(root: Path) -> None:
+    page = add_run(root, "20260101", [said(GENE, 1, "BRCA1", p=0.6), said(VITAMIN, 1, "C", p=0.9)])
+    assert "2 sentences of evidence from 1 supporting abstract." in text(html.fromstring(page))

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.storage.local import LocalStorage, Storage, storage_at
+from bioqa_pipeline.storage.base import Storage
+from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.storage.places import storage_at
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri
 from support.s3_server import S3Server

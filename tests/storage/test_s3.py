@@ -23,7 +23,7 @@ import pytest
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import make_shard_id
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.storage.local import storage_at
+from bioqa_pipeline.storage.places import storage_at
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri, place
 from support.dataset_processes import pair, run_once

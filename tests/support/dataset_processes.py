@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
-from bioqa_pipeline.storage.local import Storage
+from bioqa_pipeline.storage.base import Storage
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer
 
 GENERATION = 24
