@@ -1,15 +1,28 @@
-# An image for docker and kubernetes work pools (see prefect.yaml):  docker build --tag bioqa .
-FROM python:3.11-slim
+# The image for docker and kubernetes work pools (see prefect.yaml) and for single runs (docs/deployment.md):
+#   docker build --tag bioqa .
+#   docker run --rm --volume "$PWD/answers:/answers" bioqa     the sample; any other command may follow the name
+# torch is what the index has: PyPI's is for CUDA. A smaller image for CPUs:
+#   docker build --tag bioqa --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu .
+# The whole name, since podman and buildah ask for it.
+FROM docker.io/library/python:3.11-slim
 
 WORKDIR /opt/bioqa
 COPY pyproject.toml constraints.txt LICENSE README.md ./
+COPY requirements requirements
+ARG TORCH_INDEX=
+# Whoever asks for another build of torch takes its packages without the hashes of PyPI's.
+RUN pip install --no-cache-dir --require-hashes --no-deps --requirement requirements/core.lock \
+    && pip install --no-cache-dir --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 COPY bioqa_pipeline bioqa_pipeline
 COPY flows flows
 COPY data data
-RUN pip install --no-cache-dir --constraint constraints.txt --editable '.[s3]' \
+RUN pip install --no-cache-dir --constraint constraints.txt --no-build-isolation --editable '.[s3]' \
     && useradd --uid 10001 --create-home bioqa \
     && install --directory --owner bioqa /answers /var/cache/bioqa
 
 USER bioqa
 ENV BIOQA_CACHE=/var/cache/bioqa DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false \
     HF_HUB_DISABLE_TELEMETRY=1 RAY_USAGE_STATS_ENABLED=0
+VOLUME /answers
+CMD ["python", "-m", "flows.run", "--questions", "data/sample/questions.txt", "--source", "sample", \
+     "--max-abstracts", "5", "--out", "/answers"]

@@ -49,11 +49,13 @@ check: $(VENV)/.test ## formatting, lint, strict types, import directions, gener
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/make_columns.py --check
+	@$(BIN)/python docs/make_contract.py --check
 
 fix: $(VENV)/.test ## what tools can put right: formatting, lint, generated documents
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/python docs/make_columns.py
+	@$(BIN)/python docs/make_contract.py
 
 faults: $(VENV)/.test ## inject ten thousand faults by seed (N=..., SEED=...); nothing may be lost or doubled
 	@cd tests && ../$(BIN)/python -m faults --n $(N) --seed $(SEED)

@@ -119,3 +119,12 @@ def test_image_deployments_and_make_targets_report_to_nobody() -> None:
     variables = [deployment["work_pool"]["job_variables"] for deployment in deployments]
     assert all(set(found["env"]) >= REPORTERS for found in variables if "image" in found)
     assert set(NO_TELEMETRY) == REPORTERS
+
+
+def test_what_the_image_copies_is_there_and_sent_to_the_builder() -> None:
+    copied = [
+        name for line in re.findall(r"^COPY (.+)$", read("Dockerfile"), re.MULTILINE) for name in line.split()[:-1]
+    ]
+    sent = set(re.findall(r"^!(\S+)$", read(".dockerignore"), re.MULTILINE))
+    assert copied and set(copied) == sent
+    assert all((ROOT / name).exists() for name in copied)
