@@ -25,7 +25,8 @@ from pydantic import (
 )
 
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.setting_values import FirstDay, LastDay, PathOrName, Threshold, UserPath, in_words
+from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
+from bioqa_pipeline.setting_values import FirstDay, LastDay, Names, PathOrName, Threshold, UserPath, in_words
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -157,6 +158,12 @@ class SourceConfig(Settings):
     datetype: Literal["pdat", "edat", "mdat"] = Field(
         "pdat", description="the date that is meant: of publication, entry or modification"
     )
+    publication_type: Names = Field(
+        (), description="only records of this type, such as Review; may be given several times, as the next three"
+    )
+    mesh: Names = Field((), description="only records with this MeSH heading")
+    journal: Names = Field((), description="only records of this journal: title, abbreviation, NLM ID or ISSN")
+    language: Names = Field((), description="only records in this language: eng or English")
     sort: Literal["relevance", "pub_date"] = Field("relevance", description="order in which PubMed ranks")
     since_last_run: bool = Field(
         False, description="only records entered since the last finished run of the data set, with two days' overlap"
@@ -187,7 +194,12 @@ class SourceConfig(Settings):
             raise ValueError(f"`sort {self.sort}` is done by PubMed itself; source {self.kind} has its own order")
         if self.mindate and self.maxdate and self.mindate > self.maxdate:
             raise ValueError(f"`mindate {self.mindate}` is later than `maxdate {self.maxdate}`")
+        self.filters()
         return self
+
+    def filters(self) -> RecordFilters:
+        """What records must be like; raises ValueError."""
+        return RecordFilters(**{kind: getattr(self, kind) for kind in KINDS})
 
 
 class ModelConfig(Settings):

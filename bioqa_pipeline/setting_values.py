@@ -60,6 +60,14 @@ def _last_day(value: Any) -> Any:
     return _day(value, last=True)
 
 
+def _names(value: Any) -> Any:
+    """One name or several, each once; blanks around and within them count for nothing."""
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return value
+    return tuple(dict.fromkeys(" ".join(name.split()) for name in names))
+
+
 def _finite_or_endless(value: float) -> float:
     if value != value:
         raise ValueError("nan is no number: give one, or inf, at which every abstract answers")
@@ -72,6 +80,7 @@ UserPath = Annotated[Path, AfterValidator(expanded)]
 PathOrName = Annotated[str, AfterValidator(_expanded_name)]
 FirstDay = Annotated[date, BeforeValidator(_first_day)]
 LastDay = Annotated[date, BeforeValidator(_last_day)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Threshold = Annotated[float, AfterValidator(_finite_or_endless)]
 
 

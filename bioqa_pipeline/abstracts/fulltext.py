@@ -1,9 +1,9 @@
 """The abstracts of a store ranked for a question: BM25 over title and abstract, on disk, kept up with the store.
 
-The index holds the current records that have an abstract, words folded to stems and plain letters. It says itself up to
-which part of the store it has come, in the same commit, so a kill costs at most the parts since; readers see whole
-commits. One that is missing, damaged or of another version is made anew from the store. One process may update it at a
-time. Knows nothing about where records come from.
+The index holds the current records that have an abstract, or a title at least, words folded to stems and plain letters,
+and what they can be filtered by (`documents`). It says itself up to which part of the store it has come, in the same
+commit, so a kill costs at most the parts since; readers see whole commits. One that is missing, damaged or of another
+version is made anew from the store. One process may update it at a time. Knows nothing about where records come from.
 
 A question becomes a sum over its words, names weighted up, without phrases and so without positions on disk: phrases of
 neighbouring words ranked no better (mean reciprocal rank 0.85 with and without, tests/data/retrieval_questions.tsv),
@@ -14,55 +14,36 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
 
 import tantivy
 from tantivy import Document, FieldType, Index, Occur, Query
 
+from bioqa_pipeline.abstracts.documents import FIELDS, WORDS, DateRange, analyzer, document, moment, query_words, schema
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
-from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.storage.folder import refuse_link
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
-TITLE_WEIGHT = 0.5
-NAME_WEIGHT = 1.5
+VERSION = 2
+# Without what records are filtered by; good for searches that filter nothing.
+_UNFILTERED = "v1"
 # Parts are committed together until so many records have come: each commit costs a merge later.
 COMMIT_RECORDS = 300_000
 HEAP_BYTES = 256_000_000
 _MAX_THREADS = 4
-_LONGEST_WORD_BYTES = 64
-_ANALYZER = "words"
-_FIELDS = {"title": TITLE_WEIGHT, "text": 1.0}
 _PROGRESS_PMID = 0
 # Equal scores are ordered by PMID, over this many records beyond the limit.
 _TIES = 50
-_COLUMNS = ("title", "text", "pub_date", "date_revised", "fetched_at")
-_DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class DateRange:
-    """Only records whose date lies in a range with one end or two, included; records without the date are left out.
-
-    Attributes:
-        field: "published" or "revised", a month or a year standing for its first day; "arrived", when the store got
-            the record.
-    """
-
-    field: Literal["published", "revised", "arrived"]
-    first: datetime | date | None = None
-    last: datetime | date | None = None
+_COLUMNS = ("title", "text", "journal", "pub_date", "date_revised", "fetched_at", "details")
+# Kind -> the values of which a record must have one.
+Wanted = Mapping[str, frozenset[str]]
+_ALL: Wanted = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +59,20 @@ class FullTextIndex:
 
     Args:
         path: the folder; made by `update`.
+        with_titles: it holds the records, too, that have a title alone. It is an index of its own, so that it does not
+            change how records with an abstract are ranked among themselves.
+        can_filter: records can be searched by what they are; an index of an earlier version is made anew for that.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, with_titles: bool = False, can_filter: bool = False) -> None:
         self.path = path
-        self._folder = path / f"v{VERSION}"
+        self._with_titles = with_titles
+        self._folder = path / f"v{VERSION}{'-titles' * with_titles}"
+        old = path / _UNFILTERED
+        if not (with_titles or can_filter or self._folder.exists()) and (old / "meta.json").exists():
+            self._folder = old
         self._searcher: tantivy.Searcher | None = None
-        self._schema = _schema()
+        self._schema = schema(filtered=self._folder != old)
 
     def update(self, store: AbstractStore, *, progress: Callable[[int], None] | None = None) -> None:
         """Takes up what the store has got since; for one process at a time.
@@ -112,8 +100,13 @@ class FullTextIndex:
             self._searcher = None
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def search(self, question: str, limit: int, dates: Sequence[DateRange] = ()) -> list[ScoredPmid]:
+    def search(
+        self, question: str, limit: int, dates: Sequence[DateRange] = (), wanted: Wanted = _ALL
+    ) -> list[ScoredPmid]:
         """The records that fit best, best first, none twice.
+
+        Args:
+            wanted: as of `RecordFilters.wanted`.
 
         Raises:
             SourceError: there is no index, or it cannot be read.
@@ -122,11 +115,17 @@ class FullTextIndex:
             return []
         with _explained(self._folder):
             searcher = self._open()
-            query = self._query(weights, dates)
+            query = self._query(weights, dates, wanted)
             hits = searcher.search(query, limit=limit + _TIES, count=False).hits
             pmids = searcher.fast_field_values("pmid", [address for _, address in hits])
         scored = [ScoredPmid(int(pmid or 0), score) for pmid, (score, _) in zip(pmids, hits, strict=True)]
         return sorted(scored, key=lambda hit: (-hit.score, hit.pmid))[:limit]
+
+    def count(self, wanted: Wanted) -> int:
+        """The number of records that pass a filter."""
+        with _explained(self._folder):
+            found = self._open().search(Query.boolean_query(self._passing(wanted)), limit=1, count=True)
+        return int(found.count or 0)  # type: ignore[attr-defined]  # the stubs are older
 
     def __len__(self) -> int:
         """The number of records in the index."""
@@ -150,8 +149,12 @@ class FullTextIndex:
             return None, 0
 
     def _new(self) -> Index:
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        kept = {f"v{VERSION}", f"v{VERSION}-titles"} | ({_UNFILTERED} if self._with_titles else set())
+        for folder in list(self.path.iterdir()) if self.path.exists() else ():
+            if folder == self._folder or folder.name not in kept:
+                if folder.name == _UNFILTERED and folder != self._folder:
+                    logger.warning("%s: the full-text index is made anew, with what records are filtered by", self.path)
+                _delete(folder)
         self._folder.mkdir(parents=True)
         return _with_analyzer(Index(self._schema, path=str(self._folder)))
 
@@ -166,62 +169,36 @@ class FullTextIndex:
             if done:
                 for pmid in (*changes.deleted, *(row["pmid"] for row in changes.current)):
                     writer.delete_documents_by_term("pmid", pmid)
-            added = [row for row in changes.current if row["text"]]
+            added = [row for row in changes.current if row["text"] or (self._with_titles and row["title"])]
             for row in added:
-                writer.add_document(_document(row))
+                writer.add_document(document(row, filtered=self._folder.name != _UNFILTERED))
             waiting += len(added)
             progress(len(added))
         _commit(writer, last)
         writer.wait_merging_threads()
 
-    def _query(self, weights: Mapping[str, float], dates: Sequence[DateRange]) -> Query:
+    def _query(self, weights: Mapping[str, float], dates: Sequence[DateRange], wanted: Wanted) -> Query:
         words = [
             (Occur.Should, Query.boost_query(Query.term_query(self._schema, field, word, "freq"), boost * weight))
             for word, weight in weights.items()
-            for field, boost in _FIELDS.items()
+            for field, boost in FIELDS.items()
         ]
         query = Query.boolean_query(words)
-        if not dates:
-            return query
         filters = [(Occur.Must, Query.const_score_query(self._date_query(dated), 0.0)) for dated in dates]
-        return Query.boolean_query([(Occur.Must, query), *filters])
+        filters += self._passing(wanted)
+        return Query.boolean_query([(Occur.Must, query), *filters]) if filters else query
+
+    def _passing(self, wanted: Wanted) -> list[tuple[Occur, Query]]:
+        """For each kind a query for the records that have one of its values."""
+        kinds = []
+        for kind, values in wanted.items():
+            terms = [(Occur.Should, Query.term_query(self._schema, kind, value, "basic")) for value in sorted(values)]
+            kinds.append((Occur.Must, Query.const_score_query(Query.boolean_query(terms), 0.0)))
+        return kinds
 
     def _date_query(self, dated: DateRange) -> Query:
-        first, last = (None if end is None else _moment(end) for end in (dated.first, dated.last))
+        first, last = (None if end is None else moment(end) for end in (dated.first, dated.last))
         return Query.range_query(self._schema, dated.field, FieldType.Integer, first, last)
-
-
-def query_words(question: str) -> dict[str, float]:
-    """The words of a question as the index holds them, with their weights."""
-    weights: dict[str, float] = {}
-    for word in question_words(question):
-        for spelling in word.spellings:
-            for stem in _analyzer().analyze(spelling):
-                weights.setdefault(stem, NAME_WEIGHT if word.core else 1.0)
-    return weights
-
-
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    builder.add_integer_field("pmid", indexed=True, fast=True)
-    for name in ("part", "published", "revised", "arrived"):
-        builder.add_integer_field(name, fast=True)
-    for name in _FIELDS:
-        builder.add_text_field(name, tokenizer_name=_ANALYZER, index_option="freq")
-    return builder.build()
-
-
-@lru_cache(maxsize=1)
-def _analyzer() -> tantivy.TextAnalyzer:
-    """As tantivy's en_stem, with accents folded and longer words."""
-    return (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-        .filter(tantivy.Filter.remove_long(_LONGEST_WORD_BYTES))
-        .filter(tantivy.Filter.lowercase())
-        .filter(tantivy.Filter.ascii_fold())
-        .filter(tantivy.Filter.stemmer("english"))
-        .build()
-    )
 
 
 def _open(folder: Path) -> Index:
@@ -229,7 +206,7 @@ def _open(folder: Path) -> Index:
 
 
 def _with_analyzer(index: Index) -> Index:
-    index.register_tokenizer(_ANALYZER, _analyzer())
+    index.register_tokenizer(WORDS, analyzer())
     index.config_reader("manual")
     return index
 
@@ -251,24 +228,11 @@ def _commit(writer: tantivy.IndexWriter, part: int) -> None:
     writer.commit()
 
 
-def _document(row: Mapping[str, Any]) -> Document:
-    document = Document()
-    document.add_integer("pmid", row["pmid"])
-    document.add_text("title", row["title"])
-    document.add_text("text", row["text"])
-    document.add_integer("arrived", _moment(row["fetched_at"]))
-    for field, text in (("published", row["pub_date"]), ("revised", row["date_revised"])):
-        if match := _DATE.match(text):
-            year, month, day = match.groups()
-            document.add_integer(field, int(year) * 10_000 + int(month or 1) * 100 + int(day or 1))
-    return document
-
-
-def _moment(value: date | datetime) -> int:
-    """A time as microseconds since 1970, a day as yyyymmdd."""
-    if isinstance(value, datetime):
-        return round(value.timestamp() * 1_000_000)
-    return value.year * 10_000 + value.month * 100 + value.day
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextmanager

@@ -174,6 +174,11 @@ class Locator:
         query = "SELECT pmid FROM records WHERE pmid > ? AND NOT flags & ? ORDER BY pmid LIMIT ?"
         return [pmid for (pmid,) in self._connection.execute(query, (after, IS_DELETED, limit))]
 
+    def without_abstract(self) -> int:
+        """How many records are there that have no abstract."""
+        query = "SELECT COUNT(*) FROM records WHERE NOT flags & ? AND NOT flags & ?"
+        return int(self._connection.execute(query, (IS_DELETED, HAS_ABSTRACT)).fetchone()[0])
+
     def parts(self) -> set[int]:
         """The parts that were taken up."""
         return {part for (part,) in self._connection.execute("SELECT part FROM parts")}

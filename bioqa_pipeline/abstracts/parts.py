@@ -57,6 +57,7 @@ _LISTS = ("languages", "authors", "mesh_terms", "publication_types")
 _VALUES = ("vernacular_title", "copyright", "pub_date_raw", "is_book", "status")
 # What records that earlier versions stored have not.
 _LATER = ("print_date", "electronic_date")
+_LATER_LISTS = ("journal_names",)
 
 
 def write_part(path: Path, records: Iterable[Abstract], *, origin: str, deleted: Iterable[int] = ()) -> int:
@@ -118,6 +119,12 @@ def scan(path: Path, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
             yield batch.to_pylist()
 
 
+def filtered_by(row: dict[str, Any]) -> dict[str, list[str]]:
+    """What a row with the column `details` can be filtered by, besides its journal."""
+    details = json.loads(row["details"])
+    return {name: details.get(name, []) for name in ("publication_types", "mesh_terms", "languages", "journal_names")}
+
+
 def record_digest(record: Abstract) -> int:
     """Identifies all that a record says (its content hash covers only what an answer takes from it); 64 bits."""
     return _digest(_row(record))
@@ -144,7 +151,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
 
 def _row(record: Abstract) -> dict[str, Any]:
     details = {
-        **{name: getattr(record, name) for name in (*_LISTS, *_VALUES, *_LATER)},
+        **{name: getattr(record, name) for name in (*_LISTS, *_VALUES, *_LATER, *_LATER_LISTS)},
         "sections": [(s.label, s.category, s.start, s.end) for s in record.sections],
         "corrections": [(c.ref_type, c.pmid, c.citation) for c in record.corrections],
         "other_abstracts": [(o.kind, o.language, o.text) for o in record.other_abstracts],
@@ -175,6 +182,7 @@ def _abstract(values: dict[str, Any]) -> Abstract:
     plain: dict[str, Any] = {name: values[name] for name in _PLAIN} | {name: details[name] for name in _VALUES}
     plain |= {name: details.get(name, "") for name in _LATER}
     lists: dict[str, Any] = {name: tuple(details[name]) for name in _LISTS}
+    lists |= {name: tuple(details.get(name, ())) for name in _LATER_LISTS}
     return Abstract(
         **plain,
         **lists,

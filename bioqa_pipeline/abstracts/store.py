@@ -133,6 +133,10 @@ class AbstractStore:
         """PMIDs that are there, ascending, from the first one above `after`."""
         return self._ask(lambda locator: locator.present(after, limit), [])
 
+    def without_abstract(self) -> int:
+        """How many records are there that have no abstract; looks at each, so a large store takes a while."""
+        return self._ask(Locator.without_abstract, 0)
+
     def changes(self, after: int, columns: Sequence[str]) -> Iterator[PartChanges]:
         """What the parts above number `after` say of the present, some thousand rows at a time.
 

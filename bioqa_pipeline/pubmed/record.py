@@ -72,6 +72,7 @@ def _check_sizes(record: Abstract) -> None:
             )
     fields = (
         ("journal title", (record.journal,)),
+        ("name of the journal", record.journal_names),
         ("date", (record.pub_date_raw,)),
         ("vernacular title", (record.vernacular_title or "",)),
         ("copyright", (record.copyright or "",)),
@@ -116,7 +117,7 @@ def _article(pmid: int, version: int, citation: Element, fields: Children, data:
     others = fields.get("OtherAbstract", [])
     text, sections = _abstract_text(abstract, others)
     vernacular = text_of(first(parts, "VernacularTitle")) or None
-    pub_date, pub_date_raw, journal = _journal(first(parts, "Journal"), first(fields, "MedlineJournalInfo"))
+    pub_date, pub_date_raw, journal, names = _journal(first(parts, "Journal"), first(fields, "MedlineJournalInfo"))
     online = _online_date(parts.get("ArticleDate", []))
     title = split_title(text_of(first(parts, "ArticleTitle")), vernacular)
     return Abstract(
@@ -142,6 +143,7 @@ def _article(pmid: int, version: int, citation: Element, fields: Children, data:
         is_retracted=is_marked or is_retracted(title, types, corrections),
         status=citation.get("Status", ""),
         date_revised=_date(first(fields, "DateRevised")),
+        journal_names=names,
     )
 
 
@@ -205,12 +207,16 @@ def _languages(fields: Children) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, names)))
 
 
-def _journal(journal: Element | None, medline: Element | None) -> tuple[str, str, str]:
-    """(ISO date, date as printed, title)."""
+def _journal(journal: Element | None, medline: Element | None) -> tuple[str, str, str, tuple[str, ...]]:
+    """(ISO date, date as printed, title, other names)."""
     parts = children_of(journal)
-    title = text_of(first(parts, "Title")) or text_of(first(parts, "ISOAbbreviation"))
+    known = children_of(medline)
+    short, listed = text_of(first(parts, "ISOAbbreviation")), text_of(first(known, "MedlineTA"))
+    title = text_of(first(parts, "Title")) or short or listed
+    numbers = (*parts.get("ISSN", []), *known.get("NlmUniqueID", []), *known.get("ISSNLinking", []))
+    names = dict.fromkeys(filter(None, (short, listed, *(text_of(number) for number in numbers))))
     issue = children_of(first(parts, "JournalIssue"))
-    return *_published(first(issue, "PubDate")), title or text_of(first(children_of(medline), "MedlineTA"))
+    return *_published(first(issue, "PubDate")), title, tuple(name for name in names if name != title)
 
 
 def _published(element: Element | None) -> tuple[str, str]:

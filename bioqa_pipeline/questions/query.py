@@ -17,6 +17,7 @@ from typing import Literal
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.questions.terms import Word, question_words
 from bioqa_pipeline.records.texts import Question
 
@@ -27,26 +28,20 @@ _LAST_DAY = date(3000, 12, 31)
 
 @dataclass(frozen=True, slots=True)
 class QueryFilters:
-    """Which records a ladder may match; a query of the user's own gets the dates only.
+    """Which records a ladder may match; a query of the user's own gets `records` and the dates only.
 
     Attributes:
         has_abstract: only records with an abstract.
-        languages: as PubMed names them ("english"); empty takes all: many papers in other languages have an English
-            abstract.
+        records: type, MeSH heading, journal and language. Many papers in other languages have an English abstract.
         mindate, maxdate: first and last day, of the date that `datetype` names; sent beside the term, see
             `date_parameters`.
     """
 
     has_abstract: bool = True
-    languages: tuple[str, ...] = ()
+    records: RecordFilters = ALL_RECORDS
     mindate: date | None = None
     maxdate: date | None = None
     datetype: Literal["pdat", "edat", "mdat"] = "pdat"
-
-    def __post_init__(self) -> None:
-        for language in self.languages:
-            if not (language.isascii() and language.isalpha()):
-                raise ValueError(f"language {language!r} is not a PubMed language name such as english")
 
 
 class StepKind(StrEnum):
@@ -74,7 +69,7 @@ def build_queries(
 ) -> tuple[LadderStep, ...]:
     """The ladder of a question, strictest first; empty where it has no word to search for.
 
-    A `question.query` is the only step and sent as it is.
+    A `question.query` is the only step and sent as it is, with the filters behind it.
 
     Args:
         missing: words or phrases that the service reported as not found; they are left out of every step. A client
@@ -90,7 +85,10 @@ def build_queries(
             raise SourceError(
                 f"query of question {question.id}{place}: {'; '.join(problems)}", kind=SourceErrorKind.BAD_QUERY
             )
-        return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
+        if not filters.records:
+            return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
+        term = " AND ".join([_group(question.query), *filters.records.terms()])
+        return (LadderStep(0, StepKind.USER, term, "the query given with the question, and the filters"),)
     steps = _steps(without_missing(question_words(question.text), missing))
     ladder: dict[str, LadderStep] = {}
     for level, (kind, expression, description) in enumerate(steps):
@@ -230,9 +228,7 @@ def _filtered(expression: str, filters: QueryFilters) -> str:
     parts = [expression]
     if filters.has_abstract:
         parts.append("hasabstract")
-    if filters.languages:
-        parts.append(_or([f"{language.lower()}[la]" for language in filters.languages]))
-    return " AND ".join(parts)
+    return " AND ".join([*parts, *filters.records.terms()])
 
 
 def _group(text: str) -> str:

@@ -85,6 +85,8 @@ class Abstract:
             and in records that earlier versions stored.
         is_retracted: the record itself was retracted (not: it announces a retraction), by type, link or title.
         date_revised: ISO date, "" where unknown.
+        journal_names: what else the journal is known by: abbreviations, NLM id, ISSNs; none in records that earlier
+            versions stored.
     """
 
     pmid: int
@@ -110,6 +112,7 @@ class Abstract:
     is_book: bool = False
     status: str = ""
     date_revised: str = ""
+    journal_names: tuple[str, ...] = ()
 
     def passage_text(self, kind: PassageKind) -> str:
         """What is asked: the abstract, or the title as its first sentence; "" where there is nothing to ask."""
@@ -157,6 +160,7 @@ class FetchStatus(StrEnum):
     SCORED = "scored"
     SCORED_RETRACTED = "scored_retracted"
     NO_ABSTRACT = "no_abstract"
+    FILTERED = "filtered"
     NOT_FOUND = "not_found"
     DELETED = "deleted"
     FETCH_ERROR = "fetch_error"

@@ -36,6 +36,7 @@ STATUS = {
 }
 SKIPPED = {
     FetchStatus.NO_ABSTRACT: "no abstract",
+    FetchStatus.FILTERED: "left out by filters",
     FetchStatus.NOT_FOUND: "not found",
     FetchStatus.DELETED: "deleted from PubMed",
     FetchStatus.FETCH_ERROR: "could not be fetched",

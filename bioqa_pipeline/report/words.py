@@ -14,6 +14,7 @@ _STATUS = {
     FetchStatus.SCORED: "read",
     FetchStatus.SCORED_RETRACTED: "retracted, read all the same",
     FetchStatus.NO_ABSTRACT: "without abstract",
+    FetchStatus.FILTERED: "left out by filters",
     FetchStatus.NOT_FOUND: "not found",
     FetchStatus.DELETED: "deleted from PubMed",
     FetchStatus.FETCH_ERROR: "that could not be fetched",

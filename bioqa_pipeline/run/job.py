@@ -37,7 +37,7 @@ from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardRe
 from bioqa_pipeline.run.retrieve import retrieve
 from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.summarise import summarise
-from bioqa_pipeline.sources import check_source, open_source
+from bioqa_pipeline.sources import check_source, open_source, what_source_leaves_out
 from bioqa_pipeline.sources.base import Source
 
 logger = logging.getLogger(__name__)
@@ -130,8 +130,13 @@ class _Run:
     def _run(self, writer: DatasetWriter) -> RunResult:
         since = last_start(self.dataset) if self.config.source.since_last_run else None
         self.source = source = open_source(
-            self.config.source, since=since and since - SINCE_OVERLAP, api_key=self.api_key
+            self.config.source,
+            since=since and since - SINCE_OVERLAP,
+            api_key=self.api_key,
+            with_titles=self.config.scoring.passage != "abstract",
         )
+        for line in what_source_leaves_out(source.describe(), self.config.scoring.passage):
+            self.reporter.say(line)
         self.retrievals = self._retrieve(source)
         plan = self._plan(source, self.retrievals, writer)
         reports, failed = self._score(source, plan, writer)
@@ -191,10 +196,8 @@ class _Run:
                     passage=self.config.scoring.passage,
                 ),
             )
-        new = plan.n_pairs - plan.n_reused
-        self.reporter.say(
-            f"{plan.n_pairs:,} (question, abstract) pairs: {plan.n_reused:,} in the data set already, {new:,} new"
-        )
+        for line in plan.in_words():
+            self.reporter.say(line)
         return plan
 
     def _shard_pairs(self, n_new: int) -> int:

@@ -63,7 +63,10 @@ def plan_run(
     for pmid in asked.join(records, on="pmid", how="anti")["pmid"].unique():
         statuses.setdefault(pmid, Missing(pmid, FetchStatus.NOT_FOUND, "the source has no such record"))
 
-    usable = records.filter(pl.col("has_abstract")).select("pmid", "content_hash", "is_retracted")
+    left_out = [pmid for pmid, m in statuses.items() if m.status is FetchStatus.FILTERED]
+    usable = records.filter("has_abstract", ~pl.col("pmid").is_in(left_out)).select(
+        "pmid", "content_hash", "is_retracted"
+    )
     pairs = asked.join(usable, on="pmid", how="inner").sort("question_index", "rank")
     identity = pairs.select("question_id", "question", "pmid", "content_hash").iter_rows()
     pair_ids = [make_pair_id(q_id, text, pmid, digest, scoring_key) for q_id, text, pmid, digest in identity]
@@ -72,7 +75,14 @@ def plan_run(
     new, reused = pairs.filter(~is_done), pairs.filter(is_done)
     data, shards = _encode_plan(new, reused, shard_pairs(len(new)))
     storage.write(name, data)
-    return RunPlan(name=name, shards=shards, n_pairs=len(pairs), n_reused=len(reused), missing=tuple(statuses.values()))
+    return RunPlan(
+        name=name,
+        shards=shards,
+        n_pairs=len(pairs),
+        n_reused=len(reused),
+        missing=tuple(statuses.values()),
+        n_records=asked["pmid"].n_unique(),
+    )
 
 
 def _with_titles(records: pl.DataFrame, store: AbstractStore) -> pl.DataFrame:

@@ -107,9 +107,9 @@ def preflight(config: RunConfig) -> Preflight:
     if cut and config.long_questions == "refuse":
         raise InputError(f"{cut[0]}; shorten them, or set `long_questions ask`", questions.path)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
-    return Preflight(
-        questions=questions, checkpoint=checkpoint, threshold=threshold, notes=(*questions.notes, *notes, *cut)
-    )
+    filtered = config.source.filters().notes(by_pubmed=config.source.kind == "pubmed")
+    all_notes = (*questions.notes, *notes, *cut, *filtered)
+    return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold, notes=all_notes)
 
 
 def _with_queries(file: QuestionFile, source: SourceKind) -> tuple[QuestionFile, list[str]]:

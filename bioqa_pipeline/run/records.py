@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bioqa_pipeline.records.texts import Missing
+from bioqa_pipeline.records.texts import FetchStatus, Missing
 
 # Pairs that a message names in full.
 NAMED_PAIRS = 8
@@ -42,6 +42,7 @@ class RunPlan:
             user_columns, pmid, rank, content_hash, is_retracted, pair_id; the new pairs first, one row group a shard,
             then those that are already in the data set.
         missing: the PMIDs that were asked for and have no pair, with the reason.
+        n_records: the PMIDs that were asked for.
     """
 
     name: str
@@ -49,6 +50,14 @@ class RunPlan:
     n_pairs: int
     n_reused: int
     missing: tuple[Missing, ...]
+    n_records: int = 0
+
+    def in_words(self) -> Iterator[str]:
+        """What is asked, line by line."""
+        if n := sum(m.status is FetchStatus.FILTERED for m in self.missing):
+            yield f"{n:,} of {self.n_records:,} records left out by filters"
+        new = self.n_pairs - self.n_reused
+        yield f"{self.n_pairs:,} (question, abstract) pairs: {self.n_reused:,} in the data set already, {new:,} new"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.records.texts import PassageKind
 from bioqa_pipeline.sources.base import Source
 
 
-def open_source(config: SourceConfig, *, since: datetime | None = None, api_key: SecretStr | None = None) -> Source:
+def open_source(
+    config: SourceConfig,
+    *,
+    since: datetime | None = None,
+    api_key: SecretStr | None = None,
+    with_titles: bool = False,
+) -> Source:
     """The source that the settings name, ready to be searched.
 
     Args:
         since: only records that came, new or revised, at or after this time.
         api_key: for PubMed; None takes NCBI_API_KEY where that is set.
+        with_titles: records without an abstract are searched by their titles, too.
 
     Raises:
         InputError: the file of PMIDs cannot be read.
@@ -28,16 +37,32 @@ def open_source(config: SourceConfig, *, since: datetime | None = None, api_key:
         case "sample":
             from bioqa_pipeline.sources.sample import SampleSource
 
-            return SampleSource(mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype, since=since)
+            return SampleSource(
+                mindate=config.mindate,
+                maxdate=config.maxdate,
+                datetype=config.datetype,
+                since=since,
+                filters=config.filters(),
+                with_titles=with_titles,
+            )
         case "pmids":
             from bioqa_pipeline.sources.pmids import PmidsSource
 
             assert config.pmids_file is not None
-            return PmidsSource(config.pmids_file, _records(config, None, api_key))
+            filters = config.filters()
+            return PmidsSource(config.pmids_file, _records(config, None, api_key, with_titles=with_titles), filters)
         case "medline":
-            return _records(config, since, api_key)
+            return _records(config, since, api_key, with_titles=with_titles)
         case "pubmed":
-            return _records(config, since, api_key)
+            return _records(config, since, api_key, with_titles=with_titles)
+
+
+def what_source_leaves_out(described: Mapping[str, str], passage: PassageKind) -> Iterator[str]:
+    """What a user should know of the records that cannot be found, by what the source says of itself."""
+    if left_out := described.get("left_out_by_filters"):
+        yield f"{left_out} left out by filters: {described['filters']}"
+    if passage == "abstract" and (n := described.get("without_abstract", "0")) != "0":
+        yield f"{int(n):,} records have no abstract and are not searched; `passage title+abstract` asks their titles"
 
 
 def check_source(config: SourceConfig) -> None:
@@ -59,14 +84,20 @@ def check_source(config: SourceConfig) -> None:
         resolve_email(config.email)
 
 
-def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None) -> Source:
+def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None, *, with_titles: bool) -> Source:
     """A folder of PubMed files where one is given, else PubMed itself."""
     if config.medline_dir is None:
         from bioqa_pipeline.sources.entrez.source import open_pubmed
 
-        return open_pubmed(config, since=since, api_key=api_key)
+        return open_pubmed(config, since=since, api_key=api_key, with_titles=with_titles)
     from bioqa_pipeline.sources.medline.source import MedlineSource
 
     return MedlineSource(
-        config.medline_dir, mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype, since=since
+        config.medline_dir,
+        mindate=config.mindate,
+        maxdate=config.maxdate,
+        datetype=config.datetype,
+        since=since,
+        filters=config.filters(),
+        with_titles=with_titles,
     )

@@ -1,4 +1,4 @@
-"""A given list of PMIDs as a source: every question is asked of each of them, in the order of the list."""
+"""A given list of PMIDs as a source: every question is asked of each that passes the filters, in the list's order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.inputs import read_text
-from bioqa_pipeline.records.texts import Hit, Missing, Question, Retrieval
+from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
+from bioqa_pipeline.records.texts import FetchStatus, Hit, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,9 @@ class PmidsSource:
 
     name = "pmids"
 
-    def __init__(self, path: Path, records: Source) -> None:
+    def __init__(self, path: Path, records: Source, filters: RecordFilters = ALL_RECORDS) -> None:
         self._path = path
+        self._filters = filters
         self._pmids = read_pmids(path)
         self._records = records
         # One tuple for all questions: a long list times many questions would not fit into memory.
@@ -78,12 +80,26 @@ class PmidsSource:
         return Retrieval(question.id, self._hits)
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
-        """Those that the other source cannot bring."""
-        return self._records.ensure(pmids, progress=progress)
+        """Those that the other source cannot bring, and those that the filters leave out."""
+        missing = self._records.ensure(pmids, progress=progress)
+        if not self._filters:
+            return missing
+        absent = {m.pmid for m in missing}
+        left_out = (
+            (record.pmid, self._filters.left_out(record))
+            for record in self._records.store.get([pmid for pmid in dict.fromkeys(pmids) if pmid not in absent])
+        )
+        return [*missing, *(Missing(pmid, FetchStatus.FILTERED, why) for pmid, why in left_out if why)]
 
     def describe(self) -> dict[str, str]:
         """The file, and where the records come from."""
-        return {"kind": self.name, "file": str(self._path), "pmids": str(len(self._pmids)), **self._others()}
+        return {
+            "kind": self.name,
+            "file": str(self._path),
+            "pmids": str(len(self._pmids)),
+            "filters": self._filters.described(),
+            **self._others(),
+        }
 
     def _others(self) -> dict[str, str]:
         return {f"records_{name}": value for name, value in self._records.describe().items()}

@@ -9,6 +9,7 @@ from typing import Literal
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.paths import SAMPLE
+from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline.source import MedlineSource
 
@@ -17,7 +18,7 @@ class SampleSource(MedlineSource):
     """Store and index lie in the user's cache, under the digest of the records, and are made on the first use.
 
     Args:
-        mindate, maxdate, datetype, since: as of `MedlineSource`.
+        mindate, maxdate, datetype, since, filters, with_titles: as of `MedlineSource`.
 
     Raises:
         SourceError: the sample is not there (kind "no_sample"), or the cache cannot be written.
@@ -33,6 +34,8 @@ class SampleSource(MedlineSource):
         maxdate: date | None = None,
         datetype: Literal["pdat", "edat", "mdat"] = "pdat",
         since: datetime | None = None,
+        filters: RecordFilters = ALL_RECORDS,
+        with_titles: bool = False,
     ) -> None:
         files = sorted(folder.glob("*.xml"))
         if not files:
@@ -50,5 +53,7 @@ class SampleSource(MedlineSource):
             maxdate=maxdate,
             datetype=datetype,
             since=since,
+            filters=filters,
+            with_titles=with_titles,
             workers=1,
         )

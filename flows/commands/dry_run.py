@@ -20,8 +20,16 @@ def print_dry_run(config: RunConfig, ready: Preflight) -> None:
     lines.append(f"model {ready.checkpoint.description}, threshold {ready.threshold:g}")
     lines.append(f"source {source.kind}, at most {source.max_abstracts:,} abstracts a question")
     lines.append(f"data set {config.out}")
+    if records := source.filters():
+        lines.append(f"only records of {records.described()}")
     if source.kind == "pubmed":
-        filters = QueryFilters(mindate=source.mindate, maxdate=source.maxdate, datetype=source.datetype)
+        filters = QueryFilters(
+            has_abstract=config.scoring.passage == "abstract",
+            records=records,
+            mindate=source.mindate,
+            maxdate=source.maxdate,
+            datetype=source.datetype,
+        )
         for question in questions.questions:
             lines.append("")
             try:

@@ -79,7 +79,7 @@ class SettingOptions:
         if "(default: " in text or (field.is_required() and default is None):
             return text
         said = field.default if default is None else default
-        return f"{text} (default: {'none' if said is None else said})"
+        return f"{text} (default: {'none' if said in (None, ()) else said})"
 
     def values(self, args: argparse.Namespace) -> dict[str, Any]:
         """What the arguments set, laid out as the model is."""
@@ -118,8 +118,9 @@ def _kind(path: str, field: FieldInfo) -> dict[str, Any]:
     if choices := _choices(field.annotation):
         return {"choices": choices}
     kinds = set(_types(field.annotation))
+    repeated = {"action": "append"} if field.default == () else {}
     word = next((word for kind, word in METAVARS.items() if kind in kinds), path.replace(".", "_").rpartition("_")[2])
-    return {"metavar": "DIR" if path.endswith("_dir") else word.upper()}
+    return {"metavar": "DIR" if path.endswith("_dir") else word.upper(), **repeated}
 
 
 def _types(annotation: Any) -> Iterator[Any]:

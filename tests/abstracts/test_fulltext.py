@@ -9,7 +9,8 @@ import pytest
 import tantivy
 
 from bioqa_pipeline.abstracts import fulltext
-from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, query_words
+from bioqa_pipeline.abstracts.documents import DateRange, query_words
+from bioqa_pipeline.abstracts.fulltext import FullTextIndex
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.records.texts import Abstract

@@ -34,7 +34,8 @@ from bioqa_pipeline.abstracts.fulltext import FullTextIndex
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.sources.medline.files import list_files
-from bioqa_pipeline.sources.medline.importing import ImportState, import_files, parse_file
+from bioqa_pipeline.sources.medline.importing import import_files, parse_file
+from bioqa_pipeline.sources.medline.state import ImportState
 from support.outside import OutsideMaterial
 
 ROOT = Path(__file__).resolve().parents[2]

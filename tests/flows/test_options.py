@@ -81,7 +81,7 @@ def test_an_option_says_what_the_setting_says(module: Any) -> None:
         if field.default is None:
             assert "(default: " in action.help, action.dest
         elif not field.is_required():
-            assert stated == str(field.default), action.dest
+            assert stated == ("none" if field.default == () else str(field.default)), action.dest
         if isinstance(field.default, str) and action.choices:
             assert field.default in action.choices
 

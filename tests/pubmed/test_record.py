@@ -98,6 +98,7 @@ def test_all_fields_of_an_article() -> None:
         is_book=False,
         status="PubMed-not-MEDLINE",
         date_revised="2020-02-03",
+        journal_names=("J Things", "J Th", "1"),
     )
 
 

@@ -23,6 +23,7 @@ from bioqa_pipeline.questions.query import (
     without_missing,
 )
 from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.questions.record_filters import RecordFilters
 from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import Question
 from support.boolean_queries import Document, Query, QuerySyntaxError
@@ -56,7 +57,7 @@ def documents(text: str) -> st.SearchStrategy[Document]:
 @example(text="1 2 3 of 2019 12345678 4, 5")
 @example(text="x:y#1 {z} a|b & c")
 def test_any_text_gives_queries_that_read_as_meant(text: str) -> None:
-    for step in ladder(text, QueryFilters(languages=("english", "German"))):
+    for step in ladder(text, QueryFilters(records=RecordFilters(language=("english", "ger")))):
         query = Query.parse(step.term)
         assert query.leaves[-3:] == ["hasabstract", "english[la]", "german[la]"]
         own = {part for word in question_words(text) for form in word.spellings for part in form.split()}
@@ -193,10 +194,14 @@ def test_the_same_question_gives_the_same_ladder_in_every_process() -> None:
     assert "LadderStep" in outputs.pop()
 
 
-def test_a_query_of_the_user_is_sent_as_it_is() -> None:
+def test_a_query_of_the_user_is_sent_as_it_is_with_the_filters_behind_it() -> None:
     query = '("heart failure"[mh] OR hf[tiab]) NOT review[pt]'
     question = Question("q7", "Whatever?", query=query)
-    assert [step.term for step in build_queries(question, filters=QueryFilters(languages=("english",)))] == [query]
+    assert [step.term for step in build_queries(question, filters=QueryFilters(maxdate=date(2020, 1, 1)))] == [query]
+    filters = QueryFilters(records=RecordFilters(language=("eng",), publication_type=("Review", "Meta-Analysis")))
+    (step,) = build_queries(question, filters=filters)
+    assert step.term == f'({query}) AND ("Review"[pt] OR "Meta-Analysis"[pt]) AND english[la]'
+    assert query_problems(step.term) == ()
 
 
 def test_a_query_that_would_be_misread_is_refused_with_its_place() -> None:
@@ -248,11 +253,6 @@ def test_narrow_puts_names_first_then_long_words() -> None:
 )
 def test_dates_come_as_a_pair(filters: QueryFilters, expected: dict[str, str]) -> None:
     assert date_parameters(filters) == expected
-
-
-def test_a_language_cannot_smuggle_in_syntax() -> None:
-    with pytest.raises(ValueError, match="not a PubMed language"):
-        QueryFilters(languages=("english[la] OR x",))
 
 
 def test_a_ladder_as_text() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from bioqa_pipeline.config import ScoringConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.records.texts import Abstract
+from bioqa_pipeline.records.texts import Abstract, FetchStatus
 from bioqa_pipeline.run.job import run_job
+from bioqa_pipeline.run.progress import SilentReporter
 from support.checkpoints import make_checkpoint
 from support.pubmed_reading import article, document
 from support.small_runs import small_config
@@ -45,6 +48,33 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
             manifest = run_job(config).manifest
             assert (manifest.n_scored, len(manifest.skipped)) == (n_scored, passage == "abstract")
     return Dataset(folder / "out").answers().collect()
+
+
+@pytest.mark.parametrize("kind", ["pmids", "medline"])
+def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+    model = make_checkpoint(tmp_path / "model", layers=1)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "r.xml").write_bytes(document(TITLED, BOTH))
+    (tmp_path / "pmids.txt").write_text("311\n312\n")
+    source = {"kind": kind, "medline_dir": tmp_path / "records"}
+    if kind == "pmids":
+        source["pmids_file"] = tmp_path / "pmids.txt"
+    said: list[str] = []
+    for filters, passage, n_new in (({"language": "French"}, "abstract", 1), ({}, "title+abstract", 2)):
+        reporter = SilentReporter()
+        reporter.say = said.append  # type: ignore[method-assign]
+        config = small_config(tmp_path, model, source=source | filters, scoring={"passage": passage})
+        manifest = run_job(config, reporter=reporter).manifest
+        assert manifest.n_scored == n_new
+        # The same pairs without a filter, and with another that they pass, are not scored again.
+        again = small_config(tmp_path, model, source=source | {"mesh": ["malaria"]}, scoring={"passage": passage})
+        assert run_job(again).manifest.n_scored == 0
+    left_out = "1 of 2 records left out by filters" if kind == "pmids" else "0 of 1 records left out by filters"
+    assert any(line.startswith(left_out) for line in said)
+    assert (FetchStatus.FILTERED in run_job(again).manifest.statuses) == (kind == "pmids")
 
 
 def test_offsets_count_in_the_passage_that_the_row_names(rows: pl.DataFrame) -> None:

@@ -35,7 +35,11 @@ MAX_PMID = 2**31 - 1
 
 
 def open_pubmed(
-    config: SourceConfig, *, since: datetime | None = None, api_key: SecretStr | None = None
+    config: SourceConfig,
+    *,
+    since: datetime | None = None,
+    api_key: SecretStr | None = None,
+    with_titles: bool = False,
 ) -> EntrezSource:
     """The source with its store in the user's cache folder and the address of the environment.
 
@@ -44,7 +48,9 @@ def open_pubmed(
         SourceError: the file that keeps the request rate cannot be used.
     """
     store = AbstractStore(cache_dir() / STORE_FOLDER)
-    return EntrezSource(store, config, settings=settings_from_environment(), api_key=api_key, since=since)
+    return EntrezSource(
+        store, config, settings=settings_from_environment(), api_key=api_key, since=since, with_titles=with_titles
+    )
 
 
 class EntrezSource:
@@ -52,9 +58,10 @@ class EntrezSource:
 
     Args:
         store: where records are kept.
-        config: dates, datetype, sort and e-mail address.
+        config: dates, datetype, filters, sort and e-mail address.
         api_key: raises the rate from 3 to 10 requests a second; None takes NCBI_API_KEY where that is set.
         since: only records entered or revised on that day or later, by search; the caller subtracts an overlap.
+        with_titles: searches find records without an abstract, too.
 
     Raises:
         ConfigError: there is no e-mail address.
@@ -71,6 +78,7 @@ class EntrezSource:
         settings: EntrezSettings | None = None,
         api_key: SecretStr | None = None,
         since: datetime | None = None,
+        with_titles: bool = False,
     ) -> None:
         self._store = store
         self._settings = settings or EntrezSettings()
@@ -78,7 +86,13 @@ class EntrezSource:
         self._has_key = key is not None
         self._client = EntrezClient(self._settings, email=resolve_email(config.email), api_key=key)
         self._plan = SearchPlan(
-            filters=QueryFilters(mindate=config.mindate, maxdate=config.maxdate, datetype=config.datetype),
+            filters=QueryFilters(
+                has_abstract=not with_titles,
+                records=config.filters(),
+                mindate=config.mindate,
+                maxdate=config.maxdate,
+                datetype=config.datetype,
+            ),
             sort=config.sort,
             enough_hits=self._settings.enough_hits,
             since=since_day(since),
@@ -136,5 +150,6 @@ class EntrezSource:
             "maxdate": str(filters.maxdate or ""),
             "since": str(self._plan.since or ""),
             "has_abstract": str(filters.has_abstract),
+            "filters": " AND ".join(filters.records.terms()),
             "ttl_days": str(self._settings.ttl_days),
         }

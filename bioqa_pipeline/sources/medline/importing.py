@@ -1,12 +1,11 @@
 """The files of a folder into a store: parsed in parallel, committed one by one in order, each once.
 
-What was imported is kept in `imports.json` in the store's folder, written after each file's commit: a kill between the
-two imports that file again, which changes nothing.
+What was imported is kept by `state`, written after each file's commit: a kill between the two imports that file again,
+which changes nothing.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import multiprocessing
@@ -18,10 +17,9 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from bioqa_pipeline.abstracts.parts import write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
@@ -29,12 +27,10 @@ from bioqa_pipeline.errors import SourceError, SourceErrorKind, StoreError
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.medline.files import Listing, MedlineFile, Stamp, check_numbers, expected_md5, file_md5
-from bioqa_pipeline.storage.local import LocalStorage
+from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportedFile, ImportState
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "imports.json"
-STATE_VERSION = 1
 # Reasons kept of one file; all are counted.
 MAX_BAD_KEPT = 1_000
 MAX_WORKERS = 16
@@ -42,75 +38,19 @@ MAX_WORKERS = 16
 _INLINE_BYTES = 8_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedFile:
-    """What importing one file came to."""
-
-    stamp: Stamp
-    md5: str
-    number: int | None
-    n_records: int
-    n_deleted: int
-    n_bad: int
-    bad: tuple[BadRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ImportState:
-    """Which files a store holds; `n_parts` is how many parts it had after the last of them."""
-
-    files: dict[str, ImportedFile]
-    n_parts: int = 0
-
-    @property
-    def numbers(self) -> set[int]:
-        return {file.number for file in self.files.values() if file.number is not None}
-
-    @property
-    def n_bad(self) -> int:
-        return sum(file.n_bad for file in self.files.values())
-
-    def bad_records(self) -> Iterator[tuple[str, BadRecord]]:
-        """File and record of all that could not be used and whose reason was kept."""
-        for name, file in self.files.items():
-            for bad in file.bad:
-                yield name, bad
-
-    @classmethod
-    def load(cls, store: AbstractStore) -> ImportState:
-        """The state of a store; an empty one where parts are missing, so that all files are imported again."""
-        path = store.path / STATE_FILE
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw["version"] != STATE_VERSION:
-                return cls({})
-            files = {name: _imported(values) for name, values in raw["files"].items()}
-            state = cls(files, raw["n_parts"])
-        except FileNotFoundError:
-            return cls({})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
-            logger.warning("%s: cannot be read (%s); all files are imported again", path, exc)
-            return cls({})
-        if len(store.parts()) < state.n_parts:
-            logger.warning("%s: parts of the store are missing; all files are imported again", store.path)
-            return cls({})
-        return state
-
-    def save(self, store: AbstractStore) -> None:
-        raw = {
-            "version": STATE_VERSION,
-            "n_parts": self.n_parts,
-            "files": {name: asdict(file) for name, file in self.files.items()},
-        }
-        LocalStorage(store.path).write(STATE_FILE, json.dumps(raw, indent=0).encode())
-
-
 def import_files(
-    folder: Path, listing: Listing, store: AbstractStore, state: ImportState, *, workers: int | None = None
+    folder: Path,
+    listing: Listing,
+    store: AbstractStore,
+    state: ImportState,
+    *,
+    workers: int | None = None,
+    needs_journal_names: bool = False,
 ) -> ImportState:
     """Brings a store up to the files of a folder; does nothing where it is.
 
     Args:
+        needs_journal_names: files that an earlier version imported without them are imported again.
         workers: parsing processes; None takes one for each core, or none for little.
 
     Raises:
@@ -119,21 +59,31 @@ def import_files(
         StoreError: the store cannot be written.
     """
     check_numbers(folder, listing, state.numbers)
+    if needs_journal_names and (bare := [name for name, file in state.files.items() if not file.has_journal_names]):
+        logger.warning("%s: %d files are imported again, for all names of their journals", folder, len(bare))
+        state = replace(state, files={name: file for name, file in state.files.items() if file.has_journal_names})
     state, changed = changed_files(listing, state)
     pending = _pending(listing, state, changed)
     if not pending:
-        return state
+        return _counted(state, store) if state.n_without_abstract is None else state
     logger.info("%s: importing %d of %d files", folder, len(pending), len(listing.files))
     with store.writer() as writer:
         n_workers = _n_workers(pending) if workers is None else workers
         with closing(_parsed(pending, writer, n_workers)) as results:
             for done, (file, staged, imported) in enumerate(results, start=1):
                 count = writer.commit(staged)
-                state = replace(state, files={**state.files, file.name: imported}, n_parts=len(store.parts()))
+                files = {**state.files, file.name: imported}
+                state = replace(state, files=files, n_parts=len(store.parts()), n_without_abstract=None)
                 state.save(store)
                 _report(file, imported)
                 logger.info("%s: %s; file %d of %d", file.name, count, done, len(pending))
-    return state
+        return _counted(state, store)
+
+
+def _counted(state: ImportState, store: AbstractStore) -> ImportState:
+    counted = replace(state, n_without_abstract=store.without_abstract())
+    counted.save(store)
+    return counted
 
 
 def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
@@ -164,6 +114,7 @@ def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
         n_deleted=len(deleted),
         n_bad=len(bad),
         bad=tuple(bad[:MAX_BAD_KEPT]),
+        has_journal_names=True,
     )
 
 
@@ -272,8 +223,3 @@ def _report(file: MedlineFile, imported: ImportedFile) -> None:
         logger.warning("%s: record %d (PMID %s) is left out: %s", file.name, bad.position, bad.pmid, bad.reason)
     if imported.n_bad > 5:
         logger.warning("%s: %d records in all are left out; see %s", file.name, imported.n_bad, STATE_FILE)
-
-
-def _imported(raw: dict[str, Any]) -> ImportedFile:
-    bad = tuple(BadRecord(**record) for record in raw["bad"])
-    return ImportedFile(**{**raw, "stamp": Stamp(**raw["stamp"]), "bad": bad})

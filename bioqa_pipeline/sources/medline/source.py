@@ -17,11 +17,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from bioqa_pipeline.abstracts.fulltext import DateRange, FullTextIndex, ScoredPmid, query_words
+from bioqa_pipeline.abstracts.documents import DateRange, query_words
+from bioqa_pipeline.abstracts.fulltext import FullTextIndex, ScoredPmid
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.abstracts.writer import is_store, make_store
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
 from bioqa_pipeline.files import open_fd
+from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import (
     FetchStatus,
@@ -35,7 +37,8 @@ from bioqa_pipeline.records.texts import (
 )
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.medline.files import Listing, list_files, named
-from bioqa_pipeline.sources.medline.importing import STATE_FILE, ImportState, import_files, stale_files
+from bioqa_pipeline.sources.medline.importing import import_files, stale_files
+from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportState
 from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.storage.local import LocalStorage
 
@@ -57,6 +60,8 @@ class MedlineSource:
         mindate, maxdate: only records whose date lies in this range.
         datetype: publication ("pdat") or last revision ("mdat").
         since: only records that came, new or revised, at or after this time.
+        filters: which records are searched.
+        with_titles: records without an abstract are searched by their titles, too.
         workers: parsing processes; None takes one for each core.
 
     Raises:
@@ -76,10 +81,13 @@ class MedlineSource:
         maxdate: date | None = None,
         datetype: Literal["pdat", "edat", "mdat"] = "pdat",
         since: datetime | None = None,
+        filters: RecordFilters = ALL_RECORDS,
+        with_titles: bool = False,
         workers: int | None = None,
     ) -> None:
         self._folder = folder.resolve()
         self._dates = _date_ranges(mindate, maxdate, datetype, since)
+        self._filters, self._with_titles = filters, with_titles
         home = home or cache_dir() / "medline" / content_digest("folder", str(self._folder))
         list_files(self._folder)  # what is wrong with it is said without waiting
         try:
@@ -98,18 +106,28 @@ class MedlineSource:
         make_store(generation)
         _hold(self, generation)
         self._store = AbstractStore(generation)
-        self._index = FullTextIndex(generation / "fulltext")
+        self._index = FullTextIndex(
+            generation / "fulltext", with_titles=self._with_titles, can_filter=bool(self._filters)
+        )
         state = ImportState.load(self._store)
         if not state.files:
             self._index.discard()
         self._not_read = listing.not_read
         self._say_what_is_left_out(listing, state)
-        self._state = import_files(self._folder, listing, self._store, state, workers=workers)
+        self._state = import_files(
+            self._folder,
+            listing,
+            self._store,
+            state,
+            workers=workers,
+            needs_journal_names=bool(self._filters.journal),
+        )
         self._index.update(self._store)
         self._replaced = _drop_others(home, generation)
         for name in self._replaced:
             logger.warning("%s: %s has replaced everything imported as %s", self._folder, generation.name, name)
-        logger.info("%s: %d abstracts can be searched", self._folder, len(self._index))
+        self._n_searched = self._index.count(self._filters.wanted()) if self._filters else len(self._index)
+        logger.info("%s: %d abstracts can be searched", self._folder, self._n_searched)
 
     @property
     def store(self) -> AbstractStore:
@@ -136,14 +154,17 @@ class MedlineSource:
         it in capitals, if there are any: all others have the word, too."""
         names = [re.compile(rf"\b{word.text.upper()}\b") for word in question_words(text) if word.is_stop_word]
         if not names:
-            return self._index.search(text, limit, self._dates)
-        scored = self._index.search(text, max(limit, min(limit * _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT)), self._dates)
+            return self._ranked(text, limit)
+        scored = self._ranked(text, max(limit, min(limit * _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT)))
         said = {
             abstract.pmid: sum(bool(name.search(f"{abstract.title} {abstract.text}")) for name in names)
             for abstract in self._store.get([hit.pmid for hit in scored])
         }
         naming = [hit for hit in scored if said.get(hit.pmid)]
         return sorted(naming or scored, key=lambda hit: -said.get(hit.pmid, 0))[:limit]
+
+    def _ranked(self, text: str, limit: int) -> list[ScoredPmid]:
+        return self._index.search(text, limit, self._dates, self._filters.wanted())
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Says which PMIDs are not in the folder; all others are in the store already."""
@@ -166,6 +187,9 @@ class MedlineSource:
             "files": str(len(files)),
             "last_file": next(reversed(files), ""),
             "abstracts": str(len(self._index)),
+            "without_abstract": str(self._state.n_without_abstract or 0),
+            "filters": self._filters.described(),
+            "left_out_by_filters": self._left_out(),
             "bad_records": str(self._state.n_bad),
             "bad_record_examples": "; ".join(bad),
             "not_read": f"{len(self._not_read)} paths: {named(self._not_read)}" if self._not_read else "",
@@ -175,6 +199,10 @@ class MedlineSource:
                 f"{d.field} from {d.first or 'the first'} to {d.last or 'the last'}" for d in self._dates
             ),
         }
+
+    def _left_out(self) -> str:
+        n_all = len(self._index)
+        return f"{n_all - self._n_searched:,} of {n_all:,} records" if self._filters else ""
 
     def _missing(self, pmid: int, is_deleted: bool, bad: str | None) -> Missing:
         if is_deleted:
