@@ -32,7 +32,7 @@ from bioqa_pipeline.storage.uri import ObjectUri, place
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Engine = Literal["auto", "torch", "openvino"]
 Casing = Literal["cased", "uncased"]
-SourceKind = Literal["sample", "pubmed", "medline", "pmids"]
+SourceKind = Literal["sample", "pubmed", "medline", "pmids", "files"]
 Place = Annotated[
     Path | ObjectUri, PlainValidator(place), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
 ]
@@ -132,7 +132,14 @@ class ScoringConfig(Settings):
 
 
 # What a setting is for, where no source is named; the first that is given.
-_KIND_OF: dict[str, SourceKind] = {"pmids_file": "pmids", "medline_dir": "medline", "email": "pubmed"}
+_KIND_OF: dict[str, SourceKind] = {"pmids_file": "pmids", "files": "files", "medline_dir": "medline", "email": "pubmed"}
+
+# The sources that make use of a setting.
+_USED_BY: dict[str, tuple[SourceKind, ...]] = {
+    "pmids_file": ("pmids",),
+    "files": ("files",),
+    "medline_dir": ("medline", "pmids", "files"),
+}
 
 
 class SourceConfig(Settings):
@@ -141,16 +148,28 @@ class SourceConfig(Settings):
     kind: SourceKind = Field(
         "sample",
         description="sample: the 60 records that come with the project; pubmed: live E-utilities; medline: a folder of "
-        "PubMed baseline and update files; pmids: a given list; without it, what a given list, folder or e-mail "
-        "address is for",
+        "PubMed baseline and update files; files: records that you exported from PubMed, EndNote or Zotero; pmids: a "
+        "given list; without it, what given files, a list, a folder or an e-mail address is for",
     )
     max_abstracts: int = Field(
-        20, ge=1, le=100_000, description="abstracts retrieved for a question; a list of PMIDs is asked whole"
+        20,
+        ge=1,
+        le=100_000,
+        description="abstracts retrieved for a question; files of records and a list of PMIDs are asked whole",
     )
     medline_dir: UserPath | None = Field(
-        None, description="folder of PubMed's *.xml and *.xml.gz, for source medline; for pmids in place of PubMed"
+        None,
+        description="folder of PubMed's *.xml and *.xml.gz, for source medline; for files and pmids instead of PubMed",
     )
-    pmids_file: UserPath | None = Field(None, description="file with one PMID a line, for source pmids")
+    pmids_file: UserPath | None = Field(
+        None, description="file of PMIDs, PMCIDs or DOIs, or of records whose PMIDs are meant, for source pmids"
+    )
+    files: tuple[UserPath, ...] | None = Field(
+        None,
+        min_length=1,
+        description="files, folders or patterns, for source files: .nbib, RIS, CSV, EndNote, BibTeX, PubMed XML, lists "
+        "of PMIDs, PMCIDs or DOIs; what they lack comes from PubMed where an e-mail address is given",
+    )
     mindate: FirstDay | None = Field(None, description="earliest date of a record: 2020, 2020-05 or 2020-05-01")
     maxdate: LastDay | None = Field(
         None, description="latest date of a record, to the end of a year or month that is given without a day"
@@ -183,13 +202,16 @@ class SourceConfig(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> SourceConfig:
-        for name, kinds in (("pmids_file", ("pmids",)), ("medline_dir", ("medline", "pmids"))):
+        for name, kinds in _USED_BY.items():
             if (given := getattr(self, name)) is not None and self.kind not in kinds:
-                raise ValueError(f"`{name} {given}` is not used by source {self.kind}: leave one of them out")
+                shown = given[0] if isinstance(given, tuple) else given
+                raise ValueError(f"`{name} {shown}` is not used by source {self.kind}: leave one of them out")
         if self.kind == "medline" and self.medline_dir is None:
             raise ValueError("source medline needs `medline_dir`, the folder that holds the PubMed XML files")
         if self.kind == "pmids" and self.pmids_file is None:
-            raise ValueError("source pmids needs `pmids_file`, a file with one PMID a line")
+            raise ValueError("source pmids needs `pmids_file`, a file of PMIDs")
+        if self.kind == "files" and self.files is None:
+            raise ValueError("source files needs `files`, such as an export of PubMed or EndNote")
         if self.sort != "relevance" and self.kind != "pubmed":
             raise ValueError(f"`sort {self.sort}` is done by PubMed itself; source {self.kind} has its own order")
         if self.mindate and self.maxdate and self.mindate > self.maxdate:

@@ -90,7 +90,7 @@ def run(config: RunConfig) -> RunManifest:
             result = run_job(
                 config,
                 executor=executor,
-                api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids"} else None,
+                api_key=ncbi_api_key() if config.source.kind in {"pubmed", "pmids", "files"} else None,
                 reporter=reporter,
                 ready=session.ready if session else None,
             )

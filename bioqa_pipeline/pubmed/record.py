@@ -60,11 +60,12 @@ def read_record(element: Element) -> Abstract:
         record = _book(pmid, version, fields, first(parts, "PubmedBookData"))
     else:
         record = _article(pmid, version, body, fields, first(parts, "PubmedData"))
-    _check_sizes(record)
+    check_sizes(record)
     return record
 
 
-def _check_sizes(record: Abstract) -> None:
+def check_sizes(record: Abstract) -> None:
+    """Raises UnusableRecordError where a text is absurdly long."""
     for text in (record.title, record.text, *(other.text for other in record.other_abstracts)):
         if len(text) > MAX_TEXT_CHARS:
             raise UnusableRecordError(

@@ -135,8 +135,8 @@ def _with_queries(file: QuestionFile, source: SourceKind) -> tuple[QuestionFile,
             f"PubMed queries in the place of questions: {_lines(pasted)}. Source {source} looks for their words; "
             "source pubmed sends them as queries"
         )
-    if given and source == "pmids":
-        notes.append(f"queries that are not sent, for source pmids asks of its whole list: {_lines(given)}")
+    if given and source in ("pmids", "files"):
+        notes.append(f"queries that are not sent, for source {source} asks of its whole list: {_lines(given)}")
     for question in given:
         if problems := query_problems(question.query or ""):
             raise InputError(f"the query of this question: {'; '.join(problems)}", file.path, question.line)

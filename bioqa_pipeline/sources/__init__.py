@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
@@ -28,7 +29,7 @@ def open_source(
         with_titles: records without an abstract are searched by their titles, too.
 
     Raises:
-        InputError: the file of PMIDs cannot be read.
+        InputError: the file of PMIDs, or a file of records, cannot be read.
         ConfigError: a setting does not suit the source.
         SourceError: the source cannot be used.
     """
@@ -51,6 +52,18 @@ def open_source(
             assert config.pmids_file is not None
             filters = config.filters()
             return PmidsSource(config.pmids_file, _records(config, None, api_key, with_titles=with_titles), filters)
+        case "files":
+            from bioqa_pipeline.sources.files.source import FilesSource
+
+            assert config.files is not None
+            return FilesSource(
+                config.files,
+                (lambda: _records(config, None, api_key, with_titles=with_titles)) if _has_others(config) else None,
+                mindate=config.mindate,
+                maxdate=config.maxdate,
+                datetype=config.datetype,
+                filters=config.filters(),
+            )
         case "medline":
             return _records(config, since, api_key, with_titles=with_titles)
         case "pubmed":
@@ -69,7 +82,7 @@ def check_source(config: SourceConfig) -> None:
     """Says at once what `open_source` would say only after minutes of work or on a started run.
 
     Raises:
-        InputError: the file of PMIDs cannot be read.
+        InputError: the file of PMIDs cannot be read, or a file of records is not there.
         ConfigError: no e-mail address for PubMed, or no such folder.
     """
     if config.medline_dir is not None and not config.medline_dir.is_dir():
@@ -78,10 +91,19 @@ def check_source(config: SourceConfig) -> None:
         from bioqa_pipeline.sources.pmids import read_pmids
 
         read_pmids(config.pmids_file)
+    if config.files is not None:
+        from bioqa_pipeline.sources.files.finding import find_files
+
+        find_files(config.files)
     if config.kind == "pubmed" or (config.kind == "pmids" and config.medline_dir is None):
         from bioqa_pipeline.sources.entrez.settings import resolve_email
 
         resolve_email(config.email)
+
+
+def _has_others(config: SourceConfig) -> bool:
+    """Whether what files lack may be asked for: of a folder, or of PubMed, by whoever gives an address."""
+    return config.medline_dir is not None or bool((config.email or os.environ.get("NCBI_EMAIL", "")).strip())
 
 
 def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None, *, with_titles: bool) -> Source:

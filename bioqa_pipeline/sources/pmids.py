@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.inputs import read_text
 from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
-from bioqa_pipeline.records.texts import FetchStatus, Hit, Missing, Question, Retrieval
+from bioqa_pipeline.records.texts import Hit, Missing, Question, Retrieval
 from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.sources.files.reading import FileContent, read_records
+from bioqa_pipeline.sources.files.values import RecordFormat
+from bioqa_pipeline.sources.filtering import also_filtered
 
 logger = logging.getLogger(__name__)
 
@@ -19,45 +22,72 @@ MAX_PMID = 2**31 - 1
 REPETITIONS_NAMED = 10
 
 
-def read_pmids(path: Path) -> tuple[int, ...]:
-    """PMIDs of a text file, one a line; blank lines and what follows a `#` are skipped, repetitions merged and logged.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list names.
+
+    Attributes:
+        names: PMIDs, and DOIs and PMCIDs in their place, in the order of the list, each once.
+        n_nameless: records that have none of them.
+    """
+
+    names: tuple[int | str, ...]
+    n_nameless: int = 0
+
+    def others(self) -> list[str]:
+        """The DOIs and PMCIDs."""
+        return [name for name in self.names if isinstance(name, str)]
+
+
+def read_list(path: Path) -> Listed:
+    """The PMIDs, PMCIDs and DOIs of a list, or of records in any format that source files reads.
+
+    In a list blank lines, what follows a `#` and a first line of words alone are skipped; repetitions are merged and
+    logged.
 
     Raises:
-        InputError: the file cannot be read, a line is not a PMID, or there is none.
+        InputError: the file cannot be read, a word of a list is none of them, or there is none.
     """
-    text = read_text(path)
-    found: dict[int, int] = {}
-    n_repeated = 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        word = line.partition("#")[0].strip()
-        if not word:
-            continue
-        pmid = _pmid(word)
-        if pmid is None:
-            raise InputError(f"{word[:40]!r} is not a PMID; one number a line is wanted", path, number)
-        if (first := found.setdefault(pmid, number)) != number:
-            n_repeated += 1
-            if n_repeated <= REPETITIONS_NAMED:
-                logger.warning("%s:%d: PMID %s stands on line %d already", path, number, word, first)
-    if n_repeated > REPETITIONS_NAMED:
-        logger.warning("%s: %d lines repeat a PMID; the first %d are named", path, n_repeated, REPETITIONS_NAMED)
-    if not found:
-        raise InputError("holds no PMID; one number a line is wanted", path)
-    return tuple(found)
+    content = read_records(path)
+    is_list = content.format is RecordFormat.LIST
+    if is_list and content.bad:
+        raise InputError(content.bad[0].reason, path, content.bad[0].line)
+    content.log()
+    return _listed(content, is_list)
 
 
-def _pmid(word: str) -> int | None:
-    """A number with any zeros before it; Python turns no more than some thousand digits into one."""
-    digits = word.lstrip("0")
-    is_number = word.isascii() and word.isdecimal() and 0 < len(digits) <= len(str(MAX_PMID))
-    return int(digits) if is_number and int(digits) <= MAX_PMID else None
+def _listed(content: FileContent, is_list: bool) -> Listed:
+    lines: dict[int | str, int] = {}
+    n_nameless, repeated = 0, list[str]()
+    for record in content.records:
+        name: int | str | None = record.abstract.pmid or record.identifier
+        if name is None:
+            n_nameless += 1
+        elif (first := lines.setdefault(name, record.line)) != record.line and is_list:
+            repeated.append(f"{content.place(record.line)}: {name} stands on line {first} already")
+    for line in repeated[:REPETITIONS_NAMED]:
+        logger.warning("%s", line)
+    if len(repeated) > REPETITIONS_NAMED:
+        logger.warning(
+            "%s: %d lines repeat a PMID; the first %d are named", content.path, len(repeated), REPETITIONS_NAMED
+        )
+    if n_nameless:
+        logger.warning("%s: %d records have neither PMID nor DOI and are left out", content.path, n_nameless)
+    if not lines:
+        raise InputError(f"none of {n_nameless:,} records has a PMID, PMCID or DOI", content.path)
+    return Listed(tuple(lines), n_nameless)
+
+
+def read_pmids(path: Path) -> tuple[int, ...]:
+    """The PMIDs of a list alone; see `read_list`."""
+    return tuple(name for name in read_list(path).names if isinstance(name, int))
 
 
 class PmidsSource:
-    """The list over another source, which brings the records.
+    """The list over another source, which brings the records and, where it is PubMed, PMIDs for DOIs and PMCIDs.
 
     Raises:
-        InputError: see `read_pmids`.
+        InputError: see `read_list`, or no PMID is left.
     """
 
     name = "pmids"
@@ -65,10 +95,27 @@ class PmidsSource:
     def __init__(self, path: Path, records: Source, filters: RecordFilters = ALL_RECORDS) -> None:
         self._path = path
         self._filters = filters
-        self._pmids = read_pmids(path)
         self._records = records
+        listed = read_list(path)
+        found = self._converted(listed.others())
+        pmids = (name if isinstance(name, int) else found.get(name) for name in listed.names)
+        self._pmids = tuple(dict.fromkeys(pmid for pmid in pmids if pmid))
+        self._n_converted, self._n_not = len(found), len(listed.others()) - len(found)
+        if not self._pmids:
+            raise InputError(f"none of {self._n_not:,} DOIs and PMCIDs has a PMID that {records.name} knows", path)
         # One tuple for all questions: a long list times many questions would not fit into memory.
         self._hits = tuple(Hit(pmid, rank) for rank, pmid in enumerate(self._pmids, start=1))
+
+    def _converted(self, names: Sequence[str]) -> Mapping[str, int]:
+        convert = getattr(self._records, "pmids_of", None)
+        found: Mapping[str, int] = convert(names) if convert and names else {}
+        if left := [name for name in names if name not in found]:
+            how = "PubMed has no one record of them" if convert else "only PubMed itself converts them, no folder"
+            logger.warning(
+                "%s: %d of %d DOIs and PMCIDs are left out (%s): %s",
+                self._path, len(left), len(names), how, ", ".join(left[:5]),
+            )  # fmt: skip
+        return found
 
     @property
     def store(self) -> AbstractStore:
@@ -81,15 +128,7 @@ class PmidsSource:
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Those that the other source cannot bring, and those that the filters leave out."""
-        missing = self._records.ensure(pmids, progress=progress)
-        if not self._filters:
-            return missing
-        absent = {m.pmid for m in missing}
-        left_out = (
-            (record.pmid, self._filters.left_out(record))
-            for record in self._records.store.get([pmid for pmid in dict.fromkeys(pmids) if pmid not in absent])
-        )
-        return [*missing, *(Missing(pmid, FetchStatus.FILTERED, why) for pmid, why in left_out if why)]
+        return also_filtered(self._filters, self._records.ensure(pmids, progress=progress), self.store, pmids)
 
     def describe(self) -> dict[str, str]:
         """The file, and where the records come from."""
@@ -98,6 +137,8 @@ class PmidsSource:
             "file": str(self._path),
             "pmids": str(len(self._pmids)),
             "filters": self._filters.described(),
+            **({"converted": str(self._n_converted)} if self._n_converted else {}),
+            **({"not_converted": str(self._n_not)} if self._n_not else {}),
             **self._others(),
         }
 

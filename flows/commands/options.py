@@ -118,9 +118,9 @@ def _kind(path: str, field: FieldInfo) -> dict[str, Any]:
     if choices := _choices(field.annotation):
         return {"choices": choices}
     kinds = set(_types(field.annotation))
-    repeated = {"action": "append"} if field.default == () else {}
+    several = {"action": "extend", "nargs": "+"} if any(get_origin(kind) is tuple for kind in kinds) else {}
     word = next((word for kind, word in METAVARS.items() if kind in kinds), path.replace(".", "_").rpartition("_")[2])
-    return {"metavar": "DIR" if path.endswith("_dir") else word.upper(), **repeated}
+    return {"metavar": "DIR" if path.endswith("_dir") else word.upper()} | several
 
 
 def _types(annotation: Any) -> Iterator[Any]:

@@ -56,11 +56,14 @@ question files:
   questions.jsonl          one object a line with the same keys
   -                        standard input: any of these, told apart by its beginning
 
+record files (--files): what PubMed, EndNote, Zotero and others export, known by their contents; see docs/files.md
+
 exit codes: 0 done; 1 something failed (what was scored is kept, the next run goes on); 2 wrong usage or input;
 130 interrupted (Ctrl-C), 143 terminated (SIGTERM): what was scored is kept, too
 
 examples:
   python -m flows.run --questions q.txt --source pubmed --email me@example.org --out answers
+  python -m flows.run --questions q.txt --files export.nbib --out answers
   python -m flows.run --questions q.txt --source medline --medline-dir /data/pubmed --max-abstracts 100 --out answers
   python -m flows.run --questions q.txt --model ktrapeznikov/biobert_v1.1_pubmed_squad_v2 --device cuda
 """

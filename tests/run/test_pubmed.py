@@ -150,7 +150,6 @@ def test_since_the_last_run_only_what_is_new_is_searched(tmp_path: Path, monkeyp
         (b"-5\n", "is (no|not a) PMID"),
         (b"99999999999\n", "is (no|not a) PMID"),
         ("１２\n".encode(), "is (no|not a) PMID"),
-        (b"\xff\xfe1\0", "UTF-8"),
     ],
 )
 def test_a_bad_list_of_pmids_names_its_line(tmp_path: Path, content: bytes, message: str) -> None:

@@ -278,6 +278,9 @@ class _Query:
             wanted = text.lower()
             pmids = frozenset(p for p, r in records.items() if wanted in (name.lower() for name in r.types))
             return _Match(pmids, (), f'"{wanted}"[Publication Type]')
+        if tag in ("aid", "lid"):
+            location = f">{text.lower()}<".encode()
+            return _Match(frozenset(p for p, r in records.items() if location in r.xml.lower()), (), f'"{text}"[{tag}]')
         if tag in ("pmid", "uid"):
             return _Match(frozenset(records) & {int(text)}, (), f"{text}[UID]")
         if tag in _DATES:

@@ -20,6 +20,7 @@ from bioqa_pipeline.records.texts import FetchStatus, Missing, Question, Retriev
 from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.entrez.client import EntrezClient
 from bioqa_pipeline.sources.entrez.fetch import Fetcher
+from bioqa_pipeline.sources.entrez.identifiers import pmids_of
 from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question, since_day
 from bioqa_pipeline.sources.entrez.settings import (
     EntrezSettings,
@@ -136,6 +137,10 @@ class EntrezSource:
             self._client, self._store, batch_size=self._settings.batch_size, known=known, progress=progress
         )
         return missing + fetcher.run(todo)
+
+    def pmids_of(self, identifiers: Sequence[str]) -> dict[str, int]:
+        """The PMIDs of DOIs and PMCIDs that PubMed has one record of."""
+        return pmids_of(identifiers, self._client)
 
     def describe(self) -> dict[str, str]:
         """Address, filters and freshness; neither key nor e-mail address."""

@@ -6,12 +6,10 @@ time afterwards. Files, store and index of a folder lie in the user's cache, one
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
 import secrets
-import weakref
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -20,9 +18,8 @@ from typing import Literal
 from bioqa_pipeline.abstracts.documents import DateRange, query_words
 from bioqa_pipeline.abstracts.fulltext import FullTextIndex, ScoredPmid
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.abstracts.writer import is_store, make_store
+from bioqa_pipeline.abstracts.writer import make_store
 from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
-from bioqa_pipeline.files import open_fd
 from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import (
@@ -36,16 +33,14 @@ from bioqa_pipeline.records.texts import (
     content_digest,
 )
 from bioqa_pipeline.sources.base import cache_dir
+from bioqa_pipeline.sources.generations import drop_others, hold
 from bioqa_pipeline.sources.medline.files import Listing, list_files, named
 from bioqa_pipeline.sources.medline.importing import import_files, stale_files
 from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportState
 from bioqa_pipeline.storage.filelock import FileLock
-from bioqa_pipeline.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
 
-_IN_USE = ".in-use"
-_GENERATION = re.compile(r"pubmed\d\d|records-[0-9a-f]{8}")
 _NAMED_BAD_RECORDS = 5
 # The index knows no capitals: so many hits for each wanted one, and so many in all, are looked at for a name in them.
 _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT = 10, 2000
@@ -104,7 +99,7 @@ class MedlineSource:
         listing = list_files(self._folder)
         generation = _generation(home, listing)
         make_store(generation)
-        _hold(self, generation)
+        hold(self, generation)
         self._store = AbstractStore(generation)
         self._index = FullTextIndex(
             generation / "fulltext", with_titles=self._with_titles, can_filter=bool(self._filters)
@@ -123,7 +118,7 @@ class MedlineSource:
             needs_journal_names=bool(self._filters.journal),
         )
         self._index.update(self._store)
-        self._replaced = _drop_others(home, generation)
+        self._replaced = drop_others(home, generation)
         for name in self._replaced:
             logger.warning("%s: %s has replaced everything imported as %s", self._folder, generation.name, name)
         self._n_searched = self._index.count(self._filters.wanted()) if self._filters else len(self._index)
@@ -253,28 +248,3 @@ def _date_ranges(
     if since is not None:
         ranges.append(DateRange("arrived", since))
     return tuple(ranges)
-
-
-def _hold(owner: object, generation: Path) -> None:
-    """Keeps a generation from being dropped while its owner lives."""
-    fd = open_fd(generation / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
-    fcntl.flock(fd, fcntl.LOCK_SH)
-    weakref.finalize(owner, os.close, fd)
-
-
-def _drop_others(home: Path, current: Path) -> list[str]:
-    """Deletes the generations that nobody reads any more; the others go the next time."""
-    dropped = []
-    for path in sorted(home.iterdir()):
-        if path == current or not _GENERATION.fullmatch(path.name) or not is_store(path):
-            continue
-        fd = open_fd(path / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            LocalStorage(home).delete(path.name, below=True)
-            dropped.append(path.name)
-        except BlockingIOError:
-            logger.info("%s is still read and is kept for now", path)
-        finally:
-            os.close(fd)
-    return dropped

@@ -1,0 +1,82 @@
+"""BibTeX, as Zotero, Mendeley and JabRef write it; entries by bibtexparser, LaTeX in texts resolved."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import count
+
+from bibtexparser.entrypoint import parse_string
+from bibtexparser.middlewares import LatexDecodingMiddleware
+from bibtexparser.model import Entry, ParsingFailedBlock
+from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
+
+from bioqa_pipeline.sources.files.fields import Citation, record_of
+from bioqa_pipeline.sources.files.values import BadPart, Part
+
+BEGIN = re.compile(r"\s*@\s*(?!comment|preamble)[A-Za-z]+\s*[{(]", re.IGNORECASE)
+_KEY = re.compile(
+    r"^([ \t]*@[ \t]*(?!comment|preamble|string)[A-Z]+[ \t]*[{(])[^\s,={}()\"]*[ \t]*,", re.IGNORECASE | re.MULTILINE
+)
+_NAMES = re.compile(r"\s+and\s+", re.IGNORECASE)
+# In LaTeX it begins a comment, in BibTeX it does not.
+_PERCENT = re.compile(r"(?<!\\)%")
+_MOST_REASON_CHARS = 200
+_SIGNS = {"textless": "<", "textgreater": ">", "textquotedbl": '"', "textsuperscript": "^", "textsubscript": "_"}
+# It logs what it returns as a failed block anyway.
+logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)
+
+
+def bibtex_records(text: str) -> Iterator[Part]:
+    """The entries of a file, in its order."""
+    numbers = count()
+    # Entries of one key would not all be read, and nobody asks for a key.
+    text = _KEY.sub(lambda key: f"{key[1]}k{next(numbers)},", _PERCENT.sub(r"\\%", text))
+    library = parse_string(text, append_middleware=[LatexDecodingMiddleware(decoder=_decoder())])
+    for block in library.blocks:
+        line = (block.start_line or 0) + 1
+        if isinstance(block, Entry):
+            yield _record(block, line)
+        elif isinstance(block, ParsingFailedBlock):
+            yield BadPart(line, f"it cannot be read: {' '.join(str(block.error).split())[:_MOST_REASON_CHARS]}")
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> LatexNodes2Text:
+    """Its own leaves out, without a word, what it does not know: "p {\\textless} 0.05" would be "p 0.05"."""
+    macros = get_default_latex_context_db()
+    macros.add_context_category(
+        "signs", macros=[MacroTextSpec(name, simplify_repl=sign) for name, sign in _SIGNS.items()], prepend=True
+    )
+    macros.set_unknown_macro_spec(MacroTextSpec("", simplify_repl=lambda node, **_: f"\\{node.macroname} "))
+    return LatexNodes2Text(latex_context=macros, math_mode="text")
+
+
+def _record(entry: Entry, line: int) -> Part:
+    fields = {field.key.casefold(): str(field.value) for field in entry.fields}
+    return record_of(
+        Citation(
+            title=_words(fields, "title"),
+            abstract=_words(fields, "abstract"),
+            journal=_words(fields, "journal", "journaltitle", "booktitle"),
+            year=_words(fields, "year", "date"),
+            date=_words(fields, "date") or " ".join((_words(fields, "month"), _words(fields, "day"))).strip(),
+            doi=_words(fields, "doi"),
+            pmid=_words(fields, "pmid"),
+            pmcid=_words(fields, "pmcid", "pmc"),
+            accession=_words(fields, "eprint"),
+            database=_words(fields, "eprinttype"),
+            language=_words(fields, "langid", "language"),
+            authors=tuple(_NAMES.split(_words(fields, "author"))) if "author" in fields else (),
+            types=("Journal Article" if entry.entry_type.casefold() == "article" else "",),
+            notes=tuple(_words(fields, name) for name in ("note", "annote", "annotation", "url", "keywords")),
+        ),
+        line,
+    )
+
+
+def _words(fields: Mapping[str, str], *names: str) -> str:
+    """The first field that there is, without the braces that keep capitals."""
+    return next((fields[name].replace("{", "").replace("}", "") for name in names if fields.get(name)), "")
