@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,22 @@ def read_json(path: Path) -> Any:
         raise InputError("is not JSON that can be read: it is nested too deeply", path) from None
     except ValueError as exc:  # a number of more digits than Python turns into one
         raise InputError(f"is not JSON that can be read: {exc}", path) from exc
+
+
+def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
+    """What TOML says.
+
+    Args:
+        path: of the file that holds it.
+
+    Raises:
+        InputError: it is not TOML, or nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(exc))
+        line = int(place[1]) if place and place[1] else None
+        raise InputError(f"is not TOML: {exc}", path, line) from exc
+    except (RecursionError, ValueError) as exc:
+        raise InputError(f"is not TOML that can be read: {exc}", path) from exc

@@ -19,7 +19,7 @@ makes it again, for example with a newer version of the program."""
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.report", DESCRIPTION)
-    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of flows.run")
+    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of a run")
     parser.add_argument("--run", metavar="RUN_ID", help="which run (default: the last one)")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the page (default: RUN_ID.html in this folder; - is standard output)"

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,7 +17,9 @@ from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.inputs import STANDARD_INPUT, is_pipe
 from bioqa_pipeline.storage.uri import place
 from flows.commands.outcome import EXIT_DONE, run_command
-from flows.commands.run import SETTINGS, job_parser, parse_config
+from flows.commands.resolved import in_words
+from flows.commands.run import SETTINGS, job_parser, parse_config, parse_options
+from flows.commands.settings_file import serve_options
 from flows.server import DEFAULT_PORT, running
 
 if TYPE_CHECKING:
@@ -66,16 +69,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until it is stopped; returns the exit code."""
-    args = build_parser().parse_args(argv)
-    return run_command(lambda: _work(args), in_options=SETTINGS.in_options, log_level=logging.INFO)
+    parser = build_parser()
+    args = parse_options(parser, argv)
+    return run_command(
+        lambda: _work(args, parser, argv), in_options=partial(in_words, SETTINGS, args), log_level=logging.INFO
+    )
 
 
-def _work(args: argparse.Namespace) -> int:
+def _work(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     from bioqa_pipeline.run.preflight import preflight
 
     # A line for each of the calls by which Prefect looks for runs.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = parse_config(args)
+    # Once more, for the options that a file has defaults for.
+    parser.set_defaults(**serve_options(args.given.file))
+    args = parser.parse_args(argv)
     if config.questions == STANDARD_INPUT or is_pipe(config.questions):
         raise ConfigError(f"`questions {config.questions}` can be read once, and each run reads them: give a file")
     roots = _roots(args.root)

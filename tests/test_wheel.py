@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from support.paths import ROOT
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that a wheel was unpacked into. It is made from a copy, for setuptools builds in place."""
+    """The folder that a wheel was installed into. It is made from a copy, for setuptools builds in place."""
     tmp = tmp_path_factory.mktemp("wheel")
     source, target = tmp / "source", tmp / "installed"
     for folder in ("bioqa_pipeline", "flows", "data"):
@@ -28,7 +27,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(target)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        "--target",
+        target,
+        wheel,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return target
 
 
@@ -37,8 +49,9 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
     empty = folder / "empty"
     empty.mkdir()
     environment = os.environ | {"PYTHONPATH": str(installed), "BIOQA_CACHE": str(folder / "cache")}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=empty, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_every_module_and_the_data_lie_in_the_installed_package(installed: Path) -> None:
@@ -78,12 +91,17 @@ def test_the_sample_and_the_model_are_found_from_an_empty_folder(installed: Path
     ], done.stderr
 
 
+def test_it_brings_one_command(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, str(installed / "bin" / "bioqa"), "--version")
+    assert (done.returncode, done.stdout) == (0, "bioqa 0.1.0\n"), done.stderr
+
+
 @pytest.mark.slow
 def test_the_main_job_runs_from_it(installed: Path, tmp_path: Path) -> None:
     questions = tmp_path / "questions.txt"
     questions.write_text("Who discovered insulin?\n")
-    command = f"-m flows.run --no-prefect --questions {questions} --source sample --max-abstracts 2 --out ../answers"
-    done = run(installed, tmp_path, *command.split())
+    options = f"--no-prefect --questions {questions} --source sample --max-abstracts 2 --out ../answers"
+    done = run(installed, tmp_path, str(installed / "bin" / "bioqa"), "run", *options.split())
     assert done.returncode == 0, done.stderr
     assert "Who discovered insulin?" in done.stdout
     (manifest,) = (tmp_path / "answers" / "runs").glob("*.json")

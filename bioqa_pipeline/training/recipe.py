@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 
 from bioqa_pipeline.config import AUTO_PRECISION, Precision, Settings, WindowConfig
 from bioqa_pipeline.errors import ConfigError, InputError
-from bioqa_pipeline.inputs import read_text
+from bioqa_pipeline.inputs import parse_toml, read_text
 
 MAX_RECIPE_BYTES = 2**20
 
@@ -130,13 +129,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or is not TOML.
     """
-    text = read_text(path, most_bytes=MAX_RECIPE_BYTES)
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise InputError(f"is not TOML: {exc}", path) from exc
-    except (RecursionError, ValueError) as exc:
-        raise InputError(f"is not TOML that can be read: {exc}", path) from exc
+    return parse_toml(read_text(path, most_bytes=MAX_RECIPE_BYTES), path)
 
 
 def _read(path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:

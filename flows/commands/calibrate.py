@@ -9,6 +9,7 @@ import argparse
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ConfigError
 from flows.commands.options import SettingOptions
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
+from flows.commands.resolved import add_file_options, given, in_words, say_file
 
 if TYPE_CHECKING:
     from bioqa_pipeline.training.calibrate import Calibrated
@@ -57,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     place.add_argument("--out", type=Path, metavar="DIR", help="new folder for a copy of the checkpoint")
     place.add_argument("--in-place", action="store_true", help="change bioqa.json in the model's own folder")
     SETTINGS.add_to(parser)
+    add_file_options(parser.add_argument_group("settings from a file"))
     parser.add_argument("--no-prefect", action="store_true", help="run the same calibration without Prefect")
     parser.add_argument("--quiet", action="store_true", help="no progress; the figures only")
     return parser
@@ -91,11 +94,13 @@ def _number(text: str) -> float | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    return run_command(lambda: _calibrate(args), in_options=SETTINGS.in_options)
+    return run_command(lambda: _calibrate(args), in_options=partial(in_words, SETTINGS, args))
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    model = ModelConfig.checked(SETTINGS.values(args))
+    args.given = settings = given(SETTINGS, args, section="model")
+    say_file(settings, quiet=args.quiet)
+    model = ModelConfig.checked(settings.tree())
     paths, weights = weighed(args.dataset, args.weights)
     from bioqa_pipeline.evaluation.squad import read_squad
     from bioqa_pipeline.training.calibrate import calibrate, format_calibration

@@ -28,6 +28,7 @@ from bioqa_pipeline.report.words import best_words, counted, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
+from flows.commands.spelling import spelled
 
 LINE_EVERY_SECONDS = 5.0
 SHOWN = 10
@@ -154,7 +155,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     if not result.has_page:
         page = f"none; make it with python -m flows.report --data-set {out}"
     lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
-    sys.stdout.write(shown("\n".join(lines)) + "\n")
+    sys.stdout.write(spelled(shown("\n".join(lines))) + "\n")
 
 
 def uncalibrated_note(model: str) -> str:

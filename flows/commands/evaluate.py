@@ -9,6 +9,7 @@ import argparse
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ConfigError
 from flows.commands.options import SettingOptions
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
+from flows.commands.resolved import add_file_options, given, in_words, say_file
 
 if TYPE_CHECKING:
     from bioqa_pipeline.evaluation.evaluate import Evaluation
@@ -48,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", type=Path, required=True, metavar="FILE", help="SQuAD v1.1 or v2.0 JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for table, predictions, plots (default: none)")
     SETTINGS.add_to(parser)
+    add_file_options(parser.add_argument_group("settings from a file"))
     files = parser.add_argument_group("somebody's predictions, instead of a model")
     files.add_argument("--predictions", type=Path, metavar="FILE", help="JSON, question id to answer text")
     files.add_argument("--na-prob", type=Path, metavar="FILE", help="JSON, question id to no-answer score")
@@ -67,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
     score = _score_files if args.predictions else _score_model
-    return run_command(lambda: score(args), in_options=SETTINGS.in_options)
+    return run_command(lambda: score(args), in_options=partial(in_words, SETTINGS, args))
 
 
 def _score_files(args: argparse.Namespace) -> int:
@@ -85,7 +88,9 @@ def _score_files(args: argparse.Namespace) -> int:
 def _score_model(args: argparse.Namespace) -> int:
     if args.na_prob:
         raise ConfigError("--na-prob belongs to --predictions")
-    model = ModelConfig.checked(SETTINGS.values(args))
+    args.given = found = given(SETTINGS, args, section="model")
+    say_file(found, quiet=args.quiet)
+    model = ModelConfig.checked(found.tree())
     from bioqa_pipeline.evaluation.files import check_out
 
     if args.out:

@@ -21,6 +21,10 @@ METAVARS = {ObjectUri: "place", Path: "file", date: "date", int: "n", float: "x"
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)( [^`]*)?`")
 
 
+class CommandDefault(str):
+    """What a command takes where nobody says anything; told from the same word on the command line."""
+
+
 class SettingOptions:
     """The settings of a model that a command offers.
 
@@ -66,7 +70,7 @@ class SettingOptions:
                 group.add_argument(
                     *self._names[path],
                     dest=path,
-                    default=argparse.SUPPRESS if default is None else default,
+                    default=argparse.SUPPRESS if default is None else CommandDefault(default),
                     required=field.is_required() and default is None and not partly,
                     help=self._help(field, default),
                     **_kind(path, field),
@@ -85,12 +89,21 @@ class SettingOptions:
         """What the arguments set, laid out as the model is."""
         values: dict[str, Any] = {}
         for path in self.fields.keys() & vars(args).keys():
-            *parents, name = path.split(".")
-            inner = values
-            for parent in parents:
-                inner = inner.setdefault(parent, {})
-            inner[name] = getattr(args, path)
+            put(values, path, getattr(args, path))
         return values
+
+    def option(self, path: str) -> str:
+        """How the option of a setting is spelled."""
+        return self._names[path][0]
+
+    def settings_by_option(self) -> dict[str, str]:
+        """The settings by their options' names, such as pmids, as a file would have them."""
+        return {name[2:].replace("-", "_"): path for path, names in self._names.items() for name in names}
+
+    def named_in(self, message: str) -> dict[str, str]:
+        """The settings that a message of the library names in backticks: their paths by the names that it has."""
+        by_name = {_last(path): path for path in self.fields} | {path: path for path in self.fields}
+        return {named[1]: by_name[named[1]] for named in _NAMED.finditer(message) if named[1] in by_name}
 
     def in_options(self, message: str) -> str:
         """A message of the library, with options in place of the settings that it names in backticks."""
@@ -99,6 +112,19 @@ class SettingOptions:
             return self._options[named[1]] + (named[2] or "") if named[1] in self._options else named[0]
 
         return _NAMED.sub(option, message)
+
+
+def put(values: dict[str, Any], path: str, value: Any) -> None:
+    """Sets a value in a tree of them."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[name] = value
+
+
+def all_fields(model: Any) -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting of a model with its path, those of settings within it included."""
+    return _fields(model, model.model_fields)
 
 
 def _fields(model: Any, paths: Iterable[str]) -> Iterator[tuple[str, FieldInfo]]:
@@ -117,16 +143,17 @@ def _kind(path: str, field: FieldInfo) -> dict[str, Any]:
         return {"action": "store_const", "const": not field.default}
     if choices := _choices(field.annotation):
         return {"choices": choices}
-    kinds = set(_types(field.annotation))
+    kinds = set(types_of(field.annotation))
     several = {"action": "extend", "nargs": "+"} if any(get_origin(kind) is tuple for kind in kinds) else {}
     word = next((word for kind, word in METAVARS.items() if kind in kinds), path.replace(".", "_").rpartition("_")[2])
     return {"metavar": "DIR" if path.endswith("_dir") else word.upper()} | several
 
 
-def _types(annotation: Any) -> Iterator[Any]:
+def types_of(annotation: Any) -> Iterator[Any]:
+    """An annotation and all that stands within it."""
     yield annotation
     for inner in get_args(annotation):
-        yield from _types(inner)
+        yield from types_of(inner)
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
 from bioqa_pipeline.messages import shown
+from flows.commands.spelling import spelled
 from flows.commands.streams import forgiving_streams
 from flows.environment import apply_defaults
 from flows.signals import Terminated, sigterm_raises
@@ -19,9 +20,9 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2,
 def command_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser that leaves texts as they are and takes no option by half its name."""
     return argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        epilog=epilog,
+        prog=spelled(prog),
+        description=spelled(description),
+        epilog=spelled(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -51,7 +52,7 @@ def _done(work: Callable[[], int], in_options: Callable[[str], str], kept: str) 
         with sigterm_raises():
             return work()
     except BioqaError as exc:
-        sys.stderr.write(f"error: {shown(in_options(str(exc)))}\n")
+        sys.stderr.write(f"error: {spelled(shown(in_options(str(exc))))}\n")
         return EXIT_USAGE if isinstance(exc, ConfigError | InputError | CheckpointError) else EXIT_FAILED
     except KeyboardInterrupt:
         # Behind the terminal's ^C.
@@ -76,4 +77,4 @@ class _TerminalFormatter(logging.Formatter):
     """Shows nothing that a terminal obeys, and no credentials."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return spelled(shown(super().format(record)))

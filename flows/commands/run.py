@@ -11,12 +11,16 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import shown
 from flows.commands.options import SettingOptions
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
+from flows.commands.resolved import add_file_options, as_toml, given, has_settings_file, in_words, say_file
+from flows.commands.settings_file import NAME
 
 if TYPE_CHECKING:
     from bioqa_pipeline.run.job import RunResult
@@ -74,6 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = job_parser("python -m flows.run", DESCRIPTION, EPILOG)
     group = parser.add_argument_group("this command")
     group.add_argument("--dry-run", action="store_true", help="say what would be asked and searched, then stop")
+    group.add_argument(
+        "--show-config", action="store_true", help="say every setting and where it came from, as TOML, then stop"
+    )
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
     group.add_argument("--quiet", action="store_true", help="no progress; results only")
     group.add_argument("--verbose", action="store_true", help="log every shard")
@@ -83,20 +90,44 @@ def build_parser() -> argparse.ArgumentParser:
 def job_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The options that `parse_config` reads."""
     parser = command_parser(prog, description, epilog)
-    SETTINGS.add_to(parser, {"out": "answers"})
+    # Questions, too, may stand in a file.
+    SETTINGS.add_to(parser, {"out": "answers"}, partly=True)
+    add_file_options(parser.add_argument_group("settings from a file"))
     return parser
 
 
+def parse_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; ends the process where nothing says what to ask."""
+    args = parser.parse_args(argv)
+    if not hasattr(args, "questions") and not has_settings_file(args) and not getattr(args, "show_config", False):
+        parser.error(f"give --questions FILE, or questions = ... in {NAME}")
+    return args
+
+
 def parse_config(args: argparse.Namespace) -> RunConfig:
-    """The arguments as checked settings.
+    """The arguments, and what a file says, as checked settings.
 
     Raises:
-        ConfigError: a setting that cannot be used, in words.
+        ConfigError, InputError: a setting, or the file, that cannot be used, in words.
     """
-    return RunConfig.checked(SETTINGS.values(args))
+    args.given = found = given(SETTINGS, args)
+    say_file(found, quiet=getattr(args, "quiet", False))
+    if "questions" not in found.values:
+        raise ConfigError(f"give `questions`, or questions = ... in {NAME}")
+    return RunConfig.checked(found.tree())
+
+
+def _show_config(args: argparse.Namespace) -> int:
+    args.given = found = given(SETTINGS, args)
+    missing = frozenset({"questions"} - found.values.keys())
+    config = RunConfig.checked(found.tree() | dict.fromkeys(missing, "-"))
+    sys.stdout.write(as_toml(config, found, missing))
+    return EXIT_DONE
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.show_config:
+        return _show_config(args)
     config = parse_config(args)
     if config.runner == "ray":
         from flows.on_ray.requirements import require_ray
@@ -139,9 +170,9 @@ def _where() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    args = build_parser().parse_args(argv)
+    args = parse_options(build_parser(), argv)
     level = logging.INFO if args.verbose else logging.WARNING
-    return run_command(lambda: _run(args), in_options=SETTINGS.in_options, log_level=level, kept=KEPT)
+    return run_command(lambda: _run(args), in_options=partial(in_words, SETTINGS, args), log_level=level, kept=KEPT)
 
 
 def leave(code: int) -> NoReturn:

@@ -35,7 +35,7 @@ examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.verify", DESCRIPTION, EPILOG)
-    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of flows.run")
+    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of a run")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
     parser.add_argument("--quarantine", action="store_true", help="set aside what is wrong (default: only say it)")
     return parser

@@ -33,11 +33,12 @@ NOT_OFFERED = {
     TrainingConfig: {"base_recipe", "vocabulary", "frozen_layers", "distillation", "data", "drawn_epochs"},
 }
 # Options that are no settings of the model.
+OF_A_FILE = {"config", "no_config"}
 OF_THE_COMMAND = {
-    run: {"dry_run", "no_prefect", "quiet", "verbose"},
-    serve: {"cron", "timezone", "name", "port", "root"},
-    evaluate: {"dataset", "out", "predictions", "na_prob", "threshold", "no_prefect", "quiet"},
-    calibrate: {"dataset", "weights", "out", "in_place", "no_prefect", "quiet"},
+    run: {"dry_run", "show_config", "no_prefect", "quiet", "verbose"} | OF_A_FILE,
+    serve: {"cron", "timezone", "name", "port", "root"} | OF_A_FILE,
+    evaluate: {"dataset", "out", "predictions", "na_prob", "threshold", "no_prefect", "quiet"} | OF_A_FILE,
+    calibrate: {"dataset", "weights", "out", "in_place", "no_prefect", "quiet"} | OF_A_FILE,
     train: {"recipe", "data", "train_file", "calibrate_on", "out", "device", "threads", "no_prefect", "quiet"},
 }
 COMMANDS = [
