@@ -157,7 +157,7 @@ def test_nothing_of_it_is_scored_again(folder: Path) -> None:
     after = contents(folder)
     assert {name: after[name] for name in before} == before
     new = {name.partition("/")[0] for name in after.keys() - before.keys()}
-    assert new == {"summary", "runs"}
+    assert new == {"summary", "runs", "current"}
     old = Dataset(OLD / "dataset").summary().filter(run_id=RUNS[1]).drop("run_id").collect()
     ours = Dataset(folder / "dataset").summary().filter(run_id=result.manifest.run_id).drop("run_id").collect()
     # Its checkpoint was never calibrated: what earlier versions wrote as a probability was none.

@@ -21,9 +21,11 @@ from bioqa_pipeline.dataset.marker import HARMLESS, MARKER, way_out
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
+    CURRENT,
     LOG,
     PAGE,
     PARQUET,
+    REPLACED,
     RUNS,
     SCHEMA_VERSION,
     STAGING,
@@ -132,6 +134,8 @@ def old_table(storage: Storage, table: Table) -> list[str]:
 
 def _mark(name: str) -> str | None:
     """The path whose presence says that a file belongs to the data set; None where it is not named as ours."""
+    if name in REPLACED:
+        return name
     folder, _, rest = name.partition("/")
     stem, dot, suffix = rest.rpartition(".")
     kind = folder, dot + suffix
@@ -190,7 +194,7 @@ def _prove_parquet(storage: Storage, name: str) -> int:
                 )
             if faults := column_faults(file.schema_arrow, table):
                 raise DatasetError(f"{place}: {faults[0]}; changed by hand: move it away, and run again")
-            key = "run_id" if table is SUMMARY else "pair_id"
+            key = "run_id" if table in (SUMMARY, CURRENT) else "pair_id"
             keys = file.read([key])[key]
             rows: int = file.metadata.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as exc:
@@ -212,4 +216,5 @@ _NAMES: Mapping[str, Callable[[str, pa.ChunkedArray], bool]] = {
     ANSWERS.name: lambda name, keys: _is_shard(name, keys) and pc.count_distinct(keys).as_py() == len(keys),
     CHUNKS.name: _is_shard,
     SUMMARY.name: lambda name, keys: set(pc.unique(keys).to_pylist()) <= {name},
+    CURRENT.name: lambda name, keys: True,
 }

@@ -5,6 +5,8 @@
     answers/*.parquet     one row per (question, abstract content, scoring key)
     chunks/*.parquet      one row per window of these pairs
     summary/*.parquet     one row per (run, question, merged answer)
+    current/*.parquet     one row per (question, merged answer over all runs); one file, which is replaced as a whole
+    runs/index.html       the list of the runs, to be read by people; replaced by each run
     runs/RUN_ID.html      one page per run, to be read by people
     runs/RUN_ID.json      one manifest per run, written last
     _staging/RUN_ID/      work in progress; not for readers
@@ -20,6 +22,9 @@ Guaranteed, wherever a run is killed, doubled or retried:
 - no row is read from a file of the data set whose size or bytes are not those that were written;
 - each run's times lie after those of the run before it, whatever became of the clock in between, unless they are
   further ahead than `run.clock` believes;
+- `current` has one file at any moment: it is replaced at once, after the manifest of the run whose answers it holds,
+  and not at all where nothing changed. A run that was killed between the two leaves it as it was; the next one catches
+  up;
 - committed files in `answers` are never changed or deleted; revised abstracts and other scoring keys add rows.
 
 Not guaranteed: that a pair is scored only once (a killed run's unfinished shards are scored again); anything beyond
@@ -37,6 +42,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 from pydantic import ValidationError
 
 from bioqa_pipeline.dataset.contents import Contents
@@ -45,9 +51,9 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.marker import Marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, old_table, refusal
 from bioqa_pipeline.dataset.opening import opened
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SUMMARY, Table
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FILE, PARQUET, RUNS, SUMMARY, Table
 from bioqa_pipeline.dataset.staging import check_name, write_staged
-from bioqa_pipeline.dataset.tables import decode, empty_frame, scan_schema
+from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, scan_schema
 from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
@@ -130,6 +136,27 @@ class Dataset:
     def summary(self) -> pl.LazyFrame:
         """The merged answers of all runs that wrote a manifest, with the columns of `schemas.SUMMARY`."""
         return self._scan(SUMMARY, self._paths(SUMMARY, RUNS))
+
+    def current(self) -> pl.LazyFrame:
+        """For each question the merged answers over all its runs, with the columns of `schemas.CURRENT`.
+
+        Read at the time of the call: what a later run changes is not in it.
+        """
+        frame = pl.from_arrow(self.current_table()[0])
+        assert isinstance(frame, pl.DataFrame)
+        return frame.lazy()
+
+    def current_table(self) -> tuple[pa.Table, dict[str, str]]:
+        """The same, with the metadata of its file; neither where no run of this version has ended yet."""
+        empty = CURRENT.schema.empty_table()
+        marker = self._marker(must_exist=True)
+        if marker is None or CURRENT_FILE not in self._contents.whole(marker.id, CURRENT.name).records:
+            return empty, {}
+        table = decode(self._contents.read(marker.id, CURRENT_FILE))
+        metadata = file_metadata(table.schema)
+        # Columns that came later are absent in older files.
+        whole = pa.concat_tables([empty, table.replace_schema_metadata()], promote_options="default")
+        return whole.select(CURRENT.schema.names), metadata
 
     def run_summary(self, run_id: str) -> pl.DataFrame:
         """The merged answers of one run, which may be one that has no manifest yet."""

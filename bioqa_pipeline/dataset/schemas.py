@@ -6,14 +6,12 @@ Nothing here reads or writes files; `tables` turns rows into Parquet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated
 
-import pyarrow as pa
-
+from bioqa_pipeline.dataset.table import PMID
+from bioqa_pipeline.dataset.table import Table as Table
 from bioqa_pipeline.records.scores import SpanAnswer
 from bioqa_pipeline.records.texts import content_digest
 
@@ -29,6 +27,11 @@ QUARANTINE = "_quarantine"
 PARQUET = ".parquet"
 PAGE = ".html"
 
+# The two files that are replaced, each as a whole; all others are written once.
+CURRENT_FILE = f"current/current{PARQUET}"
+INDEX = f"{RUNS}/index{PAGE}"
+REPLACED = (CURRENT_FILE, INDEX)
+
 
 def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, scoring_key: str) -> str:
     """The identity of a score: equal ids mean that the pair need not be scored again."""
@@ -38,25 +41,6 @@ def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, 
 def make_shard_id(pair_ids: Sequence[str]) -> str:
     """The name of a set of pairs, whatever their order."""
     return content_digest("shard", *sorted(pair_ids))
-
-
-PMID = pa.int64()
-ARROW_TYPES = {
-    str: pa.string(),
-    int: pa.int32(),
-    float: pa.float32(),
-    bool: pa.bool_(),
-    datetime: pa.timestamp("us", tz="UTC"),
-    SpanAnswer: pa.struct(
-        [
-            pa.field("text", pa.string(), nullable=False),
-            pa.field("start", pa.int32(), nullable=False),
-            pa.field("end", pa.int32(), nullable=False),
-            pa.field("score", pa.float32(), nullable=False),
-            pa.field("log_prob", pa.float32(), nullable=False),
-        ]
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,50 +172,40 @@ class SummaryRow:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class CurrentRow(SummaryRow):
+    """One merged answer over all runs, a row of `current`."""
+
+    run_id: Annotated[str, "run that last changed this row"]
+    last_changed: Annotated[datetime, "when that run began"]
+    change: Annotated[
+        str,
+        "what it changed: new (the answer was not there), wording, retracted (other records of the support are), "
+        "support, rank, score, outcome (of a question without an answer)",
+    ]
+    why: Annotated[
+        str,
+        "why: new_question, new_record, revised_record, retraction, removed_record, new_threshold, new_model, "
+        "new_settings (another setting, or version of bioqa), question_changed, search (what it found)",
+    ]
+    why_pmids: Annotated[tuple[int, ...], PMID, "the records whose coming, revision or retraction that was"]
+    first_seen: Annotated[datetime, "when the run began that first gave this answer"]
+    first_run_id: Annotated[str, "that run"]
+    gone: Annotated[
+        tuple[str, ...] | None,
+        "in the first row of a question: answers that were there and are no more, as the last run that took some "
+        "away did; null where none did",
+    ]
+    gone_run_id: Annotated[str | None, "that run"]
+    gone_why: Annotated[str | None, "why, as in `why`"]
+    scored_at: Annotated[datetime | None, "when the last of the abstracts was scored; null where none was"]
+    threshold: Annotated[float, "on score_diff, of the newest run that asked the question"]
+    scoring_key: Annotated[str, "identifies all that changes a score, as in `answers`"]
+    model: Annotated[str, "name of the checkpoint"]
+    model_revision: Annotated[str, "revision of the checkpoint"]
+
+
 Row = AnswerRow | ChunkRow | SummaryRow
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of the data set.
-
-    Attributes:
-        name: its folder.
-        row: its columns, in order, each with its Arrow type where that does not follow from Python's, and its
-            description.
-        sorted_by: columns that order the rows of a file.
-        dictionary: columns whose values repeat within a file, dictionary-encoded in Parquet.
-    """
-
-    name: str
-    row: type[Row]
-    sorted_by: tuple[str, ...]
-    dictionary: tuple[str, ...]
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema of the rows, with each column's description."""
-        columns = get_type_hints(self.row, include_extras=True)
-        return pa.schema([_field(name, columns[name]) for name in (f.name for f in fields(self.row))])
-
-
-def _field(name: str, column: Any) -> pa.Field:
-    python_type, *said = get_args(column)
-    *arrow_type, description = said
-    alternatives = get_args(python_type) if isinstance(python_type, UnionType) else (python_type,)
-    return pa.field(
-        name,
-        _arrow_type(alternatives[0], *arrow_type),
-        nullable=NoneType in alternatives,
-        metadata={"description": description},
-    )
-
-
-def _arrow_type(python_type: Any, arrow_type: pa.DataType | None = None) -> pa.DataType:
-    if get_origin(python_type) is tuple:
-        element = _arrow_type(get_args(python_type)[0], arrow_type)
-        return pa.list_(pa.field("element", element, nullable=False))
-    return arrow_type or ARROW_TYPES[python_type]
 
 
 ANSWERS = Table(
@@ -258,4 +232,14 @@ SUMMARY = Table(
     dictionary=("run_id", "question_id", "question", "user_columns"),
 )
 
-TABLES = (ANSWERS, CHUNKS, SUMMARY)
+CURRENT = Table(
+    name="current",
+    row=CurrentRow,
+    sorted_by=("question_id", "rank"),
+    dictionary=(
+        *("run_id", "question_id", "question", "user_columns", "change", "why", "first_run_id", "gone_run_id"),
+        *("gone_why", "scoring_key", "model", "model_revision"),
+    ),
+)
+
+TABLES = (ANSWERS, CHUNKS, SUMMARY, CURRENT)

@@ -14,7 +14,18 @@ from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import HARMLESS, MARKER
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, refusal
 from bioqa_pipeline.dataset.opening import FOLDERS
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, LOG, PAGE, PARQUET, QUARANTINE, RUNS, STAGING, SUMMARY
+from bioqa_pipeline.dataset.schemas import (
+    ANSWERS,
+    CHUNKS,
+    LOG,
+    PAGE,
+    PARQUET,
+    QUARANTINE,
+    REPLACED,
+    RUNS,
+    STAGING,
+    SUMMARY,
+)
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
 from bioqa_pipeline.errors import DatasetError
@@ -23,6 +34,7 @@ from bioqa_pipeline.storage.base import Storage
 RESCORED = "with `quarantine` it is set aside, and the next run scores its pairs again"
 NOT_PLAIN = "a symbolic link, or no plain file"
 SET_ASIDE = "no run needs it; with `quarantine` it is set aside"
+MADE_AGAIN = "with `quarantine` it is set aside, and the next run makes it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +162,7 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     _verify_log(report, log)
     view = contents.view(data_set, *(folder for folder in folders if folder in FOLDERS), tolerant=True)
     report.view = view
-    _verify_files(storage, report, contents, view)
+    _verify_files(storage, report, contents, view, data_set)
     if aside := {record.path for entry in log.entries.values() for record in entry.gone} - view.present.keys():
         report.notes.append(f"{QUARANTINE}: {len(aside)} files were set aside; what a run asks of them it scores anew")
     strangers = _strangers(storage, entries, STAGING in folders)
@@ -172,15 +184,20 @@ def _verify_log(report: Report, log: Log) -> None:
         report.findings.append(Finding(name, "no entry of this data set's log", SET_ASIDE, (name,)))
 
 
-def _verify_files(storage: Storage, report: Report, contents: Contents, view: View) -> None:
+def _verify_files(storage: Storage, report: Report, contents: Contents, view: View, data_set: str) -> None:
     whole: dict[str, list[FileRecord]] = {}
     for path, records in sorted(view.records.items()):
         if path in view.missing:
-            report.findings.append(Finding(path, "is gone", RESCORED, set_aside_with(path)))
+            mend = MADE_AGAIN if path in REPLACED else RESCORED
+            report.findings.append(Finding(path, "is gone", mend, set_aside_with(path)))
             continue
         what = _fault(contents, view, path, records)
+        if what and path in REPLACED:  # perhaps at this moment: once more
+            again = contents.view(data_set, path.partition("/")[0], tolerant=True)
+            what = _fault(contents, again, path, again.records[path]) if path in again.records else what
         if what:
             mend = RESCORED if path.partition("/")[0] in {ANSWERS.name, CHUNKS.name} else SET_ASIDE
+            mend = MADE_AGAIN if path in REPLACED else mend
             report.findings.append(Finding(path, what, mend, set_aside_with(path)))
         else:
             whole[path] = records

@@ -12,7 +12,17 @@ from pydantic import ValidationError
 
 from bioqa_pipeline.dataset.log import Log
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, RUNS, SUMMARY, TABLES, Table, make_shard_id
+from bioqa_pipeline.dataset.schemas import (
+    ANSWERS,
+    CHUNKS,
+    CURRENT,
+    PARQUET,
+    RUNS,
+    SUMMARY,
+    TABLES,
+    Table,
+    make_shard_id,
+)
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
@@ -42,7 +52,7 @@ def table_faults(storage: Storage, files: Files) -> TableFaults:
             if table is ANSWERS:
                 keys.append(_look_at_shard(storage, files, path, found))
             else:
-                _read(storage, path, table, ["run_id"], records)
+                _read(storage, path, table, ["run_id", "question_id", "rank"], records)
         except _UNREADABLE as exc:
             found.faults.append((path, _words(exc)))
     if keys:
@@ -94,6 +104,8 @@ def _read(storage: Storage, path: str, table: Table, columns: list[str], records
     for name in columns:
         if frame[name].null_count():
             raise DatasetError(f"column {name} has {frame[name].null_count()} nulls")
+    if table is CURRENT and frame.select("question_id", "rank").is_duplicated().any():
+        raise DatasetError("a question has two answers of one rank")
     if table is SUMMARY and set(frame["run_id"]) - {path.removeprefix(f"{SUMMARY.name}/").removesuffix(PARQUET)}:
         raise DatasetError("rows of another run")
     return frame

@@ -3,7 +3,8 @@
 `reader` states what is guaranteed. Each pair of files goes through these steps, and a kill between any two of them
 leaves nothing that a reader takes for data: staged and synced; named in an entry of the log; chunks published; answers
 published, which is the commit; staged files deleted. Summary, page and manifest are named in entries, too, before they
-appear; the manifest is what the run's own files wait for. `log` says what becomes of the entries.
+appear; the manifest is what the run's own files wait for. `log` says what becomes of the entries, `replacing` how the
+files come that take the place of others.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.opening import publish_entry
+from bioqa_pipeline.dataset.replacing import Replacement, Replacing
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
     PAGE,
     PARQUET,
+    REPLACED,
     RUNS,
     STAGING,
     SUMMARY,
@@ -134,8 +137,11 @@ class DatasetWriter:
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} is finished; its page stays")
             self._publish_own(replace_surrogates(page).encode(), f"{RUNS}/{self.run_id}{PAGE}")
 
-    def finish(self, manifest: RunManifest) -> RunManifest:
+    def finish(self, manifest: RunManifest, replaced: Sequence[Replacement] = ()) -> RunManifest:
         """Writes the manifest, the last step of a run, with the files that the run committed; returns it.
+
+        Args:
+            replaced: files in the place of those that earlier runs left; no manifest names them, the log does.
 
         Raises:
             DatasetError: it is written already, or is another run's.
@@ -149,8 +155,13 @@ class DatasetWriter:
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} has its manifest already")
             full = manifest.changed(files=tuple(self._committed_files(present)))
             data = json.dumps(replace_surrogates(full.model_dump(mode="json")), indent=1, ensure_ascii=False).encode()
+            replacing = Replacing(self._storage, self._data_set, self.run_id, replaced)
+            if entry := replacing.entry(self._manifest_name):
+                self._entries.setdefault(self._manifest_name, []).append((publish_entry(self._storage, entry), entry))
+            replacing.publish_first()
             self._publish_own(data, self._manifest_name)
-            self._close_log({*present, self._manifest_name})
+            gone = replacing.replace()
+            self._close_log({*present, *(file.name for file in replaced), self._manifest_name}, gone)
             return full
 
     def close(self) -> None:
@@ -175,14 +186,19 @@ class DatasetWriter:
         files = []
         for mark, entries in self._entries.items():
             if mark in present or mark == self._manifest_name:
-                files += [r for _, entry in entries for r in entry.files if r.path in present]
+                files += [r for _, e in entries for r in e.files if r.path in present and r.path not in REPLACED]
         return files
 
-    def _close_log(self, present: Collection[str]) -> None:
-        """One entry that holds in the place of those that this run added; those of commits in doubt stay."""
+    def _close_log(self, present: Collection[str], gone: Sequence[FileRecord]) -> None:
+        """One entry that holds in the place of those that this run added; those of commits in doubt stay.
+
+        Args:
+            gone: records of files that were replaced.
+        """
         ended = {name: entry for mark, entries in self._entries.items() if mark in present for name, entry in entries}
         if ended:
-            publish_entry(self._storage, Log(ended).folded(ended, present, self.run_id))
+            folded = Log(ended).folded(ended, present, self.run_id)
+            publish_entry(self._storage, folded.changed(gone=(*folded.gone, *gone)))
             self._storage.delete_files(ended)
 
     def _staged_attempt(self, shard_id: str, folder: str) -> str | None:

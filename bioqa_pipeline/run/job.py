@@ -26,8 +26,10 @@ from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.run.changes import Night
 from bioqa_pipeline.run.clock import last_start, start_time
 from bioqa_pipeline.run.commits import commit_scored
+from bioqa_pipeline.run.current import CurrentAnswers, update_current
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
 from bioqa_pipeline.run.manifest import run_status, unfinished_manifest
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run
@@ -111,6 +113,7 @@ class _Run:
         )
         self.failures: list[str] = []
         self.has_page = False
+        self.current: CurrentAnswers | None = None
         # What of the run is known so far, for the manifest of one that breaks off.
         self.source: Source | None = None
         self.retrievals: list[Retrieval] = []
@@ -141,6 +144,7 @@ class _Run:
         plan = self._plan(source, self.retrievals, writer)
         reports, failed = self._score(source, plan, writer)
         answers = self._summarise(source, plan, writer)
+        self._update_current(source, plan, answers)
         manifest = self._manifest().changed(
             status=run_status(self.retrievals, self.failures),
             n_pairs=plan.n_pairs,
@@ -156,7 +160,8 @@ class _Run:
 
     def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         self._write_page(writer, manifest)
-        return writer.finish(manifest)
+        current = self.current.file if self.current else None
+        return writer.finish(manifest, [file for file in (current,) if file])
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -256,6 +261,29 @@ class _Run:
             )
             writer.write_summary(answers, {"config": self.config.model_dump_json()})
         return answers
+
+    def _update_current(self, source: Source, plan: RunPlan, answers: Sequence[MergedAnswer]) -> None:
+        """The answers over all runs; whatever is wrong with them, the run ends as it would without."""
+        night = Night(
+            run_id=self.run_id,
+            started_at=self.started,
+            scoring_key=self.scoring_key,
+            model=self.ready.checkpoint.name,
+            model_revision=self.ready.checkpoint.revision,
+            threshold=self.ready.threshold,
+            max_answers=self.config.max_answers,
+            is_calibrated=self.ready.checkpoint.settings.calibration is not None,
+            config_json=self.config.model_dump_json(),
+        )
+        asked = self.ready.questions.questions
+        try:
+            self.current = update_current(night, self.dataset, asked, self.retrievals, plan.name, source.store, answers)
+        except Exception as exc:
+            self._said("the run is whole, but its table of current answers could not be made", exc)
+
+    def _said(self, what: str, exc: Exception) -> None:
+        logger.error("run %s: %s: %s", self.run_id, what, exc, exc_info=not isinstance(exc, BioqaError))
+        self.failures.append(shown(f"{what}: {type(exc).__name__}: {exc}"))
 
     def _manifest(self) -> RunManifest:
         return unfinished_manifest(

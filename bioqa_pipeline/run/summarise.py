@@ -50,6 +50,30 @@ def summarise(
         retrievals: one a question, in their order.
     """
     asked = scan_plan(dataset.storage, plan).select("question_index", "pair_id")
+    return merge_pairs(
+        questions,
+        retrievals,
+        asked,
+        dataset,
+        store,
+        threshold=threshold,
+        max_answers=max_answers,
+        is_calibrated=is_calibrated,
+    )
+
+
+def merge_pairs(
+    questions: Sequence[Question],
+    retrievals: Sequence[Retrieval],
+    asked: pl.LazyFrame,
+    dataset: Dataset,
+    store: AbstractStore,
+    *,
+    threshold: float,
+    max_answers: int,
+    is_calibrated: bool,
+) -> list[MergedAnswer]:
+    """The same of any committed pairs: question_index, place in `questions`, and pair_id."""
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
     best_pairs: list[str | None] = []

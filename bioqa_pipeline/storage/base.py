@@ -61,6 +61,9 @@ class Storage(Protocol):
     def publish(self, staged: str, name: str) -> bool:
         """Makes a written file appear under `name` unless something is there; says whether it did. Durable."""
 
+    def replace(self, staged: str, name: str) -> None:
+        """Puts a written file in the place of the one that is there, which is gone at once; durable."""
+
     def move(self, name: str, target: str) -> bool:
         """Gives whatever has a name a new one, also what is no file, unread; says whether anything was there."""
 

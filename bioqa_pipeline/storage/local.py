@@ -147,6 +147,20 @@ class LocalStorage:
             os.fsync(fd)
         return True
 
+    def replace(self, staged: str, name: str) -> None:
+        source, path = self._named / staged, self._named / name
+        folder, _, last = name.rpartition("/")
+        with (
+            _explained(source),
+            opened(self._root, staged.rpartition("/")[0]) as source_fd,
+            _explained(path),
+            opened(self._root, folder) as fd,
+        ):
+            _check_own(source_fd, source.name, source)
+            _check_own(fd, last, path)
+            os.replace(source.name, last, src_dir_fd=source_fd, dst_dir_fd=fd)
+            os.fsync(fd)
+
     def move(self, name: str, target: str) -> bool:
         path = self._named / target
         (folder, _, last), (new_folder, _, new_last) = name.rpartition("/"), target.rpartition("/")

@@ -118,7 +118,8 @@ class ObjectClient:
 
     def update(self, name: str, data: Data, e_tag: str) -> str | None:
         """Replaces the object that has this ETag: the new one, or None where it has another or is gone. Atomic."""
-        return self._put_if(self._commit, name, data, cast("PutMode", {"e_tag": e_tag}))
+        store = self._commit if len(data) <= SMALL_BYTES else self._bulk_commit
+        return self._put_if(store, name, data, cast("PutMode", {"e_tag": e_tag}))
 
     def find(self, name: str, *, head: bool = False) -> Found | None:
         """An object, if it is there; `head` leaves its data out."""

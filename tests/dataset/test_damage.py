@@ -25,7 +25,7 @@ from bioqa_pipeline.dataset.tables import decode, encode, to_table
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import LocalStorage
-from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer
+from support.dataset_rows import METADATA, answer_row, chunk_rows, current_file, manifest, merged_answer
 
 FLIPS = 200
 
@@ -40,7 +40,10 @@ def write(root: Path, run_id: str, *pmids: int) -> None:
             n += writer.commit_shard(shard)
         writer.write_summary([merged_answer(1)], METADATA)
         writer.write_page("<p>")
-        writer.finish(manifest(run_id, n_pairs=len(pmids), n_scored=n, n_windows=2 * n, n_reused=len(pmids) - n))
+        writer.finish(
+            manifest(run_id, n_pairs=len(pmids), n_scored=n, n_windows=2 * n, n_reused=len(pmids) - n),
+            [current_file(run_id)],
+        )
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +279,7 @@ def test_quarantine_is_for_data_sets_only(tmp_path: Path) -> None:
 def everything(root: Path) -> list[pl.DataFrame | object]:
     dataset = Dataset(root)
     keys = ["question_id", "pmid", "window_index", "rank"]
-    tables = [frame.collect() for frame in (dataset.answers(), dataset.chunks(), dataset.summary())]
+    tables = [frame.collect() for frame in (dataset.answers(), dataset.chunks(), dataset.summary(), dataset.current())]
     ordered = [table.sort([name for name in keys if name in table.columns]) for table in tables]
     return [*ordered, dataset.runs(), dataset.run_summary("run")]
 
@@ -294,7 +297,7 @@ def test_no_flipped_bit_is_read_as_other_data(root: Path) -> None:
     expected = everything(root)
     paths = [p for p in sorted(root.rglob("*")) if p.is_file() and p.name != ".lock" and p.suffix != ".html"]
     assert {p.relative_to(root).parts[0] for p in paths} == {
-        *("_bioqa.json", "_log", "answers", "chunks", "summary", "runs"),
+        *("_bioqa.json", "_log", "answers", "chunks", "current", "summary", "runs"),
     }
     for number in range(FLIPS):
         path = paths[number % len(paths)]

@@ -20,7 +20,7 @@ from bioqa_pipeline.storage.base import Stored
 from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_processes import WINDOWS, pair
-from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
+from support.dataset_rows import METADATA, chunk_rows, current_file, manifest, merged_answer
 
 T = TypeVar("T")
 Failure = tuple[int, str] | None
@@ -101,6 +101,9 @@ class CrashingStorage:
     def publish(self, staged: str, name: str) -> bool:
         return self._change(lambda: self._local.publish(staged, name), lambda: None)
 
+    def replace(self, staged: str, name: str) -> None:
+        self._change(lambda: self._local.replace(staged, name), lambda: None)
+
     def move(self, name: str, target: str) -> bool:
         return self._change(lambda: self._local.move(name, target), lambda: None)
 
@@ -162,6 +165,7 @@ class PlanCommitCrash(RuleBasedStateMachine):
         self.runs = 0
         self.finished: set[str] = set()
         self.perhaps_finished: set[str] = set()
+        self.perhaps_current: set[str | None] = {None}
         self.stack = ExitStack()
         self.writer: DatasetWriter | None = None
 
@@ -241,14 +245,16 @@ class PlanCommitCrash(RuleBasedStateMachine):
     def finish(self, failure: Failure) -> None:
         writer = self.open_writer()
         self.perhaps_finished.add(writer.run_id)
+        self.perhaps_current.add(writer.run_id)
 
         def step() -> bool:
             writer.write_summary([merged_answer(1)], METADATA)
-            writer.finish(manifest(writer.run_id))
+            writer.finish(manifest(writer.run_id), [current_file(writer.run_id)])
             return True
 
         if self.attempt(step, failure):
             self.finished.add(writer.run_id)
+            self.perhaps_current = {writer.run_id}
         self.close()
 
     def stage(self, pairs: set[int], failure: Failure) -> str:
@@ -288,6 +294,7 @@ class PlanCommitCrash(RuleBasedStateMachine):
         assert self.must <= set(found) <= self.must | self.may
         assert answers.rows() == [(i, pair(i).title, pair(i).pair_id) for i in found]
         assert sorted(self.dataset.chunks().collect()["pmid"]) == sorted(found * WINDOWS)
+        assert self.dataset.current_table()[1].get("run_id") in self.perhaps_current
         runs = {run.run_id for run in self.dataset.runs()}
         assert self.finished <= runs <= self.perhaps_finished
         assert set(self.dataset.summary().collect()["run_id"]) == runs

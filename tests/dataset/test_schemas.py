@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
+    CURRENT,
     SCHEMA_VERSION,
     SUMMARY,
     AnswerRow,
     ChunkRow,
+    CurrentRow,
     SummaryRow,
     Table,
     make_pair_id,
@@ -43,7 +45,9 @@ ARROW_TYPES: dict[Any, set[pa.DataType]] = {
 }
 
 
-@pytest.mark.parametrize(("row", "table"), [(AnswerRow, ANSWERS), (ChunkRow, CHUNKS), (SummaryRow, SUMMARY)])
+@pytest.mark.parametrize(
+    ("row", "table"), [(AnswerRow, ANSWERS), (ChunkRow, CHUNKS), (SummaryRow, SUMMARY), (CurrentRow, CURRENT)]
+)
 def test_fields_of_a_row_are_the_columns_of_its_table(row: type, table: Table) -> None:
     hints = typing.get_type_hints(row)
     assert [f.name for f in dataclasses.fields(row)] == table.schema.names
@@ -61,6 +65,8 @@ def test_schema_version_rises_with_the_columns() -> None:
     """Whoever changes a column puts the new digest here, and raises SCHEMA_VERSION unless it is new and can be null."""
     columns = [f"{t.name}.{f.name}:{f.type}:{f.nullable}" for t in (ANSWERS, CHUNKS, SUMMARY) for f in t.schema]
     assert (SCHEMA_VERSION, content_digest(*columns)) == (1, "ca9941d2b98f4cb722530568baacadb7")
+    current = [f"{f.name}:{f.type}:{f.nullable}" for f in CURRENT.schema]
+    assert content_digest(*current) == "7d0909a9c94a4bb7e2e5a9bd4da63312"
 
 
 def test_answers_read_back_as_written_sorted_by_question_then_rank() -> None:
@@ -152,7 +158,7 @@ def test_values_that_do_not_fit_are_refused_with_their_column(field: str, value:
         to_table([answer_row(1, **{field: value})], ANSWERS)
 
 
-@pytest.mark.parametrize("table", [ANSWERS, CHUNKS, SUMMARY])
+@pytest.mark.parametrize("table", [ANSWERS, CHUNKS, SUMMARY, CURRENT])
 def test_an_empty_table_has_the_columns_of_a_full_one(table: Table) -> None:
 
     full = pl.read_parquet(encode(table.schema.empty_table(), table, METADATA))

@@ -39,6 +39,7 @@ class Ledger:
         may: pairs in a commit that broke off.
         finished, begun: runs whose manifest was written; runs whose manifest may be there.
         foreign: files of somebody else's, by path.
+        current: the runs whose current answers may be there, with None where there may be none yet; None: any run's.
     """
 
     expected: pl.DataFrame
@@ -48,6 +49,7 @@ class Ledger:
     finished: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     foreign: dict[Path, bytes] = field(default_factory=dict)
+    current: set[str | None] | None = None
 
     def check(self, dataset: Dataset) -> list[Finding]:
         """All that is wrong for who reads the data set now."""
@@ -67,6 +69,10 @@ class Ledger:
             findings.append(Finding("unexplained", f"chunks do not fit answers: {wrong}"))
         runs = dataset.runs()
         findings += self._check_runs(runs, answers, set(dataset.summary().collect()["run_id"].to_list()))
+        of_run = dataset.current_table()[1].get("run_id")
+        if of_run not in (self.current or {None, *(run.run_id for run in runs)}):
+            text = f"the current answers are those of run {of_run} and not of {self.current}"
+            findings.append(Finding("unexplained", text))
         return findings + self.check_foreign()
 
     def check_foreign(self) -> list[Finding]:

@@ -12,12 +12,13 @@ from functools import cache
 import polars as pl
 
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
-from bioqa_pipeline.dataset.schemas import ANSWERS, STAGING, AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.replacing import Replacement
+from bioqa_pipeline.dataset.schemas import ANSWERS, INDEX, STAGING, AnswerRow, make_shard_id
 from bioqa_pipeline.dataset.tables import to_table
 from bioqa_pipeline.errors import BioqaError
 from faults.ledger import PROVENANCE, Ledger
 from support.dataset_processes import WINDOWS, pair, shards
-from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
+from support.dataset_rows import METADATA, chunk_rows, current_file, manifest, merged_answer
 
 MOST_PAIRS = 40
 SHARD_PAIRS = 2
@@ -33,7 +34,7 @@ def expected_rows() -> pl.DataFrame:
 
 def new_ledger() -> Ledger:
     rows = expected_rows()
-    return Ledger(rows, dict.fromkeys(rows["pair_id"], WINDOWS))
+    return Ledger(rows, dict.fromkeys(rows["pair_id"], WINDOWS), current={None})
 
 
 class UnexpectedError(Exception):
@@ -94,7 +95,10 @@ class Work:
         writer.write_summary([merged_answer(1)], METADATA)
         if self.rng.random() < 0.5:
             writer.write_page("<p>")
-        writer.finish(manifest(self.run_id, n_pairs=n_pairs))
+        self.ledger.current = {*(self.ledger.current or ()), self.run_id}
+        page = Replacement(INDEX, f"<p>{self.run_id}".encode())
+        writer.finish(manifest(self.run_id, n_pairs=n_pairs), [current_file(self.run_id), page])
+        self.ledger.current = {self.run_id}
         self.ledger.finished.add(self.run_id)
         self.ledger.must |= {pair(number).pair_id for number in range(n_pairs)}
 

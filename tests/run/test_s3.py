@@ -76,6 +76,7 @@ def test_a_run_and_one_after_it(s3: S3Server, config: RunConfig, capsys: pytest.
         "_log",
         "answers",
         "chunks",
+        "current",
         "runs",
         "summary",
     }

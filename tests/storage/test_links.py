@@ -73,7 +73,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("folder", ["_staging", "answers", "chunks", "summary", "runs"])
+@pytest.mark.parametrize("folder", ["_staging", "answers", "chunks", "current", "summary", "runs"])
 def test_a_link_in_place_of_a_folder(root: Path, victim: Path, folder: str) -> None:
     if (root / folder).exists():
         (root / folder).rename(root.with_name("moved"))

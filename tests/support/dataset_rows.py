@@ -10,7 +10,18 @@ from typing import Any
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import ANSWERS, AnswerRow, ChunkRow, make_pair_id
+from bioqa_pipeline.dataset.replacing import Replacement
+from bioqa_pipeline.dataset.schemas import (
+    ANSWERS,
+    CURRENT,
+    CURRENT_FILE,
+    AnswerRow,
+    ChunkRow,
+    CurrentRow,
+    SummaryRow,
+    make_pair_id,
+)
+from bioqa_pipeline.dataset.tables import encode, summary_rows, to_table
 from bioqa_pipeline.records.scores import MergedAnswer, SpanAnswer
 
 METADATA = {"config": '{"windows": {"doc_stride": 128}}', "scoring_key": "key"}
@@ -115,6 +126,21 @@ def merged_answer(rank: int, **changes: Any) -> MergedAnswer:
         n_abstracts=5,
     )
     return replace(merged, **changes)
+
+
+def current_file(run_id: str, *answers: MergedAnswer) -> Replacement:
+    """The table of current answers as this run leaves it."""
+    now = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
+    rows = [
+        CurrentRow(
+            **{name: getattr(row, name) for name in SummaryRow.__dataclass_fields__},
+            **{"last_changed": now, "change": "new", "why": "new_question", "why_pmids": (), "first_seen": now},
+            **{"first_run_id": run_id, "gone": None, "gone_run_id": None, "gone_why": None, "scored_at": now},
+            **{"threshold": 0.0, "scoring_key": "key", "model": "model", "model_revision": "rev"},
+        )
+        for row in summary_rows(answers or [merged_answer(1)], run_id)
+    ]
+    return Replacement(CURRENT_FILE, encode(to_table(rows, CURRENT), CURRENT, METADATA | {"run_id": run_id}), len(rows))
 
 
 def manifest(run_id: str, **changes: Any) -> RunManifest:

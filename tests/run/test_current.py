@@ -1,0 +1,101 @@
+"""Night after night: what `current` says right after each run, to the data set and to the queries of the README."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.verify import verify
+from bioqa_pipeline.run.job import run_job
+from support.checkpoints import make_checkpoint
+from support.medline_folder import Article
+from support.paths import ROOT
+from support.small_runs import ARTICLES, QUESTION, small_config, write_records
+
+OTHER = "What does quinine treat?"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+
+
+def night(config: RunConfig) -> str:
+    result = run_job(config)
+    assert (result.manifest.status, result.failures) == ("completed", ())
+    report = verify(Dataset(config.out).storage)
+    assert (report.findings, report.notes) == ([], [])
+    return result.manifest.run_id
+
+
+def rows(config: RunConfig) -> dict[tuple[int, ...], dict[str, object]]:
+    """The answers to the first question, by the records that give them."""
+    current = Dataset(config.out).current().filter(question=QUESTION).sort("rank").collect()
+    return {tuple(sorted(row["support_pmids"])): row for row in current.iter_rows(named=True)}
+
+
+def stamps(config: RunConfig) -> list[tuple[str, bytes, int]]:
+    return [(p.name, p.read_bytes(), p.stat().st_ino) for p in (config.out / "current").iterdir()]
+
+
+def readme_rows(config: RunConfig) -> list[tuple[object, ...]]:
+    """What the README's query gives, run as it stands."""
+    [query] = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    found: list[tuple[object, ...]] = duckdb.sql(query.replace("'answers/", f"'{config.out}/")).fetchall()
+    return found
+
+
+@pytest.mark.parametrize("newest_only", [False, True], ids=["all records", "since the last run"])
+def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
+    config = small_config(tmp_path, model, QUESTION, OTHER, threshold=1e9)
+    config = config.changed(source=config.source.changed(since_last_run=newest_only))
+    write_records(tmp_path / "records")
+    first = night(config)
+    told = rows(config)
+    assert set(told) == {(11,), (12,), (13,)}
+    for row in told.values():
+        assert (row["change"], row["why"], row["run_id"], row["first_run_id"]) == ("new", "new_question", first, first)
+        assert row["gone"] is None and row["n_abstracts"] == 3
+    before, asked = stamps(config), readme_rows(config)
+    assert [name for name, _, _ in before] == ["current.parquet"]
+    assert len(asked) == Dataset(config.out).current().collect().height
+
+    night(config)
+    assert stamps(config) == before
+    assert readme_rows(config) == asked
+
+    retracted = replace(ARTICLES[0], is_retracted=True, revised="2024-02-02")
+    new = Article(14, "Artemisinin is the drug that treats malaria in children.")
+    write_records(tmp_path / "records", [retracted, new], number=2)
+    third = night(config)
+    told = rows(config)
+    assert set(told) == {(11,), (12,), (13,), (14,)}
+    assert all(row["n_abstracts"] == 4 for row in told.values())
+    assert [told[11,][name] for name in ("change", "why", "why_pmids", "run_id", "first_run_id")] == [
+        *("retracted", "retraction", [11], third, first)
+    ]
+    assert [told[14,][name] for name in ("change", "why", "why_pmids", "run_id", "first_run_id")] == [
+        *("new", "new_record", [14], third, third)
+    ]
+    for pmid in (12, 13):
+        assert told[pmid,]["change"] in {"new", "rank"}
+        assert told[pmid,]["first_run_id"] == first
+    started = {run.run_id: run.started_at for run in Dataset(config.out).runs()}
+    for row in Dataset(config.out).current().collect().iter_rows(named=True):
+        assert (row["first_seen"], row["last_changed"]) == (started[row["first_run_id"]], started[row["run_id"]])
+    assert len(readme_rows(config)) == len(asked) + 2
+    # A plain scan of the folder sees this state and no other.
+    scanned = pl.scan_parquet(config.out / "current" / "*.parquet").collect()
+    assert scanned.sort("question_id", "rank").equals(Dataset(config.out).current().collect())
