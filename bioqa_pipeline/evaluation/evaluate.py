@@ -193,7 +193,7 @@ def evaluate_predictions(
         answers=predictions,
         no_answer=no_answer or {},
         judged=judge_squad(paragraphs, predictions, no_answer or {}, threshold, {}),
-        certainty="no-answer score, lowest first" if no_answer else "",
+        certainty="the no-answer score, its sign turned" if no_answer else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,10 +119,16 @@ def by_group(judged: Sequence[JudgedQuestion], name: Callable[[JudgedQuestion], 
 
 
 def worst_errors(judged: Sequence[JudgedQuestion], most: int = WORST) -> tuple[JudgedQuestion, ...]:
-    """What was decided with most confidence and came out wrong: answers that share nothing with the gold first."""
+    """What was decided with most confidence and came out wrong: answers that share nothing with the gold first.
+
+    Where nobody knows a probability, the place in the order of certainty stands for it.
+    """
+    order = sorted(q.certainty for q in judged if q.certainty is not None)
 
     def badness(question: JudgedQuestion) -> float:
-        chance = 0.5 if question.probability is None else question.probability
+        chance = question.probability
+        if chance is None:
+            chance = 0.5 if question.certainty is None else bisect_right(order, question.certainty) / len(order)
         return (1.0 - question.f1) * (chance if question.answer is not None else 1.0 - chance)
 
     wrong = [q for q in judged if q.f1 < 1.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,8 @@ def test_groups_and_the_worst_errors() -> None:
     ]
     assert [q.id for q in worst_errors(questions)] == ["2", "4", "3", "5"]
     assert [q.id for q in worst_errors(questions, most=1)] == ["2"]
+    unknown = [replace(q, probability=None) for q in questions]
+    assert [q.id for q in worst_errors(unknown)] == ["2", "4", "3", "5"]
     [group] = by_group(questions, lambda q: q.group)
     assert (group.name, group.count, group.answered, group.exact) == ("A", 6, 3, pytest.approx(100 / 3))
 
