@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bioqa_pipeline.evaluation.findings import Findings, find
+from bioqa_pipeline.evaluation.judged import JudgedQuestion
 from bioqa_pipeline.evaluation.metrics import (
     CurvePoint,
     GoldQuestion,
@@ -19,7 +21,9 @@ from bioqa_pipeline.evaluation.metrics import (
     score_questions,
     threshold_curve,
 )
-from bioqa_pipeline.evaluation.squad import SquadParagraph, questions_with_passages
+from bioqa_pipeline.evaluation.scored import ScoredQuestion, score_paragraphs
+from bioqa_pipeline.evaluation.squad import SquadParagraph
+from bioqa_pipeline.evaluation.squad_judged import gold_questions, judge_squad
 from bioqa_pipeline.qa.calibration import (
     ReliabilityBin,
     auroc,
@@ -30,21 +34,6 @@ from bioqa_pipeline.qa.calibration import (
 from bioqa_pipeline.qa.checkpoint import CheckpointSettings
 from bioqa_pipeline.qa.scoring import PairScorer
 
-PAIRS_AT_ONCE = 512
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredQuestion:
-    """What the model says of one question; `best_span` None where the paragraph holds no span at all."""
-
-    id: str
-    has_answer: bool
-    best_span: str | None
-    score_diff: float
-    margin: float
-    answerability: float | None
-    n_windows: int
-
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -53,10 +42,13 @@ class Evaluation:
     Attributes:
         dataset, model: what was scored, in words.
         threshold: above it a question counts as unanswerable in `metrics`.
-        metrics: the official table, and for a model auroc, the speed, and ece where it is calibrated.
+        metrics: the official table over the labelled questions, and for a model auroc, the speed, and ece where it is
+            calibrated.
         at_zero: the same table at threshold 0, as run_squad has it; None for somebody's predictions.
         no_answer: id to the no-answer score; empty where there is none.
         answers: id to the best answer, whether or not it passes the threshold.
+        judged: the labelled questions, one by one.
+        certainty: what `judged` is certain by, in words.
     """
 
     dataset: str
@@ -69,6 +61,26 @@ class Evaluation:
     no_answer: Mapping[str, float]
     questions: tuple[ScoredQuestion, ...] = ()
     reliability: tuple[ReliabilityBin, ...] = ()
+    judged: tuple[JudgedQuestion, ...] = ()
+    certainty: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the table does not count."""
+        n = len(self.answers) - len(self.gold)
+        return (f"{n:,} questions have no gold in the file: they are answered and not scored",) if n else ()
+
+    def findings(self) -> Findings:
+        """What the questions say together, beside the official table."""
+        values: dict[str, Sequence[float | None]] = {
+            "exact": [100.0 * q.exact for q in self.judged],
+            "f1": [100.0 * q.f1 for q in self.judged],
+            "HasAns_exact": [100.0 * q.exact if q.gold else None for q in self.judged],
+            "HasAns_f1": [100.0 * q.f1 if q.gold else None for q in self.judged],
+            "NoAns_exact": [None if q.gold else 100.0 * q.exact for q in self.judged],
+            "NoAns_f1": [None if q.gold else 100.0 * q.f1 for q in self.judged],
+        }
+        return find(self.judged, values, grouped="article", certainty=self.certainty)
 
     @property
     def predictions(self) -> dict[str, str]:
@@ -78,47 +90,15 @@ class Evaluation:
     def curve(self) -> list[CurvePoint]:
         """Metrics over all thresholds."""
         scores = score_questions(self.gold, self.answers)
-        return list(threshold_curve(self.gold, scores, self.answers, self.no_answer))
+        return list(threshold_curve(self.gold, scores, self.answers, self._labelled_scores()))
 
     def precision_recall(self, metric: str) -> PrecisionRecall:
         """The official curve for "exact", "f1" or "oracle"."""
-        return precision_recall(self.gold, score_questions(self.gold, self.answers), self.no_answer, metric=metric)
+        scores = score_questions(self.gold, self.answers)
+        return precision_recall(self.gold, scores, self._labelled_scores(), metric=metric)
 
-
-def gold_questions(paragraphs: Sequence[SquadParagraph]) -> tuple[GoldQuestion, ...]:
-    """The gold side of the metrics, in file order."""
-    return tuple(GoldQuestion(q.id, tuple(a.text for a in q.answers)) for p in paragraphs for q in p.questions)
-
-
-def score_paragraphs(
-    paragraphs: Sequence[SquadParagraph], scorer: PairScorer, *, on_questions: Callable[[int], None] | None = None
-) -> tuple[ScoredQuestion, ...]:
-    """Scores every question against its paragraph, as the main job scores a question against an abstract.
-
-    Args:
-        on_questions: called with the number of questions of each part when it is done.
-    """
-    pairs = list(questions_with_passages(paragraphs))
-    scored = []
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        part = pairs[start : start + PAIRS_AT_ONCE]
-        results = scorer.score([(question.text, passage) for question, passage in part])
-        for (question, _), result in zip(part, results, strict=True):
-            answer = result.answer
-            scored.append(
-                ScoredQuestion(
-                    id=question.id,
-                    has_answer=not question.is_impossible,
-                    best_span=answer.best.text if answer.best else None,
-                    score_diff=answer.score_diff,
-                    margin=answer.margin,
-                    answerability=answer.answerability,
-                    n_windows=answer.n_windows,
-                )
-            )
-        if on_questions:
-            on_questions(len(part))
-    return tuple(scored)
+    def _labelled_scores(self) -> dict[str, float]:
+        return {q.id: self.no_answer[q.id] for q in self.gold}
 
 
 def evaluate(
@@ -129,29 +109,49 @@ def evaluate(
     model: str,
     on_questions: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Scores a SQuAD file with a model, at the scorer's threshold."""
+    """Scores a SQuAD file with a model, at the scorer's threshold; questions without labels are answered only."""
     started = time.perf_counter()
     scored = score_paragraphs(paragraphs, scorer, on_questions=on_questions)
     seconds = time.perf_counter() - started
     gold = gold_questions(paragraphs)
     answers = {q.id: q.best_span or "" for q in scored}
     no_answer = {q.id: q.score_diff for q in scored}
-    rated = [(q.answerability, q.has_answer) for q in scored if q.answerability is not None]
+    by_id = {q.id: q for q in scored}
+    labelled = [by_id[g.id] for g in gold]
+    rated = [(q.answerability, q.has_answer) for q in labelled if q.answerability is not None]
     bins = reliability([p for p, _ in rated], [label for _, label in rated])
     calibration = {"ece": expected_calibration_error(bins)} if bins else {}
     speed = {"windows": sum(q.n_windows for q in scored), "questions_per_second": len(scored) / seconds}
-    official = official_metrics(gold, answers, no_answer, threshold=scorer.threshold)
     return Evaluation(
         dataset=dataset,
         model=model,
         threshold=scorer.threshold,
-        metrics=official | _separation(scored) | calibration | speed,
-        at_zero=official_metrics(gold, answers, no_answer, threshold=0.0),
+        metrics=_official(gold, answers, no_answer, scorer.threshold) | _separation(labelled) | calibration | speed,
+        at_zero=_official(gold, answers, no_answer, 0.0) if gold else None,
         gold=gold,
         answers=answers,
         no_answer=no_answer,
         questions=scored,
         reliability=bins,
+        judged=judge_squad(paragraphs, answers, no_answer, scorer.threshold, by_id),
+        certainty="margin" if scorer.calibration is None else "answerability",
+    )
+
+
+def _official(
+    gold: Sequence[GoldQuestion], answers: Mapping[str, str], no_answer: Mapping[str, float] | None, threshold: float
+) -> dict[str, float]:
+    """The official table over the questions that have gold; nothing where none has."""
+    ids = [g.id for g in gold]
+    return (
+        official_metrics(
+            gold,
+            {i: answers[i] for i in ids},
+            None if no_answer is None else {i: no_answer[i] for i in ids},
+            threshold=threshold,
+        )
+        if gold
+        else {}
     )
 
 
@@ -187,11 +187,13 @@ def evaluate_predictions(
         dataset=dataset,
         model=model,
         threshold=threshold,
-        metrics=official_metrics(gold, predictions, no_answer, threshold=threshold),
+        metrics=_official(gold, predictions, no_answer, threshold),
         at_zero=None,
         gold=gold,
         answers=predictions,
         no_answer=no_answer or {},
+        judged=judge_squad(paragraphs, predictions, no_answer or {}, threshold, {}),
+        certainty="the no-answer score, its sign turned" if no_answer else "",
     )
 
 

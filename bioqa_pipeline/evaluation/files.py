@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.errors import DatasetError, InputError
+from bioqa_pipeline.evaluation.beside import Comparison
+from bioqa_pipeline.evaluation.bioasq_evaluate import BioasqEvaluation
 from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, score_questions
 from bioqa_pipeline.evaluation.page import render_evaluation_page
@@ -25,14 +27,35 @@ from bioqa_pipeline.storage.marker import foreign, mark
 QUESTION_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("has_answer", pa.bool_(), nullable=False),
+        pa.field("has_answer", pa.bool_()),
         pa.field("best_span", pa.string()),
         pa.field("score_diff", pa.float32(), nullable=False),
         pa.field("margin", pa.float32(), nullable=False),
         pa.field("answerability", pa.float32()),
         pa.field("n_windows", pa.int32(), nullable=False),
-        pa.field("exact", pa.int8(), nullable=False),
-        pa.field("f1", pa.float32(), nullable=False),
+        pa.field("exact", pa.int8()),
+        pa.field("f1", pa.float32()),
+        pa.field("evidence", pa.string()),
+    ]
+)
+BIOASQ_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("answers", pa.list_(pa.string()), nullable=False),
+        pa.field("n_sure", pa.int32(), nullable=False),
+        pa.field("gold", pa.list_(pa.list_(pa.string()))),
+        pa.field("margin", pa.float32()),
+        pa.field("answerability", pa.float32()),
+        pa.field("evidence", pa.string()),
+        pa.field("pmid", pa.int64()),
+        pa.field("n_texts", pa.int32(), nullable=False),
+        pa.field("n_windows", pa.int32(), nullable=False),
+        *(
+            pa.field(name, pa.float32())
+            for name in ("strict", "lenient", "reciprocal_rank", "precision", "recall", "f1")
+        ),
     ]
 )
 KIND = "evaluation"
@@ -78,9 +101,12 @@ def check_out(out: Path) -> None:
         raise DatasetError(reason)
 
 
-def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """metrics.txt, metrics.json, metrics.parquet; predictions.json, best_predictions.json and null_odds.json in the
-    official formats; questions.parquet with every question's scores where a model was evaluated; report.html.
+def write_evaluation(
+    evaluation: Evaluation | BioasqEvaluation, out: Path, comparison: Comparison | None = None
+) -> None:
+    """metrics.txt, metrics.json, metrics.parquet, report.html; questions.parquet with every question's scores where a
+    model was evaluated. Of a SQuAD file predictions.json, best_predictions.json and null_odds.json in the official
+    formats; of a BioASQ file submission.json in the challenge's.
 
     An evaluation that is there is replaced, file by file.
 
@@ -90,12 +116,14 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     check_out(out)
     mark(out, KIND)
     storage = LocalStorage(out)
-    for name, content in _contents(evaluation):
+    for name, content in _contents(evaluation, comparison):
         storage.write(name, content)
 
 
-def _contents(evaluation: Evaluation) -> Iterator[tuple[str, bytes | memoryview]]:
-    yield "metrics.txt", format_table(evaluation).encode()
+def _contents(
+    evaluation: Evaluation | BioasqEvaluation, comparison: Comparison | None
+) -> Iterator[tuple[str, bytes | memoryview]]:
+    yield "metrics.txt", format_table(evaluation, comparison).encode()
     table = {
         "dataset": evaluation.dataset,
         "model": evaluation.model,
@@ -103,22 +131,48 @@ def _contents(evaluation: Evaluation) -> Iterator[tuple[str, bytes | memoryview]
         "metrics": dict(evaluation.metrics),
         "metrics_at_threshold_0": dict(evaluation.at_zero) if evaluation.at_zero else None,
         "reliability": [asdict(b) for b in evaluation.reliability],
+        "notes": list(evaluation.notes),
+        **(evaluation.findings().as_json() if evaluation.judged else {}),
+        **({"beside": asdict(comparison)} if comparison else {}),
     }
     yield METRICS, _json(table, indent=2)
-    yield "report.html", render_evaluation_page(evaluation).encode()
-    yield "predictions.json", _json(evaluation.predictions)
-    if evaluation.no_answer:
-        yield "best_predictions.json", _json(dict(evaluation.answers))
-        yield "null_odds.json", _json(dict(evaluation.no_answer))
+    yield "report.html", render_evaluation_page(evaluation, comparison).encode()
     zero = evaluation.at_zero or {}
     rows = [{"metric": k, "value": v, "value_at_0": zero.get(k)} for k, v in evaluation.metrics.items()]
     header = {"dataset": evaluation.dataset, "model": evaluation.model, "threshold": repr(evaluation.threshold)}
     yield "metrics.parquet", _parquet(pa.Table.from_pylist(rows, TABLE_SCHEMA.with_metadata(header)))
+    if isinstance(evaluation, BioasqEvaluation):
+        yield from _of_bioasq(evaluation, header)
+    else:
+        yield from _of_squad(evaluation, header)
+
+
+def _of_squad(evaluation: Evaluation, header: dict[str, str]) -> Iterator[tuple[str, bytes | memoryview]]:
+    yield "predictions.json", _json(evaluation.predictions)
+    if evaluation.no_answer:
+        yield "best_predictions.json", _json(dict(evaluation.answers))
+        yield "null_odds.json", _json(dict(evaluation.no_answer))
     if evaluation.questions:
         scores = score_questions(evaluation.gold, evaluation.predictions)
-        questions = [asdict(q) | asdict(scores[q.id]) for q in evaluation.questions]
+        questions = [
+            asdict(q) | (asdict(scores[q.id]) if q.id in scores else {"has_answer": None}) for q in evaluation.questions
+        ]
         schema = QUESTION_SCHEMA.with_metadata(header)
         yield "questions.parquet", _parquet(pa.Table.from_pylist(questions, schema), compression="zstd")
+
+
+def _of_bioasq(evaluation: BioasqEvaluation, header: dict[str, str]) -> Iterator[tuple[str, bytes | memoryview]]:
+    yield "submission.json", evaluation.submission()
+    rows = []
+    for question in evaluation.questions:
+        if answer := evaluation.answers.get(question.id):
+            score = evaluation.scores.get(question.id)
+            own = {"question": question.text, "type": str(question.type), "gold": question.gold}
+            rows.append(asdict(answer) | own | (asdict(score) if score else {}))
+    yield (
+        "questions.parquet",
+        _parquet(pa.Table.from_pylist(rows, BIOASQ_SCHEMA.with_metadata(header)), compression="zstd"),
+    )
 
 
 def _json(content: object, indent: int | None = None) -> bytes:

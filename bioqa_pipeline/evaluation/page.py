@@ -1,56 +1,129 @@
-"""An evaluation into one self-contained HTML page: the official table and plots, without scripts or outside files."""
+"""An evaluation into one self-contained HTML page: figures, plots and errors, without scripts or outside files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from bioqa_pipeline.evaluation.beside import Comparison
+from bioqa_pipeline.evaluation.bioasq_evaluate import BioasqEvaluation
 from bioqa_pipeline.evaluation.evaluate import Evaluation
+from bioqa_pipeline.evaluation.findings import Findings
+from bioqa_pipeline.evaluation.judged import SAMPLES, Interval
+from bioqa_pipeline.evaluation.silence import Silence
 from bioqa_pipeline.evaluation.table import is_count
 from bioqa_pipeline.html.page import asset, environment, html_page
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
 
+# What a reader asks first, with its unit.
+HEADLINE = {
+    "f1": "F1, %",
+    "exact": "exact, %",
+    "HasAns_f1": "F1 with an answer, %",
+    "NoAns_f1": "silent where right, %",
+    "strict_accuracy": "first answer right",
+    "lenient_accuracy": "one of five right",
+    "mrr": "mean reciprocal rank",
+    "list_f1": "lists, F1",
+    "auroc_margin": "tells answerable, AUROC",
+    "auroc_right": "tells right, AUROC",
+    "ece": "calibration error",
+    "ece_right": "calibration error",
+}
 
-def render_evaluation_page(evaluation: Evaluation) -> str:
+
+def render_evaluation_page(evaluation: Evaluation | BioasqEvaluation, comparison: Comparison | None = None) -> str:
     """The page as HTML."""
     zero = evaluation.at_zero
+    is_bioasq = isinstance(evaluation, BioasqEvaluation)
+    findings = evaluation.findings()
+    title = "BioASQ evaluation" if is_bioasq else "SQuAD evaluation"
+    knows_threshold = isinstance(evaluation, BioasqEvaluation) or bool(evaluation.no_answer)
     body = (
         environment()
         .get_template("evaluation.html.j2")
         .render(
+            title=title,
             model=evaluation.model,
             dataset=evaluation.dataset,
-            threshold=f"{evaluation.threshold:g}" if evaluation.no_answer else None,
+            threshold=f"{evaluation.threshold:g}" if knows_threshold else None,
+            notes=evaluation.notes,
+            headline=list(_headline(evaluation.metrics, findings)),
             has_zero=zero is not None,
+            has_intervals=bool(findings.intervals),
+            samples=SAMPLES,
             metrics=[
-                (name, _value(name, value), _value(name, zero[name]) if zero and name in zero else "")
+                (
+                    name,
+                    _value(name, value),
+                    _interval(findings.intervals.get(name)),
+                    _value(name, zero[name]) if zero and name in zero else "",
+                )
                 for name, value in evaluation.metrics.items()
             ],
-            plots=list(_plots(evaluation)) if evaluation.no_answer else [],
+            comparison=comparison,
+            compared=list(_compared(comparison)) if comparison else [],
+            plots=list(_plots(evaluation, findings, comparison)),
+            silence=findings.silence,
+            reliability=evaluation.reliability,
+            grouped=findings.grouped,
+            groups=findings.groups,
+            words=findings.words,
+            errors=findings.errors,
         )
     )
-    return html_page("SQuAD evaluation", body, style=asset("evaluation.css"))
+    return html_page(title, body, style=asset("evaluation.css"))
 
 
 def _value(name: str, value: float) -> str:
     return f"{int(value):,}" if is_count(name) else f"{value:.4f}"
 
 
-def _plots(evaluation: Evaluation) -> Iterator[Markup]:
+def _interval(interval: Interval | None) -> str:
+    return f"{interval.low:.4g} to {interval.high:.4g}" if interval else ""
+
+
+def _headline(metrics: Mapping[str, float], findings: Findings) -> Iterator[tuple[str, str, str]]:
+    for name, title in HEADLINE.items():
+        if name in metrics:
+            digits = 1 if title.endswith("%") else 3
+            yield title, f"{metrics[name]:.{digits}f}", _interval(findings.intervals.get(name))
+    if findings.silence:
+        for aim in findings.silence.aims:
+            yield f"answered at {aim.percent} % right", f"{100 * aim.coverage:.1f} %", ""
+
+
+def _compared(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
+    for figure in comparison.figures:
+        sign = "+" if figure.difference > 0 else ""
+        ours, theirs = (_value(figure.name, v) for v in (figure.ours, figure.theirs))
+        yield figure.name, ours, theirs, sign + _value(figure.name, figure.difference)
+
+
+def _plots(
+    evaluation: Evaluation | BioasqEvaluation, findings: Findings, comparison: Comparison | None
+) -> Iterator[Markup]:
     """Those that the evaluation has numbers for."""
+    if isinstance(evaluation, Evaluation) and evaluation.no_answer and evaluation.gold:
+        yield from _of_thresholds(evaluation)
+    if findings.silence:
+        yield _risk(findings.silence, comparison)
+    if evaluation.reliability:
+        yield _reliability(evaluation)
+
+
+def _of_thresholds(evaluation: Evaluation) -> Iterator[Markup]:
     marks = [Mark(f"threshold {evaluation.threshold:g}", evaluation.threshold)]
     has_answer = {q.id: bool(q.answers) for q in evaluation.gold}
     yield _f1_over_threshold(evaluation, marks)
     if any(has_answer.values()) and not all(has_answer.values()):
         yield _precision_and_recall(evaluation)
     scores = [
-        (name, [score for i, score in evaluation.no_answer.items() if has_answer[i] is kind])
+        (name, [score for i, score in evaluation.no_answer.items() if has_answer.get(i) is kind])
         for name, kind in (("answerable", True), ("unanswerable", False))
     ]
     yield histogram("No-answer scores", "no-answer score (score_diff)", scores, marks)
-    if evaluation.reliability:
-        yield _reliability(evaluation)
 
 
 def _f1_over_threshold(evaluation: Evaluation, marks: Sequence[Mark]) -> Markup:
@@ -70,10 +143,21 @@ def _precision_and_recall(evaluation: Evaluation) -> Markup:
     return line_plot("Precision and recall", "recall", "precision", lines)
 
 
-def _reliability(evaluation: Evaluation) -> Markup:
+def _risk(silence: Silence, comparison: Comparison | None) -> Markup:
+    points = silence.points
+    lines = [Series("this", [100 * p.coverage for p in points], [100 * (1 - p.exactness) for p in points])]
+    if comparison and comparison.beside.curve:
+        curve = comparison.beside.curve
+        lines.append(Series("beside", [100 * x for x, _ in curve], [100 * (1 - y) for _, y in curve]))
+    return line_plot("Risk against coverage", "questions answered, surest first, %", "answers not exact, %", lines)
+
+
+def _reliability(evaluation: Evaluation | BioasqEvaluation) -> Markup:
     bins = evaluation.reliability
+    is_bioasq = isinstance(evaluation, BioasqEvaluation)
     lines = [
         Series("equal-mass bins", [b.predicted for b in bins], [b.observed for b in bins], dots=True),
         Series("perfect", [0.0, 1.0], [0.0, 1.0]),
     ]
-    return line_plot("Reliability of the answerability", "predicted probability", "share that is answerable", lines)
+    share = "share whose first answer is right" if is_bioasq else "share that is answerable"
+    return line_plot("Reliability of the answerability", "predicted probability", share, lines)

@@ -30,16 +30,21 @@ class GoldAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SquadQuestion:
-    """A question about one paragraph. `answers` is empty exactly when it has no answer there."""
+    """A question about one paragraph. `answers` is empty exactly when it has no answer there, or is not labelled.
+
+    Attributes:
+        is_labelled: whether the file says what the answer is, or that there is none.
+    """
 
     id: str
     text: str
     answers: tuple[GoldAnswer, ...]
+    is_labelled: bool = True
 
     @property
     def is_impossible(self) -> bool:
         """SQuAD's name for a question that its paragraph does not answer."""
-        return not self.answers
+        return self.is_labelled and not self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,25 @@ class SquadParagraph:
 
 
 def read_squad(path: Path) -> list[SquadParagraph]:
-    """Reads a file of either version.
+    """Reads a file of either version, in which every question is labelled.
 
     Raises:
         InputError: the file cannot be read, is not SQuAD JSON, holds no question, or two questions have one id; names
             the file and, where there is one, the question.
     """
-    content = read_json(path)
+    return squad_paragraphs(read_json(path), path)
+
+
+def squad_paragraphs(content: Any, path: Path, *, may_lack_labels: bool = False) -> list[SquadParagraph]:
+    """The same out of what the file says.
+
+    Args:
+        may_lack_labels: takes questions of which the file does not say what the answer is, as files of tests have them.
+    """
     articles = _field(content, "data", list, path, "the file")
-    paragraphs = [p for number, article in enumerate(articles) for p in _article(article, number, path)]
+    paragraphs = [
+        p for number, article in enumerate(articles) for p in _article(article, number, path, may_lack_labels)
+    ]
     seen: set[str] = set()
     for question in (q for p in paragraphs for q in p.questions):
         if question.id in seen:
@@ -79,20 +94,25 @@ def questions_with_passages(paragraphs: Sequence[SquadParagraph]) -> Iterator[tu
             yield question, passage
 
 
-def _article(article: Any, number: int, path: Path) -> Iterator[SquadParagraph]:
+def _article(article: Any, number: int, path: Path, may_lack_labels: bool) -> Iterator[SquadParagraph]:
     place = f"article {number}"
     title = article.get("title", place) if isinstance(article, dict) else place
     for paragraph in _field(article, "paragraphs", list, path, place):
         yield SquadParagraph(
             title=str(title),
             context=_field(paragraph, "context", str, path, f"a paragraph of {title}"),
-            questions=tuple(_question(q, path, str(title)) for q in _field(paragraph, "qas", list, path, str(title))),
+            questions=tuple(
+                _question(q, path, str(title), may_lack_labels)
+                for q in _field(paragraph, "qas", list, path, str(title))
+            ),
         )
 
 
-def _question(entry: Any, path: Path, title: str) -> SquadQuestion:
+def _question(entry: Any, path: Path, title: str, may_lack_labels: bool) -> SquadQuestion:
     question_id = str(_field(entry, "id", (str, int), path, f"a question of {title}"))
     place = f"question {question_id}"
+    if may_lack_labels and not entry.get("answers") and not entry.get("is_impossible"):
+        return SquadQuestion(question_id, _field(entry, "question", str, path, place), (), is_labelled=False)
     answers = tuple(
         GoldAnswer(
             text=_field(answer, "text", str, path, place), start=_field(answer, "answer_start", int, path, place)

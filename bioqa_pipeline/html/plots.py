@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 46
-# Distinct for colour-blind readers, legible on white.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#6b4c9a")
+# Of lines, in a page's style: distinct for colour-blind readers, legible on its background, light or dark.
+COLOURS = ("c1", "c2", "c3", "c4")
 MOST_POINTS = 400
 
 
@@ -44,15 +44,15 @@ def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], 
     for line, colour in zip(lines, COLOURS, strict=False):
         places = [(x_axis.place(x), y_axis.place(y)) for x, y in zip(line.x, line.y, strict=True)]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        body.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        body.append(f'<polyline points="{points}" class="l {colour}"/>')
         if line.dots:
-            body += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>' for x, y in places]
+            body += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" class="d {colour}"/>' for x, y in places]
     for mark in marks:
         if math.isfinite(mark.x):
             x = x_axis.place(mark.x)
             body.append(
-                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#555" '
-                f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="{TOP - 4}" class="s">{escape(mark.name)}</text>'
+                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="m" '
+                f'/><text x="{x + 4:.1f}" y="{TOP - 4}" class="s">{escape(mark.name)}</text>'
             )
     body += _legend([s.name for s in lines])
     return _svg(title, body)
@@ -139,7 +139,7 @@ def _frame(title: str, x_label: str, y_label: str, x_axis: _Axis, y_axis: _Axis)
 
 def _legend(names: Sequence[str]) -> list[str]:
     return [
-        f'<rect x="{WIDTH - RIGHT - 150}" y="{TOP + 8 + 17 * i}" width="11" height="11" fill="{colour}"/>'
+        f'<rect x="{WIDTH - RIGHT - 150}" y="{TOP + 8 + 17 * i}" width="11" height="11" class="d {colour}"/>'
         f'<text x="{WIDTH - RIGHT - 134}" y="{TOP + 18 + 17 * i}">{escape(name)}</text>'
         for i, (name, colour) in enumerate(zip(names, COLOURS, strict=False))
     ]

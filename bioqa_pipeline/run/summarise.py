@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from bioqa_pipeline.abstracts.store import AbstractStore
+from bioqa_pipeline.abstracts.works import group_works
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.qa.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.qa.merging import VOTING_SPANS, Candidate, merge_answers
@@ -16,7 +17,6 @@ from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Abstract, Question, Retrieval
 from bioqa_pipeline.run.outcomes import stated
 from bioqa_pipeline.run.plan import scan_plan
-from bioqa_pipeline.run.works import group_works
 
 SUMMARY_PAIRS = 10_000
 MOST_SCANS = 20

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from bioqa_pipeline.config import EMBEDDED, ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import ConfigError, InputError
-from bioqa_pipeline.evaluation.evaluate import ScoredQuestion, rounded_threshold, score_paragraphs
+from bioqa_pipeline.evaluation.evaluate import rounded_threshold
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, best_threshold, score_questions
+from bioqa_pipeline.evaluation.scored import ScoredQuestion, score_paragraphs
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.qa.calibration import (
     Calibration,

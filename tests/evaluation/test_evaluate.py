@@ -108,6 +108,56 @@ def test_a_data_set_of_one_kind_has_no_area_under_a_curve(model: Path, tmp_path:
     assert "NaN" not in text and not [name for name in json.loads(text)["metrics"] if name.startswith("auroc")]
 
 
+def test_questions_without_labels_are_predicted_and_not_scored(model: Path, dataset: Path, tmp_path: Path) -> None:
+    config = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    whole = evaluate_checkpoint(dataset, config)
+    content = json.loads(dataset.read_text("utf-8"))
+    questions = [q for a in content["data"] for p in a["paragraphs"] for q in p["qas"]]
+    for question in questions[::2]:
+        del question["answers"], question["is_impossible"]
+    (tmp_path / "half.json").write_text(json.dumps(content))
+    half = evaluate_checkpoint(tmp_path / "half.json", config, out=tmp_path / "out")
+    assert half.predictions == whole.predictions and half.metrics["total"] == len(questions) // 2
+    kept = [g for g in whole.gold if g.id in {q["id"] for q in questions[1::2]}]
+    assert half.metrics["exact"] == official_metrics(kept, {g.id: whole.predictions[g.id] for g in kept})["exact"]
+    rows = pq.read_table(tmp_path / "out" / "questions.parquet").to_pylist()
+    assert [r["exact"] is None for r in rows] == [r["has_answer"] is None for r in rows] == [True, False] * 8
+    assert "8 questions have no gold" in (tmp_path / "out" / "metrics.txt").read_text()
+    for question in questions:
+        question.pop("answers", None), question.pop("is_impossible", None)
+    (tmp_path / "test.json").write_text(json.dumps(content))
+    unlabelled = evaluate_checkpoint(tmp_path / "test.json", config, out=tmp_path / "out")
+    assert unlabelled.predictions == whole.predictions and unlabelled.metrics.keys() == {
+        "windows",
+        "questions_per_second",
+    }
+    with pytest.raises(InputError, match="has no 'answers'"):
+        read_squad(tmp_path / "test.json")
+
+
+def test_another_evaluation_stands_beside_this_one(model: Path, dataset: Path, tmp_path: Path) -> None:
+    config = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    evaluate_checkpoint(dataset, config, out=tmp_path / "a")
+    evaluate_checkpoint(dataset, config, threshold=-1e9, beside=str(tmp_path / "a"), out=tmp_path / "b")
+    table = json.loads((tmp_path / "b" / "metrics.json").read_text("utf-8"))
+    theirs = json.loads((tmp_path / "a" / "metrics.json").read_text("utf-8"))["metrics"]
+    figures = {f["name"]: f for f in table["beside"]["figures"]}
+    assert figures["f1"]["theirs"] == theirs["f1"] != figures["f1"]["ours"] == table["metrics"]["f1"]
+    tree = html.fromstring((tmp_path / "b" / "report.html").read_text("utf-8"))
+    [row] = tree.xpath("//table[.//th='beside']/tbody/tr[th='f1']")
+    difference = figures["f1"]["ours"] - theirs["f1"]
+    assert [c.text_content() for c in row][1:] == [
+        f"{figures['f1']['ours']:.4f}",
+        f"{theirs['f1']:.4f}",
+        f"{'+' if difference > 0 else ''}{difference:.4f}",
+    ]
+    # Both curves of risk.
+    assert len(tree.xpath("//*[@aria-label='Risk against coverage']//*[local-name()='polyline']")) == 2
+    evaluate_checkpoint(dataset, config, beside="biobert-card", out=tmp_path / "c")
+    text = (tmp_path / "c" / "metrics.txt").read_text("utf-8")
+    assert re.search(r"^  exact +[\d.]+ +75\.970690 +-[\d.]+$", text, re.MULTILINE) and "open: " in text
+
+
 def test_no_text_gets_out_of_its_place_on_the_page() -> None:
     hostile = "<script>alert(1)</script>\"'&amp;<img src=x>"
     gold = (GoldQuestion("a", ("x",)), GoldQuestion("b", ()))

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bioqa_pipeline.abstracts.works import group_works
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.records.texts import Abstract, Correction, Section
 from bioqa_pipeline.run.job import run_job
-from bioqa_pipeline.run.works import group_works
 from support.checkpoints import make_checkpoint
 from support.medline_folder import Article
 from support.small_runs import small_config, write_records
