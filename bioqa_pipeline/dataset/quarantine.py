@@ -16,6 +16,7 @@ from bioqa_pipeline.dataset.contents import View
 from bioqa_pipeline.dataset.log import LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.marker import MARKER, write_marker
+from bioqa_pipeline.dataset.old import first_foreign, looks_old
 from bioqa_pipeline.dataset.opening import publish_entry
 from bioqa_pipeline.dataset.schemas import LOG, QUARANTINE, RUNS, STAGING
 from bioqa_pipeline.dataset.verify import Report, data_set_id, verify
@@ -59,7 +60,13 @@ def quarantine(storage: Storage) -> tuple[Report, list[str]]:
 
 def _without_id(storage: Storage) -> str:
     """What is left to do where nothing says which data set this is."""
-    names = [name for name in (MARKER, LOG) if name in storage.list("")]
+    entries = storage.list("")
+    names = [name for name in (MARKER, LOG) if name in entries]
+    if not names and looks_old(entries) and not first_foreign(entries):
+        return (
+            ". It was written before data sets had one: move away by hand what flows.verify names, and the next run "
+            "marks the rest"
+        )
     if not names:
         return ""
     return f". Move {' and '.join(names)} away: the next run takes up every file that proves itself, and names the rest"

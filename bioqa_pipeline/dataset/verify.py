@@ -30,6 +30,7 @@ from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
+from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
 
 RESCORED = "with `quarantine` it is set aside, and the next run scores its pairs again"
 NOT_PLAIN = "a symbolic link, or no plain file"
@@ -83,6 +84,9 @@ def verify(storage: Storage) -> Report:
         raise DatasetError(f"{storage.location}: there is no data set here")
     report = Report()
     entries = storage.list("")
+    if what := storage.lock_fault():
+        mend = "move it away: until then no run writes here, and nothing is set aside"
+        report.findings.append(Finding(LOCK_FILE, what, mend))
     if MARKER not in entries and not _log_id(storage, entries):
         if (foreign := first_foreign(entries)) or not looks_old(entries):
             raise (
@@ -133,7 +137,7 @@ def _verify_old(storage: Storage, report: Report) -> None:
     report.n_bytes = sum(record.bytes for record in old.committed)
     report.notes += [f"{record.path}: a killed run left it; the next one deletes it" for record, _ in old.unfinished]
     records = {record.path: [record] for record in old.committed}
-    _verify_tables(storage, report, records)
+    _verify_tables(storage, report, records, is_old=True)
 
 
 def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None:
@@ -231,8 +235,18 @@ def _fault(contents: Contents, view: View, path: str, records: list[FileRecord])
     return None
 
 
-def _verify_tables(storage: Storage, report: Report, records: dict[str, list[FileRecord]]) -> None:
+def _verify_tables(
+    storage: Storage, report: Report, records: dict[str, list[FileRecord]], *, is_old: bool = False
+) -> None:
     found: TableFaults = table_faults(storage, records)
     report.n_answers, report.n_chunks = found.n_answers, found.n_chunks
     report.n_runs = sum(path.startswith(f"{RUNS}/") and path.endswith(".json") for path in records)
-    report.findings += [Finding(path, what, RESCORED, set_aside_with(path)) for path, what in found.faults]
+    if is_old:
+        report.findings += [Finding(path, what, _by_hand(path)) for path, what in found.faults]
+    else:
+        report.findings += [Finding(path, what, RESCORED, set_aside_with(path)) for path, what in found.faults]
+
+
+def _by_hand(path: str) -> str:
+    """What mends a file of a data set that has no log yet to say what was set aside."""
+    return f"move {' and '.join(set_aside_with(path))} away, and the next run writes anew what is missing"

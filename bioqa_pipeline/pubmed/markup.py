@@ -154,6 +154,8 @@ def _are_lines(left: str, right: str) -> bool:
     """Whether two emphasised elements side by side are two lines or words, not two parts of one word."""
     if min(len(left), len(right)) < 2:
         return False
+    if left[-1].isdecimal() and right[1].isdecimal():
+        return False  # a number or a code: "53" and "B1" are no lines
     return right[0].isupper() or (left[-2:].isalnum() and right[:2].isalpha()) or left[-1] in ".:;?!,)"
 
 

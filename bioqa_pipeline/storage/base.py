@@ -78,3 +78,6 @@ class Storage(Protocol):
 
     def lock(self, run_id: str, *, wait: bool) -> AbstractContextManager[Held]:
         """Holds the data set for one writer; see `filelock`."""
+
+    def lock_fault(self) -> str | None:
+        """Why what lies in the lock's place is no lock, whoever holds it; None where it is one, or none is there."""

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
-from bioqa_pipeline.files import NotRegularError, open_fd
+from bioqa_pipeline.files import NotRegularError, kind_of, open_fd
 from bioqa_pipeline.storage.folder import linked
 
 logger = logging.getLogger(__name__)
 
+LOCK = ".lock"
 POLL_SECONDS = 0.2
 REMIND_SECONDS = 60.0
 _READ_BYTES = 4096
@@ -131,7 +132,7 @@ class FileLock:
         while True:
             fd = self._open()
             try:
-                self._check_ours(fd)
+                _check_ours(fd, self._path)
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = _holder(fd)
@@ -160,13 +161,6 @@ class FileLock:
             raise DatasetError(f"{self._path}: cannot open the lock file: {exc.strerror}") from exc
         return fd
 
-    def _check_ours(self, fd: int) -> None:
-        said = os.pread(fd, _READ_BYTES, 0).strip(b"\0")
-        if os.fstat(fd).st_nlink > 1:
-            raise DatasetError(f"{self._path}: this file has other names, too; delete this one")
-        if not (said.startswith(_BEGINNING) or _BEGINNING.startswith(said)):
-            raise DatasetError(f"{self._path}: not a lock file of this program; move it away, or give another folder")
-
     def _tell(self) -> None:
         holder = {
             "run_id": self._run_id,
@@ -185,6 +179,31 @@ class FileLock:
             return os.path.samestat(os.fstat(fd), self._path.lstat())
         except FileNotFoundError:
             return False
+
+
+def lock_fault(path: Path) -> str | None:
+    """Why no writer can take a lock, whoever holds it; None where one can. Nothing is made or changed."""
+    try:
+        fd = open_fd(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except NotRegularError as exc:
+        return f"{kind_of(exc.mode)} in the place of the lock file"
+    except OSError:
+        return None
+    try:
+        _check_ours(fd, path)
+    except DatasetError as exc:
+        return str(exc).removeprefix(f"{path}: ").partition(";")[0]
+    finally:
+        os.close(fd)
+    return None
+
+
+def _check_ours(fd: int, path: Path) -> None:
+    said = os.pread(fd, _READ_BYTES, 0).strip(b"\0")
+    if os.fstat(fd).st_nlink > 1:
+        raise DatasetError(f"{path}: this file has other names, too; delete this one")
+    if not (said.startswith(_BEGINNING) or _BEGINNING.startswith(said)):
+        raise DatasetError(f"{path}: not a lock file of this program; move it away, or give another folder")
 
 
 def _holder(fd: int) -> str:

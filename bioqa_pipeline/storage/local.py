@@ -23,7 +23,7 @@ from typing import IO, Any
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.files import NotRegularError, open_fd
 from bioqa_pipeline.storage.base import Stored
-from bioqa_pipeline.storage.filelock import FileLock
+from bioqa_pipeline.storage.filelock import LOCK, FileLock, lock_fault
 from bioqa_pipeline.storage.folder import create, linked, make_root, opened, remove, sync, sync_folders
 
 _PARTIAL = ".part"
@@ -195,7 +195,10 @@ class LocalStorage:
             sync_folders(self._root, {"", *folders})
 
     def lock(self, run_id: str, *, wait: bool) -> FileLock:
-        return FileLock(self._root / ".lock", run_id, location=self.location, wait=wait)
+        return FileLock(self._root / LOCK, run_id, location=self.location, wait=wait)
+
+    def lock_fault(self) -> str | None:
+        return lock_fault(self._root / LOCK)
 
 
 def _check_own(fd: int, name: str, path: Path) -> None:

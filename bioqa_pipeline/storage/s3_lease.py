@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.storage.filelock import wait_for
+from bioqa_pipeline.storage.filelock import LOCK, wait_for
 from bioqa_pipeline.storage.s3_client import Found, ObjectClient, UnansweredError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ LEASE_SECONDS = 60.0
 MARGIN = 0.5
 RENEWALS_A_LEASE = 4
 POLLS_A_LEASE = 60
-LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)

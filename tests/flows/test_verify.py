@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
@@ -15,6 +17,7 @@ from flows.commands.run import main as run
 from flows.verify import main as verify
 from support.checkpoints import make_checkpoint
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest
+from support.paths import TESTS
 from support.s3_server import S3Server
 
 
@@ -91,6 +94,60 @@ def write_again(root: str) -> str:
         assert writer.commit_shard(shard)
         writer.finish(manifest("again", n_pairs=1, n_scored=1, n_windows=2))
     return f"answers/{shard}.parquet"
+
+
+def test_an_early_data_set_is_mended_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no log to say what was set aside: what to move is said, and --quarantine moves nothing."""
+    root = Path(shutil.copytree(TESTS / "data" / "dataset_da5435d" / "dataset", tmp_path / "old"))
+    name = next(path.name for path in sorted((root / "chunks").glob("*.parquet")))
+    table = pq.read_table(root / "chunks" / name)
+    pairs = table["pair_id"].to_pylist()
+    twice = next(i for i, pair in enumerate(pairs) if pairs.count(pair) > 1)
+    pq.write_table(table.take([i for i in range(len(pairs)) if i != twice]), root / "chunks" / name)
+    assert verify(["--data-set", str(root)]) == 1
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith(f"chunks/{name}: ") and "quarantine" not in line
+    assert line.endswith(f"; move answers/{name} and chunks/{name} away, and the next run writes anew what is missing")
+    assert verify(["--data-set", str(root), "--quarantine"]) == 1
+    error = capsys.readouterr().err
+    assert "nothing was set aside" in error and "move away by hand" in error and error.count("\n") == 1
+    for folder in ("answers", "chunks"):
+        (root / folder / name).unlink()
+    assert verify(["--data-set", str(root)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("link", "a symbolic link in the place of the lock file"),
+        ("pipe", "a named pipe in the place of the lock file"),
+        ("folder", "a folder in the place of the lock file"),
+        ("file", "not a lock file of this program"),
+        ("name", "this file has other names, too"),
+    ],
+)
+def test_what_lies_in_the_place_of_the_lock_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, said: str
+) -> None:
+    root, lock, mine = tmp_path / "set", tmp_path / "set" / ".lock", tmp_path / "mine"
+    write(str(root))
+    assert lock.exists()
+    lock.unlink()
+    mine.write_text("precious" if what == "link" else "")
+    make = {
+        "link": lambda: lock.symlink_to(mine),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+        "file": lambda: lock.write_text("precious"),
+        "name": lambda: os.link(mine, lock),
+    }
+    make[what]()
+    assert verify(["--data-set", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f".lock: {said}; move it away: until then no run writes here, and nothing is set aside"
+    assert "1 finding;" in lines[-1]
+    assert verify(["--data-set", str(root), "--quarantine"]) == 1
+    assert ".lock: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nothing here", "a file", "thesis"])

@@ -65,7 +65,7 @@ def windows_of(checkpoint: Checkpoint, texts: list[str], count: int) -> list[Win
 def windows(checkpoint: Checkpoint) -> list[Window]:
     """With some that are as long as windows get."""
     texts = abstracts(DATA / "sample" / "pubmed-sample.xml")
-    return windows_of(checkpoint, [*texts[:20], " ".join(texts[:6])], 50)
+    return windows_of(checkpoint, [*texts[:10], " ".join(texts[:6])], 24)
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +161,13 @@ def in_one_shard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig
             questions=questions,
             out=folder / "one",
             model=ModelConfig(device="cpu", precision="fp32"),
-            source=SourceConfig(max_abstracts=6),
+            source=SourceConfig(max_abstracts=4),
         )
         run_job(config)
         yield config
 
 
-@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 5), (InProcess(), 4)])
+@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 2), (InProcess(), 3)])
 def test_rows_do_not_depend_on_workers_or_shards(
     in_one_shard: RunConfig, executor: Executor, shard_pairs: int, tmp_path: Path
 ) -> None:

@@ -57,13 +57,14 @@ def best_of_all_spans(windows: list[Window], material: Material) -> list[tuple[f
         start, end = window_logits(material, window.index, len(window))
         shift = window.passage_offset - window.token_start
         first = np.arange(window.context_start, window.context_end)[:, None]
-        last = np.arange(window.token_start, window.token_end)[None, :]
-        is_span = (last >= first) & (last < first + MAX_ANSWER_LENGTH)
+        last = first + np.arange(MAX_ANSWER_LENGTH)
+        is_span = last < window.token_end
+        last = np.minimum(last, window.token_end - 1)
         scores = np.where(is_span, start[first + shift] + end[last + shift], -np.inf)
         best = np.argsort(-scores, axis=None, kind="stable")[: 2 * N_BEST]
         for row, column in zip(*np.unravel_index(best, scores.shape), strict=True):
             if is_span[row, column]:
-                spans.append((float(scores[row, column]), int(first[row, 0]), int(last[0, column])))
+                spans.append((float(scores[row, column]), int(first[row, 0]), int(last[row, column])))
     return sorted(spans, key=lambda s: -s[0])
 
 

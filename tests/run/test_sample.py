@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +18,8 @@ from bioqa_pipeline.paths import DATA
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.run.job import run_job
 from support.paths import ROOT
+
+QUESTIONS = DATA / "sample" / "questions.txt"
 
 
 def contains(words: str, part: str) -> bool:
@@ -43,19 +48,78 @@ def readme_figures() -> tuple[int, int, int, int]:
     return right, answerable, wrong, unanswerable
 
 
-@pytest.mark.timeout(600)
-def test_the_embedded_model_answers_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
-    config = RunConfig(
-        questions=DATA / "sample" / "questions.txt",
-        out=tmp_path / "out",
-        # As in the README's figures.
-        model=ModelConfig(device="cpu", precision="fp32"),
-        source=SourceConfig(max_abstracts=5),
+# An audit hook sees every connection and look-up of names that goes through Python's sockets, whoever asks for it.
+GUARDED = """
+import sys
+
+def guard(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}:
+        place = arguments[1] if event in {"socket.connect", "socket.sendto"} else arguments[0]
+        host = place[0] if isinstance(place, tuple) else place
+        if host not in {"127.0.0.1", "::1", "localhost", None} and not isinstance(place, bytes):
+            sys.stderr.write(f"REACHED OUT: {event} {place}\\n")
+            raise PermissionError(f"no network here: {event} {place}")
+
+sys.addaudithook(guard)
+"""
+JOB = """
+from flows.commands.run import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+REACHING = """
+import socket
+
+socket.create_connection(("192.0.2.1", 80), timeout=1)
+"""
+
+
+def guarded(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    offline = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}
+    env = {name: value for name, value in os.environ.items() if name not in offline}
+    return subprocess.run(
+        [sys.executable, "-c", GUARDED + program, *arguments],
+        cwd=ROOT,
+        env={**env, "BIOQA_CACHE": str(folder / "cache"), "HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=580,
     )
-    result = run_job(config)
-    assert not result.failures
-    best = {a.question: a.answer for a in result.answers if a.rank == 1}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The job of `make run` in a process that may not reach out, and its data set."""
+    folder = tmp_path_factory.mktemp("sample")
+    # Precision and device as in the README's figures.
+    options = ["--source", "sample", "--max-abstracts", "5", "--precision", "fp32", "--device", "cpu"]
+    out = folder / "out"
+    done = guarded(JOB, folder, "--questions", str(QUESTIONS), *options, "--no-prefect", "--quiet", "--out", str(out))
+    return done, out
+
+
+@pytest.mark.timeout(600)
+def test_the_sample_is_asked_without_a_network(asked: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """Neither names nor connections but those of this machine."""
+    done, out = asked
+    assert "REACHED OUT" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert Dataset(out).runs()[0].n_scored > 50
+
+
+def test_the_guard_would_have_noticed(tmp_path: Path) -> None:
+    done = guarded(REACHING, tmp_path)
+    assert done.returncode == 1 and "REACHED OUT" in done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_the_embedded_model_answers_the_sample(
+    asked: tuple[subprocess.CompletedProcess[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, out = asked
+    assert done.returncode == 0, done.stderr
+    summary = Dataset(out).summary().filter(rank=1).collect()
+    best = dict(summary.select("question", "answer").iter_rows())
     with (DATA / "sample" / "expected.tsv").open(encoding="utf-8", newline="") as handle:
         expected = list(csv.DictReader(handle, delimiter="\t"))
     assert len(expected) == len(best)
@@ -65,8 +129,15 @@ def test_the_embedded_model_answers_the_sample(tmp_path: Path, monkeypatch: pyte
     missed = {q: best[q] for q in answerable if q not in right}
     found = len(right), len(answerable), len(wrong), len(best) - len(answerable)
     assert found == readme_figures(), {"missed": missed, "wrong": {q: best[q] for q in wrong}}
-    answers = Dataset(config.out).answers().filter(pl.col("is_answerable")).collect()
+    answers = Dataset(out).answers().filter(pl.col("is_answerable")).collect()
     assert all(row["answer"] in row["evidence"] for row in answers.iter_rows(named=True))
+    monkeypatch.setenv("BIOQA_CACHE", str(out.parent / "cache"))
+    config = RunConfig(
+        questions=QUESTIONS,
+        out=out,
+        model=ModelConfig(device="cpu", precision="fp32"),
+        source=SourceConfig(max_abstracts=5),
+    )
     assert run_job(config).manifest.n_scored == 0
 
 

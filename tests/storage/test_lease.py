@@ -11,8 +11,9 @@ import pytest
 
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.storage import s3_lease
+from bioqa_pipeline.storage.filelock import LOCK
 from bioqa_pipeline.storage.s3_client import Data, Found
-from bioqa_pipeline.storage.s3_lease import LOCK, MARGIN, LeaseLock
+from bioqa_pipeline.storage.s3_lease import MARGIN, LeaseLock
 
 LEASE = 60.0
 # By the store's clock, which has nothing to do with ours.

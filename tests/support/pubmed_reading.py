@@ -63,6 +63,7 @@ def text_of_markup(markup: str) -> str:
     """What inline markup without formulas should read as; every "<" that starts no tag is one."""
     text = re.sub(r"(<su[bp]>)\s*\n\s*(?=<)", r"\1", markup)
     text = re.sub(r"(?<=>)\s*\n\s*(</su[bp]>)", r"\1", text)
+    text = _lines_apart(text)
     text = re.sub(r"(?<=[.:;?!])<b>(?=[A-Z][a-z]{4})", " ", text)
     text = re.sub(r"</?[ib]>", "", text)
     for sign, meant in (("&lt;", "≤"), ("<", "≤"), ("&gt;", "≥"), (">", "≥"), ("+", "±")):
@@ -73,6 +74,24 @@ def text_of_markup(markup: str) -> str:
     text = re.sub(r"(?<=\d)</su[bp]>(?=\d)", " ", text)
     text = re.sub(r"</?su[bp]>", "", text)
     return normal(html.unescape(re.sub(r"&amp;(\w+;)", r"&\1", text)))
+
+
+FLAT = r"<([bi])>([^<]*)</[bi]>"
+
+
+def _lines_apart(markup: str) -> str:
+    """A space between two emphasised elements side by side, without others in them, that are two lines or words."""
+    return re.sub(f"{FLAT}(?={FLAT})", lambda found: found[0] + " " * _are_apart(found[2], found[4]), markup)
+
+
+def _are_apart(left: str, right: str) -> bool:
+    left, right = html.unescape(left), html.unescape(right)
+    if len(left) == 1 or len(right) == 1 or not (left and right):
+        return False
+    if unicodedata.category(left[-1]) == unicodedata.category(right[1]) == "Nd":
+        return False
+    is_word = left[-2].isalnum() and left[-1].isalnum() and right[0].isalpha() and right[1].isalpha()
+    return is_word or right[0].isupper() or left[-1] in set(".:;?!,)")
 
 
 def normal(text: str) -> str:

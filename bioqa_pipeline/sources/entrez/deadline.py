@@ -1,7 +1,7 @@
-"""Bounds on all that a request receives: connecting, head, 1xx answers, chunk ends, trailers, body; in time and bytes.
+"""Bounds on all that a request waits for: name, connecting, head, 1xx answers, chunk ends, trailers, body.
 
-httpx bounds each silence only, so that an answer that drips never ends, and one that pours forth what is no body never
-does either.
+In time and bytes. httpx bounds each silence only, so that an answer that drips never ends, and one that pours forth
+what is no body never does either; the look-up of a name it does not bound at all.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -98,12 +100,8 @@ class _Backend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """One of the host's addresses after the other: the standard library gives each of them the whole time."""
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as exc:
-            raise httpcore.ConnectError(str(exc)) from exc
         error: Exception = httpcore.ConnectError("the host has no address")
-        for *_, address in found:
+        for *_, address in _look_up(host, port, _left(timeout, httpcore.ConnectTimeout)):
             left = _left(timeout, httpcore.ConnectTimeout)
             try:
                 return _Stream(super().connect_tcp(str(address[0]), port, left, local_address, socket_options))
@@ -137,6 +135,42 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+_lookups: dict[tuple[str, int], Future[list[Any]]] = {}
+_lookups_lock = threading.Lock()
+
+
+def _look_up(host: str, port: int, timeout: float | None) -> list[Any]:
+    """The addresses of a host, looked up in a thread: the system's resolver takes no deadline, and cannot be stopped.
+
+    Who asks for a name that is being looked up waits for that answer, so that a resolver that hangs holds one thread.
+    """
+    key = host, port
+    with _lookups_lock:
+        if (lookup := _lookups.get(key)) is None:
+            lookup = _lookups[key] = Future()
+            threading.Thread(target=_resolve, args=(key, lookup), name=f"look up {host}", daemon=True).start()
+    try:
+        return lookup.result(timeout)
+    except TimeoutError as exc:
+        raise httpcore.ConnectTimeout("the host's name was not looked up in time") from exc
+    except (OSError, UnicodeError) as exc:
+        raise httpcore.ConnectError(str(exc)) from exc
+
+
+def _resolve(key: tuple[str, int], lookup: Future[list[Any]]) -> None:
+    found, error = [], None
+    try:
+        found = socket.getaddrinfo(*key, type=socket.SOCK_STREAM)
+    except Exception as exc:
+        error = exc
+    with _lookups_lock:
+        del _lookups[key]
+    if error:
+        lookup.set_exception(error)
+    else:
+        lookup.set_result(found)
 
 
 def _left(timeout: float | None, late: type[Exception]) -> float | None:

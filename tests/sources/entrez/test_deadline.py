@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -116,6 +117,41 @@ def test_the_next_address_answers_where_one_does_not(tmp_path: Path, monkeypatch
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.99", "127.0.0.1")]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         assert exchange(tmp_path, url).post(f"http://localhost:{port}/", b"db=pubmed").body == b"a"
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request ends in its time, and one look-up is under way for all of them."""
+    answers, asked = threading.Event(), []
+    look_up = socket.getaddrinfo
+
+    def hang(host: str, port: int, *options: int, **named: int) -> list[Any]:
+        if host == "localhost":
+            asked.append(host)
+            assert answers.wait(60)
+        return look_up("127.0.0.1", port, *options, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with server(OK + b"Content-Length: 1\r\n\r\na", b"") as served:
+        url = served.replace("127.0.0.1", "localhost")
+        began = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(RetryableSourceError) as caught:
+                exchange(tmp_path, url).post(url, b"db=pubmed")
+            assert caught.value.kind == "timeout"
+        assert time.monotonic() - began < 4 and asked == ["localhost"]
+        answers.set()
+        assert exchange(tmp_path, url).post(url, b"db=pubmed").body == b"a"
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")])
+def test_a_name_that_is_not_found_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(RetryableSourceError) as caught:
+        exchange(tmp_path, "http://localhost/").post("http://localhost/", b"db=pubmed")
+    assert caught.value.kind == "connection" and "connection failed" in str(caught.value)
 
 
 def test_others_may_still_log_what_httpcore_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
