@@ -35,11 +35,13 @@ KEYS = {
     "answers": ("pair_id",),
     "chunks": ("pair_id", "window_index"),
     "summary": ("run_id", "question_id", "rank"),
+    "current": ("question_id", "rank"),
 }
 GRAINS = {
     "answers": "one row per question and abstract",
     "chunks": "one row per window of an abstract that was asked",
     "summary": "one row per run, question and merged answer",
+    "current": "one row per question and merged answer as things stand, over all runs",
 }
 PROBABILITIES = {"answerability"}
 
@@ -55,7 +57,7 @@ def contract() -> dict[str, Any]:
         "status": "active",
         "description": {
             "purpose": "For each question and each abstract asked: where the answer stands, or that there is none.",
-            "usage": "Read as Parquet: each table is a folder of files. Rows are added and never changed.",
+            "usage": "Read as Parquet: each table is a folder of files. Rows never change, but in `current`.",
             "limitations": "Spans of English abstracts as a model finds them; no synthesis, no yes or no.",
         },
         "schema": [_table(table) for table in TABLES],

@@ -9,7 +9,6 @@ import argparse
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
