@@ -18,6 +18,7 @@ from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, LOG, PAGE, PARQUET, 
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
 
@@ -212,7 +213,7 @@ def _fault(contents: Contents, view: View, path: str, records: list[FileRecord])
     try:
         digest = contents.digest(path)
     except (DatasetError, OSError) as exc:
-        return f"cannot be read: {exc}"
+        return f"cannot be read: {words_of(exc)}"
     if all(record.sha256 != digest for record in records):
         return "its bytes are not those that were written"
     return None
