@@ -52,6 +52,11 @@ def shown(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "".join(map(_shown_character, text))
 
 
+def words_of(exc: BaseException) -> str:
+    """What a library says of an error, which may repeat what it read, on one line; where it says nothing, its name."""
+    return " ".join(shown(str(exc)).split()) or type(exc).__name__
+
+
 def _shown_character(character: str) -> str:
     match unicodedata.category(character):
         case "Cc" | "Zl" | "Zp":

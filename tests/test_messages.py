@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bioqa_pipeline.messages import shown
+from bioqa_pipeline.messages import shown, words_of
 
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
@@ -50,6 +50,11 @@ def test_everything_else_stays(message: str) -> None:
 def test_the_environments_secrets_are_known_by_their_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, AWS_SECRET)
     assert shown(f"no such <Code>{AWS_SECRET.lower()}</Code>") == "no such <Code>[redacted]</Code>"
+
+
+def test_what_a_library_says_is_one_line_or_its_name() -> None:
+    assert words_of(ValueError("no type: \x0c\x1b\n\tat 5\u2028of api_key=x ")) == "no type: at 5 of api_key=[redacted]"
+    assert words_of(ValueError(" \n")) == "ValueError"
 
 
 def test_a_terminal_finds_nothing_to_obey() -> None:

@@ -37,6 +37,7 @@ from bioqa_pipeline.dataset.schemas import (
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage, Stored
 
 _SHARD = re.compile(r"[0-9a-f]{32}")
@@ -198,9 +199,8 @@ def _prove_parquet(storage: Storage, name: str) -> int:
             keys = file.read([key])[key]
             rows: int = file.metadata.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as exc:
-        first = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
         raise DatasetError(
-            f"{place}: not a readable Parquet file: {first}; move it away, and what was in it is scored again"
+            f"{place}: not a readable Parquet file: {words_of(exc)}; move it away, and what was in it is scored again"
         ) from exc
     if not _NAMES[table.name](rest.removesuffix(PARQUET), keys):
         raise DatasetError(f"{place}: its name and its rows do not belong together; move it away, and run again")

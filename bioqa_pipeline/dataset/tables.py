@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.records.scores import MergedAnswer
 
 logger = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def _column(values: list[Any], field: pa.Field, table_name: str) -> pa.Array:
     try:
         array = _array(values, field, place)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
-        raise DatasetError(f"{place}: a value does not fit {field.type}: {exc}") from exc
+        raise DatasetError(f"{place}: a value does not fit {field.type}: {words_of(exc)}") from exc
     if array.null_count and not field.nullable:
         raise DatasetError(f"{place}: a value is missing")
     return array

@@ -29,6 +29,7 @@ from bioqa_pipeline.dataset.schemas import (
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
 
@@ -229,7 +230,7 @@ def _fault(contents: Contents, view: View, path: str, records: list[FileRecord])
     try:
         digest = contents.digest(path)
     except (DatasetError, OSError) as exc:
-        return f"cannot be read: {exc}"
+        return f"cannot be read: {words_of(exc)}"
     if all(record.sha256 != digest for record in records):
         return "its bytes are not those that were written"
     return None

@@ -25,6 +25,7 @@ from bioqa_pipeline.dataset.schemas import (
 )
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage
 
 Files = Mapping[str, list[FileRecord]]
@@ -54,7 +55,7 @@ def table_faults(storage: Storage, files: Files) -> TableFaults:
             else:
                 _read(storage, path, table, ["run_id", "question_id", "rank"], records)
         except _UNREADABLE as exc:
-            found.faults.append((path, _words(exc)))
+            found.faults.append((path, words_of(exc)))
     if keys:
         every = pl.concat(keys)
         doubled = every.filter(pl.col("pair_id").is_duplicated()).sort("pair_id", "path")
@@ -80,7 +81,7 @@ def _look_at_shard(storage: Storage, files: Files, path: str, found: TableFaults
         try:
             windows = _read(storage, chunks, CHUNKS, ["pair_id"], files[chunks])
         except _UNREADABLE as exc:
-            found.faults.append((chunks, _words(exc)))
+            found.faults.append((chunks, words_of(exc)))
         else:
             found.n_chunks += len(windows)
             counted = rows.join(windows.group_by("pair_id").len(), on="pair_id", how="full", coalesce=True)
@@ -143,7 +144,3 @@ def _sums(manifest: RunManifest) -> list[str]:
         if rows != count:
             faults.append(f"{rows} rows in its files of {table.name} in place of {count}")
     return faults
-
-
-def _words(exc: BaseException) -> str:
-    return str(exc).splitlines()[0] if str(exc) else type(exc).__name__

@@ -46,6 +46,7 @@ from bioqa_pipeline.dataset.tables import (
     to_table,
 )
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
@@ -107,7 +108,7 @@ class DatasetWriter:
                 committed = self._commit(shard_id, attempt)
             except (pa.ArrowException, OSError) as exc:
                 clear(self._storage, folder)
-                raise DatasetError(f"shard {shard_id}: the staged files cannot be read: {exc}") from exc
+                raise DatasetError(f"shard {shard_id}: the staged files cannot be read: {words_of(exc)}") from exc
             self._settled.add(shard_id)
             clear(self._storage, folder)
             return committed

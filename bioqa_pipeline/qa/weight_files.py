@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.qa.model_files import MEBIBYTE, is_there, open_regular, parse_json_object, shortened
 from bioqa_pipeline.qa.network_config import NetworkConfig, Shape
 
@@ -110,7 +111,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     try:
         return parse_header(content, data_bytes=size - 8 - length, path=path)
     except CheckpointError as exc:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {exc}; fetch it again") from exc
+        raise CheckpointError(f"{path} is not a whole safetensors file: {words_of(exc)}; fetch it again") from exc
 
 
 def parse_header(content: bytes, *, data_bytes: int, path: Path) -> dict[str, TensorInfo]:

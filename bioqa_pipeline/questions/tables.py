@@ -98,8 +98,10 @@ def table_rows(content: str, path: Path, delimiter: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as exc:
+            # A tab is no character for a message.
+            reason = f"cannot be split into cells ({exc})".replace("\t", "tab")
             raise InputError(
-                f'cannot be split into cells ({exc}): a cell that starts with " ends with " and doubles those inside',
+                f'{reason}: a cell that starts with " ends with " and doubles those inside',
                 path,
                 line,
             ) from exc

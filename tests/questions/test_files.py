@@ -267,7 +267,7 @@ BAD_FILES = [
     ("empty-cell.csv", b"question,id\nWhat?,a\n  ,b\n", 3, "the question is empty"),
     ("cells.csv", b"question,id\nWhat is BRCA1, really?,a\n", 2, "has 3 cells under 2 columns"),
     ("open.csv", b'question\nWhat?\n"What is BRCA1?\nWho?\n', 3, "cannot be split into cells"),
-    ("after-quote.tsv", b'question\n"Warburg effect" is what?\n', 2, "doubles those inside"),
+    ("after-quote.tsv", b'question\n"Warburg effect" is what?\n', 2, "'tab' expected .* and doubles those inside"),
     ("id.csv", b"question,id\nWhat is BRCA1?,a\nWho found insulin?,a\n", 3, "the id 'a' already stands .* line 2"),
     ("id-merged.csv", b"question,id\nWhat?,a\nWhat?,b\nWho?,b\n", 4, "the id 'b' already stands .* line 3"),
     ("id-bell.csv", b"question,id\nWhat is BRCA1?,a\x1b\n", 2, "the id holds a control character"),
@@ -301,6 +301,7 @@ def test_bad_file_is_named_with_its_line(
     with pytest.raises(InputError, match=message) as caught:
         read_questions(path)
     assert (caught.value.path, caught.value.line) == (path, line)
+    assert str(caught.value).isprintable()
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
