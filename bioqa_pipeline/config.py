@@ -148,7 +148,9 @@ class SourceConfig(Settings):
         20, ge=1, le=100_000, description="abstracts retrieved for a question; a list of PMIDs is asked whole"
     )
     medline_dir: UserPath | None = Field(
-        None, description="folder of PubMed's *.xml and *.xml.gz, for source medline; for pmids in place of PubMed"
+        None,
+        description="folder of PubMed's *.xml and *.xml.gz, zipped or not, for source medline; for pmids in place of "
+        "PubMed",
     )
     pmids_file: UserPath | None = Field(None, description="file with one PMID a line, for source pmids")
     mindate: FirstDay | None = Field(None, description="earliest date of a record: 2020, 2020-05 or 2020-05-01")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bioqa_pipeline.qa.merging import is_echo
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.report.data import ShownAnswer, ShownQuestion
@@ -59,6 +60,8 @@ def why_behind(question: ShownQuestion, answer: ShownAnswer) -> str:
         return ""
     if answer.n_retracted == len(answer.support_pmids):
         return "last, for only retracted articles give it"
+    if question.text and is_echo(question.text, answer.text):
+        return "behind the others, for it says only words of the question"
     if ahead[0].n_support > answer.n_support:
         return f"behind an answer that {counted(ahead[0].n_support, 'work')} give, not {answer.n_support:,}"
     return "its best abstract is surer; all abstracts together speak more for the answer before it"
