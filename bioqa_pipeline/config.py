@@ -159,7 +159,8 @@ class SourceConfig(Settings):
     )
     medline_dir: UserPath | None = Field(
         None,
-        description="folder of PubMed's *.xml and *.xml.gz, for source medline; for files and pmids instead of PubMed",
+        description="folder of PubMed's *.xml and *.xml.gz, zipped or not, for source medline; for files and pmids "
+        "instead of PubMed",
     )
     pmids_file: UserPath | None = Field(
         None, description="file of PMIDs, PMCIDs or DOIs, or of records whose PMIDs are meant, for source pmids"

@@ -1,13 +1,15 @@
 """The answers of one question over many abstracts into ranked, merged answers with their support. Pure.
 
 Equal answers are pooled: an answer has the answerability of its best abstract and the number of works that give it. The
-order of the answers follows from the votes of all abstracts (`ranking`). An answer that only retracted records support
-comes after all others.
+order of the answers follows from the votes of all abstracts (`ranking`). An answer that says only words of the question
+comes after those that say more, unless the question offers a choice; one that retracted records alone support, last.
+An abbreviation of the question in full is an answer: to "What is FRDA?" it is the one that is wanted.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ from bioqa_pipeline.records.texts import Question
 
 # More spans of an abstract change no order on the questions that this was measured on (see `ranking`).
 VOTING_SPANS = 3
+_CHOICE = re.compile(r"\b(?:or|versus|vs|among|between|compared|than|which of|one of)\b|[,:;/]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ def merge_answers(
         groups.setdefault(key, []).append(candidate)
         own_keys[candidate] = key
     speaking = votes(groups, [_voter(c, own_keys.get(c)) for c in ranked if not c.is_retracted])
-    order = sorted(groups, key=lambda key: _group_order(groups[key], speaking[key]))
+    asked = _own_words(question.text)
+    order = sorted(groups, key=lambda key: _group_order(groups[key], speaking[key], is_echo=_is_echo(key, asked)))
     return [_merged(question, rank, groups[key], len(ranked)) for rank, key in enumerate(order[:limit], start=1)]
 
 
@@ -153,10 +157,25 @@ def _short_forms(text: str, known: Mapping[str, Abbreviation]) -> set[str]:
     return {text[i : i + n] for i in starts for n in SHORT_CHARS if text[i : i + n] in known}
 
 
-def _group_order(group: Sequence[Candidate], vote: float) -> tuple[object, ...]:
+def _own_words(question: str) -> frozenset[str]:
+    """The words of a question by their keys; none where it may be answered with one of them."""
+    return frozenset() if _CHOICE.search(question) else frozenset(answer_key(question).split())
+
+
+def _is_echo(key: str, asked: frozenset[str]) -> bool:
+    words = key.split()
+    return bool(words) and asked.issuperset(words)
+
+
+def is_echo(question: str, answer: str) -> bool:
+    """Whether an answer says only words of a question that offers no choice."""
+    return _is_echo(answer_key(answer), _own_words(question))
+
+
+def _group_order(group: Sequence[Candidate], vote: float, *, is_echo: bool) -> tuple[object, ...]:
     best = min(group, key=_candidate_order)
     # Rounded: sums in another order differ in their last bits.
-    return best.is_retracted, -round(vote, 9), -_strength(best), -len({_work(c) for c in group})
+    return best.is_retracted, is_echo, -round(vote, 9), -_strength(best), -len({_work(c) for c in group})
 
 
 def _strength(candidate: Candidate) -> float:

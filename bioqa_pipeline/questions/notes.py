@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from dataclasses import dataclass
 from bioqa_pipeline.questions.rows import SHOWN_CHARS, Row
 
 NAMED = 3
+_AROUND = " ?!.…:;,'"
+# Quotation marks go, dashes are one; signs and points within a question may be its meaning.
+_PLAIN = str.maketrans({**dict.fromkeys('"“”„«»', ""), **dict.fromkeys("‘’ʼ`´", "'"), **dict.fromkeys("‐‑‒–—−", "-")})
+_BETWEEN = re.compile(r"\s+([?!.,;:])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class LeftOut:
 
 
 def notes_of(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> tuple[str, ...]:
-    """One sentence each for comments, list marks, own columns and what repetitions say in them."""
+    """One sentence each for comments, list marks, own columns, what repetitions say in them, and near repetitions."""
     return tuple(_notes(rows, left_out))
 
 
@@ -38,6 +43,21 @@ def _notes(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> Iterator[str]:
         kept[row.key].append(row)
     if others := [(r.line, r.text) for group in kept.values() for r in group[1:] if r.own not in (None, group[0].own)]:
         yield f"repeated with other values in your own columns, of which the first are kept: {named_lines(others)}"
+    alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for group in kept.values():
+        alike[_words(group[0].text), group[0].key[1]].append(group[0])
+    if again := [(row.line, row.text) for group in alike.values() for row in group[1:]]:
+        yield (
+            f"asked more than once, apart from punctuation and capitals: {named_lines(again)}; each is a question of "
+            "its own, write them alike to have them answered once"
+        )
+
+
+def _words(question: str) -> str:
+    """A question without what does not make it another one, at its end and around its words."""
+    plain = question.translate(_PLAIN).casefold()
+    plain = _BETWEEN.sub(r"\1", plain)
+    return " ".join(plain.strip(_AROUND).split())
 
 
 def named_lines(lines: Sequence[tuple[int, str]]) -> str:

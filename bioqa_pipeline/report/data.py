@@ -75,6 +75,7 @@ class ShownAnswer:
         n_support: works that give it; of `support_pmids`, preprint, article and republication are one.
         years: those of the first and the last publication in the support; None where none is known.
         n_new: abstracts of the support scored since the run before.
+        work_pmids: for each of `support_pmids` the first of them that is a version of the same work.
         is_new: whether the best abstract is among them.
     """
 
@@ -89,6 +90,12 @@ class ShownAnswer:
     years: tuple[int, int] | None
     variants: tuple[str, ...]
     evidence: tuple[Evidence, ...]
+    work_pmids: tuple[int, ...] = ()
+
+    def same_work(self, pmid: int) -> tuple[int, ...]:
+        """The other records of the support that are versions of the work of this one."""
+        works = dict(zip(self.support_pmids, self.work_pmids, strict=False))
+        return tuple(p for p, work in works.items() if p != pmid and work == works.get(pmid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.reading import only_newest, read_manifest, read_report
-from bioqa_pipeline.report.words import counted, strength, without_answer
+from bioqa_pipeline.report.words import PROBABILITY, counted, strength, why_behind, without_answer
 
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150
@@ -69,6 +69,8 @@ def render_run_page(report: RunReport) -> str:
         .render(
             doi_url=doi_url,
             verdict=verdict,
+            why_behind=why_behind,
+            probability_words=PROBABILITY[0].upper() + PROBABILITY[1:],
             contents=contents,
             strength=strength,
             tick=_tick(manifest),

@@ -18,8 +18,8 @@ import polars as pl
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.scores import AnswerOutcome
+from bioqa_pipeline.report.best_answer import NO_ANSWER, BestAnswer
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class _Parts:
     evidence: Mapping[_Key, list[Evidence]]
     nearest: Mapping[_Key, list[Evidence]]
     searches: Searches
-    before: Mapping[tuple[str, str], str | None]
+    before: Mapping[tuple[str, str], BestAnswer]
     is_whole: bool
 
     def question(self, number: int, question_id: str) -> ShownQuestion:
@@ -111,8 +111,8 @@ class _Parts:
         answers = tuple(self._answer(row) for row in rows if row["answer"] is not None)
         only = next((row for row in rows if row["outcome"] == AnswerOutcome.EVIDENCE_ONLY), None)
         known = text is not None and (question_id, text) in self.before
-        before = self.before[question_id, text] if known and text is not None else None
-        now = answers[0].text if answers else None
+        before = self.before[question_id, text] if known and text is not None else NO_ANSWER
+        now = BestAnswer.of(rows[0]) if rows else NO_ANSWER
         searched = self.searches.went_well(question_id)
         return ShownQuestion(
             number=number,
@@ -126,8 +126,8 @@ class _Parts:
             evidence=None if only is None else self._answer(only),
             outcome=AnswerOutcome(rows[0]["outcome"]) if rows and rows[0]["outcome"] else None,
             was_searched=searched,
-            changed=known and searched and only is None and self.is_whole and _key(before) != _key(now),
-            before=before,
+            changed=known and searched and only is None and self.is_whole and not before.is_same(now),
+            before=before.text,
             user_columns=_user_columns(rows[0]["user_columns"]) if rows else (),
         )
 
@@ -146,15 +146,12 @@ class _Parts:
             years=(first, last) if first is not None and last is not None else None,
             variants=tuple(row["variants"]),
             evidence=tuple(self.evidence.get(key, ())),
+            work_pmids=tuple(row["work_pmids"] or ()),
         )
 
 
 def _user_columns(written: str | None) -> tuple[tuple[str, str], ...]:
     return tuple((str(name), str(value)) for name, value in json.loads(written or "{}").items())
-
-
-def _key(answer: str | None) -> str | None:
-    return None if answer is None else answer_key(answer)
 
 
 def _shown_questions(summary: pl.DataFrame, searches: Searches, most: int) -> list[str]:
@@ -203,10 +200,11 @@ def _asked_one_of(dataset: Dataset, run: RunManifest, asked: Set[str]) -> bool:
     return n_searches > len(searches.named) and not asked.isdisjoint(dataset.run_summary(run.run_id)["question_id"])
 
 
-def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], str | None]:
+def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], BestAnswer]:
     searches = Searches(run)
-    best = dataset.run_summary(run.run_id).filter(pl.col("rank") == 1).select("question_id", "question", "answer")
-    return {(i, text): answer for i, text, answer in best.iter_rows() if searches.went_well(i)}
+    best = dataset.run_summary(run.run_id).filter(pl.col("rank") == 1)
+    rows = (row for row in best.iter_rows(named=True) if searches.went_well(row["question_id"]))
+    return {(row["question_id"], row["question"]): BestAnswer.of(row) for row in rows}
 
 
 def _pairs(dataset: Dataset, manifest: RunManifest) -> pl.LazyFrame:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bioqa_pipeline.qa.merging import is_echo
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import FetchStatus
+from bioqa_pipeline.report.data import ShownAnswer, ShownQuestion
 
 # Of answers with at least this probability four in five are right, by the model's calibration.
 STRONG = 0.8
@@ -35,11 +37,34 @@ def weighed(probability: float | None) -> str:
     return strength(probability) if probability is None else f"{probability:.2f} {strength(probability)}"
 
 
+# Said where probabilities stand first.
+PROBABILITY = (
+    f"probability: of 100 answers at 0.90 about 90 are right, by the model's calibration; strong: {STRONG:.2f} or "
+    "more, weak: less"
+)
+
+
 def best_words(answer: MergedAnswer) -> str:
     """The best answer of a question, or what is to be said in its place."""
     if answer.answer is not None:
         return answer.answer
     return without_answer(answer.outcome, answer.n_abstracts)
+
+
+def why_behind(question: ShownQuestion, answer: ShownAnswer) -> str:
+    """Why an answer stands behind one whose best abstract is less sure; empty where none is."""
+    if answer.answerability is None:
+        return ""
+    ahead = [a for a in question.answers if a.rank < answer.rank and (a.answerability or 0.0) < answer.answerability]
+    if not ahead:
+        return ""
+    if answer.n_retracted == len(answer.support_pmids):
+        return "last, for only retracted articles give it"
+    if question.text and is_echo(question.text, answer.text):
+        return "behind the others, for it says only words of the question"
+    if ahead[0].n_support > answer.n_support:
+        return f"behind an answer that {counted(ahead[0].n_support, 'work')} give, not {answer.n_support:,}"
+    return "its best abstract is surer; all abstracts together speak more for the answer before it"
 
 
 def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:

@@ -24,7 +24,7 @@ from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
-from bioqa_pipeline.report.words import best_words, counted, statuses, weighed
+from bioqa_pipeline.report.words import PROBABILITY, best_words, counted, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -129,6 +129,8 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
         # A pipe has no width: wide enough for whole questions, so that grep finds them.
         console = Console(highlight=False, width=PIPE_WIDTH)
     console.print(table)
+    if any(answer.answer is not None and answer.answerability is not None for answer in best):
+        console.print(PROBABILITY)
     if len(best) > TABLE_ROWS:
         console.print(f"… and {len(best) - TABLE_ROWS:,} more questions; all of them are in the data set")
 

@@ -39,12 +39,12 @@ from support.outside import OutsideMaterial  # noqa: E402
 FIRST = 5
 SAMPLES = 2000
 
-Asked = tuple[list[Candidate], set[str]]
+Asked = tuple[str, list[Candidate], set[str]]
 Order = Callable[[Sequence[MergedAnswer], Sequence[Candidate]], list[MergedAnswer]]
 
 
 def ask(dataset: Path, model: str, engine: Engine) -> list[Asked]:
-    """For each question with a gold answer its candidates, one a text, and its gold answers."""
+    """Each question with a gold answer, its candidates, one a text, and its gold answers."""
     checkpoint = open_checkpoint(model)
     settings = checkpoint.settings
     asked = list(questions_with_passages(read_squad(dataset)))
@@ -57,9 +57,9 @@ def ask(dataset: Path, model: str, engine: Engine) -> list[Asked]:
         calibration=settings.calibration,
     )
     scores = pairs.score([(question.text, passage) for question, passage in asked])
-    found: dict[str, tuple[dict[str, Candidate], set[str]]] = {}
+    found: dict[str, tuple[str, dict[str, Candidate], set[str]]] = {}
     for (question, passage), score in zip(asked, scores, strict=True):
-        candidates, gold = found.setdefault(question.text.strip().casefold(), ({}, set()))
+        _, candidates, gold = found.setdefault(question.text.strip().casefold(), (question.text, {}, set()))
         answer = score.answer
         gold.update(a.text for a in question.answers)
         candidates.setdefault(
@@ -72,12 +72,12 @@ def ask(dataset: Path, model: str, engine: Engine) -> list[Asked]:
                 spans=tuple((span.text, span.score) for span in answer.n_best),
             ),
         )
-    return [(list(candidates.values()), gold) for candidates, gold in found.values() if gold]
+    return [(text, list(candidates.values()), gold) for text, candidates, gold in found.values() if gold]
 
 
-def merged(candidates: Sequence[Candidate]) -> list[MergedAnswer]:
+def merged(question: str, candidates: Sequence[Candidate]) -> list[MergedAnswer]:
     """All answers in the product's order."""
-    found = merge_answers(Question("q", "?"), candidates, limit=len(candidates) or 1)
+    found = merge_answers(Question("q", question), candidates, limit=len(candidates) or 1)
     return [answer for answer in found if answer.answer is not None]
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     dataset = args.dataset or OutsideMaterial(missing=sys.exit).file("bioasq/heldout.json")
     asked = ask(dataset, args.model, args.engine)
-    only_best = [[replace(c, spans=()) for c in candidates] for candidates, _ in asked]
+    only_best = [(text, [replace(c, spans=()) for c in candidates]) for text, candidates, _ in asked]
     orders: dict[str, Order] = {
         "best abstract": by(max),
         "noisy-or": by(lambda p: 1 - math.prod(1 - x for x in p)),
@@ -116,15 +116,15 @@ def main() -> None:
         "sum of square roots": by(lambda p: sum(map(math.sqrt, p))),
         "best log-odds + ln(support)": by(lambda p: math.log(max(p) / (1 - max(p) + 1e-9) + 1e-9) + math.log(len(p))),
     }
-    golds = [gold for _, gold in asked]
+    golds = [gold for *_, gold in asked]
     ranks = {
-        name: np.array([reciprocal_rank(order(merged(c), c), g) for c, g in zip(only_best, golds, strict=True)])
+        name: np.array([reciprocal_rank(order(merged(q, c), c), g) for (q, c), g in zip(only_best, golds, strict=True)])
         for name, order in orders.items()
     }
     ranks["votes of best spans"] = np.array(
-        [reciprocal_rank(merged(c), gold) for c, (_, gold) in zip(only_best, asked, strict=True)]
+        [reciprocal_rank(merged(q, c), gold) for (q, c), gold in zip(only_best, golds, strict=True)]
     )
-    ranks["votes of all spans (ours)"] = np.array([reciprocal_rank(merged(c), gold) for c, gold in asked])
+    ranks["votes of all spans (ours)"] = np.array([reciprocal_rank(merged(q, c), gold) for q, c, gold in asked])
     samples = np.random.default_rng(0).integers(0, len(asked), (SAMPLES, len(asked)))
     base = ranks["best abstract"]
     result = {}

@@ -131,6 +131,20 @@ def test_an_answer_that_only_a_retracted_record_gives_comes_last_and_says_so() -
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ("What treats type 2 diabetes in mice?", "metformin"),
+        ("Is type 2 diabetes or type 1 treated?", "Type 2 Diabetes"),  # a choice
+        ("What is T2D?", "Type 2 Diabetes"),
+    ],
+)
+def test_words_of_the_question_alone_stand_behind_what_says_more(asked: str, first: str) -> None:
+    found = [candidate(1, "Type 2 Diabetes", 0.9), candidate(2, "type-2 diabetes", 0.9), candidate(3, "metformin", 0.6)]
+    merged = merge_answers(Question("q", asked), found)
+    assert (len(merged), merged[0].answer) == (2, first)
+
+
 def test_no_answer_is_one_row_with_none() -> None:
     [row] = merge_answers(QUESTION, [candidate(1, None, 0.1), candidate(2, None, 0.3)])
     assert (row.answer, row.rank, row.answerability, row.n_abstracts, row.support_pmids) == (None, 1, 0.3, 2, ())

@@ -153,6 +153,17 @@ def test_list_marks_are_taken_off_and_that_is_said(tmp_path: Path) -> None:
     assert cells.questions[0].text == "Who discovered insulin?"
 
 
+def test_near_repetitions_are_said_and_keep_their_ids(tmp_path: Path) -> None:
+    asked = ("What causes scurvy?", "what causes “scurvy” ?", "What  causes scurvy", "Is CD4+ it?", "Is CD4- it?")
+    file = read_questions(write(tmp_path, "asked.txt", "\n".join(asked)))
+    assert [q.id for q in file.questions[:2]] == [default_id(asked[0]), default_id("what causes “scurvy” ?")]
+    assert len(file.questions) == 5
+    (note,) = file.notes
+    assert note.startswith("asked more than once, apart from punctuation and capitals: 2 (line 2")
+    table = "question,query\nWho?,a[ti]\nWho,b[ti]\n"
+    assert read_questions(write(tmp_path, "asked.csv", table)).notes == ()
+
+
 def test_a_number_sign_asks_or_is_left_out_and_that_is_said(tmp_path: Path) -> None:
     content = "# comment\n#1 cause of death in diabetes?\n#What is off?\n#2 Who found it?\nWho? # inline\n#1 AND #2\n"
     file = read_questions(write(tmp_path, "asked.txt", content))

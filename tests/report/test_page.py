@@ -205,6 +205,31 @@ def test_another_spelling_of_the_best_answer_is_no_change(root: Path) -> None:
     assert "1 question with new answers, 0 whose best answer changed." in text(html.fromstring(page))
 
 
+def test_an_abbreviation_and_its_full_form_are_no_change(root: Path) -> None:
+    full = "epidermal growth factor receptor"
+    add_run(root, "20260101", [said(GENE, 1, "EGFR", before=f"It is {full} (", after=").", p=0.6)])
+    page = add_run(root, "20260102", [said(GENE, 2, full, p=0.8)])
+    assert "changed" not in cells(questions(page)[GENE])[2]
+    page = add_run(root, "20260103", [said(GENE, 3, "receptor", p=0.8)])
+    assert "changed before: epidermal" in cells(questions(page)[GENE])[2]
+
+
+def test_records_that_are_one_work_name_each_other(root: Path) -> None:
+    works = {1: 7, 2: 7, 4: 8}
+    page = add_run(root, "20260101", [said(GENE, pmid, "BRCA1") for pmid in (1, 2, 3, 4)], works=works)
+    lines = [text(e.xpath("./p")[0]) for e in evidence(page)]
+    assert [line.partition("same work as ")[2] for line in lines] == ["PMID 2", "PMID 1", "", ""]
+
+
+def test_a_surer_answer_says_why_it_stands_behind(root: Path) -> None:
+    votes = [said(GENE, pmid, "BRCA1", p=0.9) for pmid in (1, 2, 3)]
+    page = add_run(root, "20260101", [*votes, said(GENE, 4, "TP53", p=0.95), said(GENE, 5, "KRAS", p=0.6)])
+    answers = [text(item) for item in questions(page)[GENE].xpath(".//ol[@class='found']/li/p[1]")]
+    assert [line.split()[0] for line in answers] == ["BRCA1", "TP53", "KRAS"]
+    assert [("behind an answer that 3 works give, not 1" in line) for line in answers] == [False, True, False]
+    assert "Probability: of 100 answers at 0.90 about 90 are right" in text(html.fromstring(page))
+
+
 def evidence(page: str) -> list[HtmlElement]:
     return list(html.fromstring(page).xpath("//div[contains(@class, 'said')]"))
 

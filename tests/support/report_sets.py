@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,12 +58,20 @@ def id_of(question: str) -> str:
     return f"q-{content_digest(question)[:10]}"
 
 
-def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence[str] = (), **changes: Any) -> str:
+def add_run(
+    root: Path,
+    run_id: str,
+    pairs: Sequence[AnswerRow],
+    asked: Sequence[str] = (),
+    works: Mapping[int, int] | None = None,
+    **changes: Any,
+) -> str:
     """A whole run, page included; returns the page.
 
     Args:
         run_id: begins with YYYYMMDD, the day on which it ran.
         asked: questions without pairs, too.
+        works: PMID -> what versions of one work have in common.
         changes: to the manifest.
     """
     started = datetime.strptime(run_id[:8], "%Y%m%d").replace(hour=6, tzinfo=UTC)
@@ -85,13 +93,15 @@ def add_run(root: Path, run_id: str, pairs: Sequence[AnswerRow], asked: Sequence
             for answer in stated(
                 merge_answers(
                     Question(id_of(text), text),
-                    [_candidate(row) for row in rows if row.question == text],
+                    [_candidate(row, works or {}) for row in rows if row.question == text],
                     as_one=asks_yes_or_no(text),
                 ),
                 _retrieval(searches[id_of(text)]),
                 is_evidence=asks_yes_or_no(text),
             )
         ]
+        said = {(row.question, row.pmid): row.evidence for row in rows}
+        merged = [replace(a, evidence=said.get((a.question, a.best_pmid))) for a in merged]
         writer.write_summary(merged, METADATA)
         facts = {
             "started_at": started,
@@ -125,8 +135,9 @@ def _retrieval(record: RetrievalRecord) -> Retrieval:
     return Retrieval(record.question_id, hits, outcome=record.outcome, error=record.error)
 
 
-def _candidate(row: AnswerRow) -> Candidate:
-    return Candidate(row.pmid, row.answer, row.margin or 0.0, row.answerability, row.is_retracted)
+def _candidate(row: AnswerRow, works: Mapping[int, int]) -> Candidate:
+    work = works.get(row.pmid)
+    return Candidate(row.pmid, row.answer, row.margin or 0.0, row.answerability, row.is_retracted, work=work)
 
 
 def hundred_abstracts(n_questions: int, n_abstracts: int) -> tuple[list[AnswerRow], list[RetrievalRecord]]:

@@ -1,8 +1,9 @@
 """A folder of PubMed files into the list of those to import, in order; checks that none is missing.
 
-Files named `pubmedYYnNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
-folder; every other *.xml and *.xml.gz counts as a set of records of its own, in capitals or not. Pipes and devices are
-not read, nor what lies elsewhere and is linked to; they are named, and so are records in other formats.
+Files named `pubmedYYnNNNNNN.xml.gz` are the annual baseline and the daily updates of year YY, at any depth below the
+folder; every other *.xml and *.xml.gz, and every *.zip with such files, counts as a set of records of its own, in
+capitals or not. Pipes and devices are not read, nor what lies elsewhere and is linked to; they are named, and so are
+records in other formats.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from pathlib import Path
 
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.files import SMALL, kind_of, open_file, read_file
+from bioqa_pipeline.pubmed.archives import XML_SUFFIXES, why_not_read
 
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"pubmed(\d\d)n(\d{4,6})\.xml(?:\.gz)?", re.IGNORECASE)
-_SUFFIXES = (".xml", ".xml.gz")
 # What else records come in.
-_PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".xml.bz2", ".xml.xz", ".xml.zst", ".xml.z", ".7z")
+_PACKED = (".tar", ".rar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".xml.bz2", ".xml.xz", ".xml.zst", ".xml.z", ".7z")
 _OTHER_FORMATS = (
     *(".nbib", ".medline", ".ris", ".enw", ".bib", ".asn", ".asn1", ".csv", ".json", ".jsonl", ".ndjson"),
     *(".csv.gz", ".json.gz", ".jsonl.gz", ".nbib.gz", ".txt.gz"),
 )
+_DOCUMENTS = (".pdf", ".doc", ".docx", ".odt", ".rtf", ".epub", ".xls", ".xlsx")
+_ZIP = ".zip"
 # Of a text, only its start tells whether it holds records.
 _TEXTS = (".txt", ".tsv")
 _RECORDS_IN_TEXT = re.compile(rb"^\W*PMID\b", re.IGNORECASE | re.MULTILINE)
@@ -189,12 +192,12 @@ def _not_read(path: Path, folder: Path) -> str | None:
         return "it leads to nothing"
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
         return "a link that leads out of the folder"
-    return _format(path.name) if stat.S_ISREG(mode) else kind_of(mode)
+    return _format(path) if stat.S_ISREG(mode) else kind_of(mode)
 
 
 def _may_hold_records(path: Path) -> bool:
     name = path.name.lower()
-    if name.endswith((*_SUFFIXES, *_PACKED, *_OTHER_FORMATS)):
+    if name.endswith((*XML_SUFFIXES, _ZIP, *_PACKED, *_OTHER_FORMATS, *_DOCUMENTS)):
         return True
     if not name.endswith(_TEXTS) or path.is_symlink():
         return False
@@ -205,11 +208,15 @@ def _may_hold_records(path: Path) -> bool:
         return False
 
 
-def _format(name: str) -> str | None:
-    """Why a file of such a name is not read; None where it is."""
-    name = name.lower()
-    if name.endswith(_SUFFIXES):
+def _format(path: Path) -> str | None:
+    """Why a regular file is not read; None where it is."""
+    name = path.name.lower()
+    if name.endswith(XML_SUFFIXES):
         return None
+    if name.endswith(_ZIP):
+        return why_not_read(path)
+    if name.endswith(_DOCUMENTS):
+        return "a document; save the records as XML"
     return "an archive; unpack it" if name.endswith(_PACKED) else "no PubMed XML; save the records as XML"
 
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from bioqa_pipeline.abstracts.parts import write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
 from bioqa_pipeline.errors import SourceError, SourceErrorKind, StoreError
-from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
+from bioqa_pipeline.pubmed import archives
+from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.medline.files import Listing, MedlineFile, Stamp, check_numbers, expected_md5, file_md5
 from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportedFile, ImportState
@@ -119,7 +120,7 @@ def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
 
 
 def _abstracts(file: MedlineFile, bad: list[BadRecord], deleted: dict[int, None]) -> Iterator[Abstract]:
-    for record in parse_records(file.path, name=str(file.path)):
+    for record in archives.parse_file(file.path, name=str(file.path)):
         if isinstance(record, Abstract):
             yield record
         elif isinstance(record, DeletedRecord):

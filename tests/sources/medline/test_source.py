@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -266,7 +267,7 @@ def test_suffixes_count_without_case_and_other_formats_are_named(
     write_file(folder / "PUBMED99N0001.XML.GZ", [Article(1)])
     write_file(folder / "pubmed99n0002.xml.gz", [Article(2)])
     (folder / "ONE.XML").write_text(file_xml([Article(3)]))
-    for name in ("three.xml.zip", "Four.NBIB", "five.csv", "six.json", "seven.tar.gz"):
+    for name in ("three.xml.zip", "Four.NBIB", "five.csv", "six.json", "seven.tar.gz", "nine.pdf"):
         (folder / name).write_bytes(b"whatever")
     (folder / "eight.txt").write_text("\n\nPMID- 97\nTI  - x\n")
     (folder / "README.txt").write_text("PubMed's files\n")
@@ -275,14 +276,58 @@ def test_suffixes_count_without_case_and_other_formats_are_named(
         source = MedlineSource(folder, home=home)
     assert (texts(source).keys(), source.describe()["files"]) == ({1, 2, 3}, "3")
     not_read = (
-        "6 paths: Four.NBIB (no PubMed XML; save the records as XML), eight.txt (no PubMed XML; save the records as "
-        "XML), five.csv (no PubMed XML; save the records as XML), seven.tar.gz (an archive; unpack it), six.json (no "
-        "PubMed XML; save the records as XML) and 1 more"
+        "7 paths: Four.NBIB (no PubMed XML; save the records as XML), eight.txt (no PubMed XML; save the records as "
+        "XML), five.csv (no PubMed XML; save the records as XML), nine.pdf (a document; save the "
+        "records as XML), seven.tar.gz (an archive; unpack it) and 2 more"
     )
-    assert source.describe()["not_read"] == not_read and "6 paths are not read: Four.NBIB" in caplog.text
+    assert source.describe()["not_read"] == not_read and "7 paths are not read: Four.NBIB" in caplog.text
     for name in ("PUBMED99N0001.XML.GZ", "pubmed99n0002.xml.gz", "ONE.XML"):
         (folder / name).unlink()
     with pytest.raises(SourceError, match=r"no \*.xml or \*.xml.gz file in it; not read: Four.NBIB"):
+        MedlineSource(folder, home=home)
+
+
+def test_the_xml_in_a_zip_is_read_and_what_cannot_be_is_named(
+    folder: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "Saved.ZIP", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../../b/TWO.XML", file_xml([Article(2), Article(103, "bad \x0b char")]))
+        archive.writestr("one.xml.gz", gzip.compress(file_xml([Article(1), "<PubmedArticle/>"]).encode()))
+        archive.writestr("__MACOSX/._one.xml", b"\0")
+        archive.writestr("photo.png", b"x")
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        archive.writestr("photo.png", b"x")
+    (folder / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    locked = bytearray((folder / "Saved.ZIP").read_bytes())
+    for at in range(len(locked) - 4):
+        if locked[at : at + 4] == b"PK\1\2":
+            locked[at + 8] |= 1
+    (folder / "locked.zip").write_bytes(locked)
+    source = MedlineSource(folder, home=home)
+    assert texts(source).keys() == {1, 2}
+    assert source.describe()["not_read"] == (
+        "3 paths: broken.zip (an archive that cannot be read; unpack it), locked.zip (an archive with a password; "
+        "unpack it), photos.zip (an archive without *.xml)"
+    )
+    assert (
+        source.describe()["bad_records"] == "2" and "PMID 103 (Saved.ZIP)" in source.describe()["bad_record_examples"]
+    )
+    assert "record 2 (PMID 103)" in caplog.text and "record 4 (PMID None)" in caplog.text
+    assert not (folder.parent.parent / "b").exists()
+
+
+def test_a_zip_that_unpacks_to_very_much_ends_as_a_broken_file(folder: Path, home: Path) -> None:
+    folder.mkdir()
+    head = file_xml([Article(1)]).removesuffix("</PubmedArticleSet>\n")
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.xml", head + "<PubmedArticle>" + " " * (20 << 20))
+    with pytest.raises(SourceError, match=r"bomb.zip, x.xml: more than 16,777,216 bytes without the end of a record"):
+        MedlineSource(folder, home=home)
+    data = bytearray((folder / "bomb.zip").read_bytes())
+    data[200] ^= 0xFF
+    (folder / "bomb.zip").write_bytes(data)
+    with pytest.raises(SourceError, match=r"bomb.zip"):
         MedlineSource(folder, home=home)
 
 
