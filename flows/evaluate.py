@@ -20,6 +20,7 @@ from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint
 from flows.declared import check_deployed
+from flows.run_logs import log_errors_in_one_line
 
 
 @flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False)
@@ -36,6 +37,7 @@ def evaluate(
     Raises:
         BioqaError: data set or checkpoint cannot be used.
     """
+    log_errors_in_one_line()
     check_deployed(model, dataset=dataset, out=out)
     job = task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)(evaluate_checkpoint)
     return job(dataset, model, threshold=threshold, out=out, on_questions=on_questions)
