@@ -6,8 +6,9 @@ Artifacts are for people. The data set is whole without them, so a server that d
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, cast
@@ -27,6 +28,7 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
+from bioqa_pipeline.records.texts import content_digest
 from bioqa_pipeline.report.words import best_words, statuses, strength
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -34,10 +36,12 @@ from flows.commands.console import uncalibrated_note
 
 logger = logging.getLogger(__name__)
 
-PROGRESS_KEY, ANSWERS_KEY, SUMMARY_KEY, PAGE_KEY = "bioqa-progress", "bioqa-answers", "bioqa-summary", "bioqa-page"
+TOP_ANSWERS = 10
 UPDATE_SECONDS = 2.0
 TABLE_ROWS = 1_000
 LISTED = 20
+# What a source says of files in its cache, which are nobody's to read.
+_OF_THE_CACHE = {"import_report", "replaced_generations"}
 # What Prefect does not take in the key of an asset.
 _KEY_SAFE = "/:@!$()*+,;=~-._"
 
@@ -45,8 +49,9 @@ _KEY_SAFE = "/:@!$()*+,;=~-._"
 class ProgressArtifact:
     """One progress bar for the stage that is under way, brought up to date in the background."""
 
-    def __init__(self) -> None:
-        self._id = cast(UUID, create_progress_artifact(0.0, key=PROGRESS_KEY, description="starting"))
+    def __init__(self, config: RunConfig) -> None:
+        key = artifact_key("progress", config)
+        self._id = cast(UUID, create_progress_artifact(0.0, key=key, description="starting"))
         self._said: tuple[float, str] | None = None
         self._now = (0.0, "starting")
         self._end = threading.Event()
@@ -80,10 +85,10 @@ class ProgressArtifact:
 
 
 @contextmanager
-def progress_artifact() -> Iterator[Callable[[float, str], None]]:
+def progress_artifact(config: RunConfig) -> Iterator[Callable[[float, str], None]]:
     """A function (percent, text) that shows both in Prefect; does nothing where the server takes no artifact."""
     try:
-        artifact = ProgressArtifact()
+        artifact = ProgressArtifact(config)
     except Exception as exc:
         logger.warning("no progress in Prefect: %s", exc)
         yield lambda percent, text: None
@@ -92,6 +97,12 @@ def progress_artifact() -> Iterator[Callable[[float, str], None]]:
         yield artifact.show
     finally:
         artifact.close()
+
+
+def artifact_key(kind: str, config: RunConfig) -> str:
+    """One for each data set, or each would show the last answers of another: its name, and a sign of where it lies."""
+    name = re.sub(r"[^a-z0-9]+", "-", config.out.name.lower()).strip("-")[:40] or "data-set"
+    return f"bioqa-{kind}-{name}-{content_digest('artifact', _address(config, ''))[:6]}"
 
 
 def data_set_asset(config: RunConfig) -> Asset:
@@ -119,23 +130,47 @@ def show_result(result: RunResult, config: RunConfig) -> None:
     run_id = result.manifest.run_id
     page = page_address(config, run_id)
     try:
-        create_table_artifact(answer_table(result.answers), ANSWERS_KEY, _table_description(result.answers))
-        create_markdown_artifact(summary_markdown(result, str(config.out), page), SUMMARY_KEY, f"run {run_id}")
-        create_link_artifact(page, link_text=run_id, key=PAGE_KEY, description="the page of the run")
+        create_table_artifact(
+            answer_table(result.answers, config.source.kind),
+            artifact_key("answers", config),
+            _table_description(result.answers),
+        )
+        create_markdown_artifact(
+            summary_markdown(result, str(config.out), page), artifact_key("summary", config), f"run {run_id}"
+        )
+        if _opens(page):
+            create_link_artifact(
+                page, link_text=run_id, key=artifact_key("page", config), description="the page of the run"
+            )
     except Exception as exc:  # whatever the server's fault is, the run is whole
         logger.warning("the artifacts of the run could not be shown: %s", exc)
 
 
-def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
-    """One row a question, with its best answer; at most `TABLE_ROWS`."""
+def _opens(page: str) -> bool:
+    """Whether a browser follows a link to it from Prefect's page; to a file it does not, whatever is clicked."""
+    return page.startswith(("http://", "https://"))
+
+
+def _pmid(pmid: int | None, source: str) -> str | None:
+    """A link to PubMed, which has none of the sample's records."""
+    if pmid is None or source == "sample":
+        return None if pmid is None else str(pmid)
+    return f"[{pmid}](https://pubmed.ncbi.nlm.nih.gov/{pmid}/)"
+
+
+def answer_table(answers: Sequence[MergedAnswer], source: str = "") -> list[dict[str, Any]]:
+    """One row a question, with its best answer first; at most `TABLE_ROWS`.
+
+    Prefect's page shows the columns in this order, each as wide as its longest text.
+    """
     return [
         {
-            "question": a.question,
             "best answer": shortened(best_words(a)),
             "probability": _probability(a) if a.answer else None,
+            "PMID": _pmid(a.best_pmid, source),
+            "question": a.question,
             "weight": strength(a.answerability) if a.answer else None,
             "support": a.support,
-            "PMID": a.best_pmid,
             "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
             "evidence": shortened(a.evidence),
         }
@@ -165,18 +200,19 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered",
         "",
         f"Run `{manifest.run_id}`: **{manifest.status}**",
+        *_top_answers(best, manifest.source.get("kind", "")),
         "",
         "| | |",
         "| --- | --- |",
         f"| data set | `{out}` |",
-        f"| page | [{manifest.run_id}]({page}) |",
+        f"| page | {_page_cell(page, manifest.run_id)} |",
         f"| scored | {manifest.n_scored:,} new pairs{rate} |",
         f"| reused | {manifest.n_reused:,} pairs |",
         f"| failed | {manifest.n_failed:,} pairs |",
         f"| abstracts | {statuses(manifest.statuses)} |",
         f"| time | {', '.join(f'{name} {s:,.1f} s' for name, s in manifest.timings_seconds.items())} |",
         f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
-        f"| source | {_cell(', '.join(f'{k} {v}' for k, v in manifest.source.items()))} |",
+        f"| source | {_cell(_source(manifest.source))} |",
     ]
     if any(a.is_uncalibrated for a in result.answers):
         lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
@@ -188,6 +224,37 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         lines += _listed(title, ids, len(ids))
     lines += _listed("Failures, which the next run tries again", result.failures, len(result.failures))
     return "\n".join(lines) + "\n"
+
+
+def _top_answers(best: Sequence[MergedAnswer], source: str) -> list[str]:
+    """The surest answers, each with a link to the record that says it best."""
+    answered = sorted((a for a in best if a.answer), key=lambda a: -(a.answerability or 0.0))
+    if not answered:
+        return []
+    rows = [
+        f"| {_cell(shortened(best_words(a)))} | {_probability(a)} | {_pmid(a.best_pmid, source)}"
+        f"{' (retracted)' if a.best_pmid in a.retracted_pmids else ''} | {_cell(shortened(a.question))} |"
+        for a in answered[:TOP_ANSWERS]
+    ]
+    more = (
+        [f"… and {len(answered) - TOP_ANSWERS:,} more, in the table of answers"] if len(answered) > TOP_ANSWERS else []
+    )
+    return [
+        "",
+        "| answer | probability | PMID | question |",
+        "| --- | --- | --- | --- |",
+        *rows,
+        *(more and ["", *more]),
+    ]
+
+
+def _page_cell(page: str, run_id: str) -> str:
+    return f"[{run_id}]({page})" if _opens(page) else f"`{page.removeprefix('file://')}`"
+
+
+def _source(source: Mapping[str, str]) -> str:
+    """What the source says of itself, less what it has no value for and its own files."""
+    return ", ".join(f"{name} {value}" for name, value in source.items() if value and name not in _OF_THE_CACHE)
 
 
 def _listed(title: str, items: Sequence[str], n_items: int) -> list[str]:

@@ -22,6 +22,7 @@ from bioqa_pipeline.evaluation.bioasq_evaluate import BioasqEvaluation
 from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint
 from flows.declared import check_deployed
+from flows.run_logs import log_errors_in_one_line
 
 
 @flow(name="bioqa-evaluate", flow_run_name="{dataset.name}", persist_result=False)
@@ -41,6 +42,7 @@ def evaluate(
     Raises:
         BioqaError: data set or checkpoint cannot be used.
     """
+    log_errors_in_one_line()
     check_deployed(model, dataset=dataset, out=out, beside=beside_path(beside) if beside else None)
     if source is not None:
         check_deployed(source)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 
 from prefect.logging import get_run_logger
 
+from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.run.progress import Progress, Reporter, progress_text
 from flows.artifacts import progress_artifact
 
@@ -55,7 +56,7 @@ class FlowReporter:
 
 
 @contextmanager
-def flow_reporter(terminal: Reporter | None) -> Iterator[FlowReporter]:
+def flow_reporter(config: RunConfig, terminal: Reporter | None) -> Iterator[FlowReporter]:
     """The reporter, with its artifact brought up to date for as long as this lasts."""
-    with progress_artifact() as show:
+    with progress_artifact(config) as show:
         yield FlowReporter(terminal, show)

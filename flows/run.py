@@ -40,7 +40,7 @@ from flows.prefect_server import (
     warn_if_unreachable,
 )
 from flows.reporting import flow_reporter
-from flows.run_logs import library_logs_in_run
+from flows.run_logs import library_logs_in_run, log_errors_in_one_line
 from flows.tasks import PrefectExecutor
 
 logger = logging.getLogger(__name__)
@@ -79,12 +79,13 @@ def run(config: RunConfig) -> RunManifest:
         PartialRunError: parts of the run failed; the rest is committed.
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
+    log_errors_in_one_line()
     check_deployed(config)
     session = _session.get()
     try:
         with (
             library_logs_in_run(),
-            flow_reporter(session.reporter if session else None) as reporter,
+            flow_reporter(config, session.reporter if session else None) as reporter,
             _executor(config) as executor,
         ):
             result = run_job(

@@ -8,9 +8,31 @@ from contextlib import contextmanager
 
 from prefect.logging import get_run_logger
 
+from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
 
 LIBRARY = "bioqa_pipeline"
+# Where Prefect logs what a flow or a task raised, with the whole way there.
+RAISED = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
+
+
+class OneLineErrors(logging.Filter):
+    """What is raised on purpose says what is wrong and what to do: its line is logged, not the way to it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        exc = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if isinstance(exc, BioqaError):
+            record.msg, record.args = "%s", (f"{type(exc).__name__}: {shown(str(exc))}",)
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def log_errors_in_one_line() -> None:
+    """For as long as the process lasts: some of it is logged when the flow has ended."""
+    for name in RAISED:
+        logger = logging.getLogger(name)
+        if not any(isinstance(kept, OneLineErrors) for kept in logger.filters):
+            logger.addFilter(OneLineErrors())
 
 
 class RunLogHandler(logging.Handler):

@@ -27,8 +27,9 @@ from flows.server_settings import (
 )
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request, Response
+    from fastapi import Request, Response
     from starlette.middleware.base import RequestResponseEndpoint
+    from starlette.types import ASGIApp
 
 DESCRIPTION = """\
 Start a Prefect server on this machine's loopback. It asks for a login, which is made on the first use and kept in a
@@ -95,7 +96,7 @@ def _serve(listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def guarded_app(*, final: bool) -> FastAPI:
+def guarded_app(*, final: bool) -> ASGIApp:
     """Prefect's API and UI by its settings, under its own names alone and with a UI that speaks to nobody else.
 
     A page whose own name was made to lead here shares its origin with this server, as its browser sees it.
@@ -112,8 +113,8 @@ def guarded_app(*, final: bool) -> FastAPI:
         response.headers["Content-Security-Policy"] = policy
         return response
 
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
-    return app
+    # Around the application, not in it: the server asks itself under a name of its own, for an automation's action say.
+    return TrustedHostMiddleware(app, allowed_hosts=HOSTS, www_redirect=False)
 
 
 def _content_policy() -> str:

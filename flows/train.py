@@ -20,6 +20,7 @@ from bioqa_pipeline.training.job import FineTuned, fine_tune
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import LoggedPoint
 from flows.declared import check_deployed
+from flows.run_logs import log_errors_in_one_line
 
 
 @flow(name="bioqa-train", flow_run_name="{out.name}", persist_result=False)
@@ -36,6 +37,7 @@ def train(
     Raises:
         BioqaError: the training cannot start or go on; its last state stays.
     """
+    log_errors_in_one_line()
     check_deployed(config, out=out, calibrate_on=calibrate_on)
     job = task(name="fine-tune", cache_policy=NO_CACHE, persist_result=False)(fine_tune)
     return job(config, out, calibrate_on=calibrate_on, device=device, on_progress=on_progress)

@@ -72,7 +72,9 @@ class _SearchLog:
             self._without[retrieval.outcome] += 1
         if self._n_told < TOLD:
             for attempt in retrieval.attempts:
-                logger.info("%s: %d records: %s", question.id, attempt.count, attempt.translation or attempt.term)
+                logger.info("%s: %d records: %s", question.id, attempt.count, attempt.term)
+                # Half a page for each question, and in the data set: in runs/, with the run's searches.
+                logger.debug("%s: understood as %s", question.id, attempt.translation)
             self._n_told += 1
 
     def sum_up(self, n_questions: int) -> None:

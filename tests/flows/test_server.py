@@ -169,6 +169,13 @@ def test_in_this_folder_prefect_itself_is_closed_to_pages(monkeypatch: pytest.Mo
     assert api.csrf_protection_enabled and not found.server.analytics_enabled and not found.server.ui.v2_enabled
 
 
+def test_the_server_may_ask_itself(app: FastAPI, is_ours: bool) -> None:
+    # As an automation does for its action, by the application that is served, under a name that nobody else may use.
+    inner = app.app if is_ours else app  # type: ignore[attr-defined]
+    assert ask(inner, "GET", "/api/health", Host="prefect-in-memory").status_code == 200
+    assert ask(app, "GET", "/api/health", Host="prefect-in-memory").status_code == (400 if is_ours else 200)
+
+
 def test_a_port_that_is_taken_or_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

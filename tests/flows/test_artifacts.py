@@ -1,0 +1,104 @@
+"""What people see of a run in Prefect: its artifacts, and one line for what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.run.job import RunResult, run_job
+from flows import artifacts
+from flows.run_logs import RAISED, log_errors_in_one_line
+from support.checkpoints import make_checkpoint
+from support.small_runs import small_config, write_records
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, RunConfig]:
+    """A run that answers what it is asked."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIOQA_CACHE", str(folder / "cache"))
+        write_records(folder / "records")
+        config = small_config(folder, make_checkpoint(folder / "model", layers=1), threshold=100.0)
+        return run_job(config), config
+
+
+def shown(run: tuple[RunResult, RunConfig], monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+
+    def table(rows: Any, key: str, description: str) -> None:
+        made[key.rsplit("-", 2)[0]] = rows
+
+    monkeypatch.setattr(artifacts, "create_table_artifact", table)
+    monkeypatch.setattr(artifacts, "create_markdown_artifact", table)
+    monkeypatch.setattr(artifacts, "create_link_artifact", lambda link, key, **_: table(link, key, ""))
+    result, config = run
+    artifacts.show_result(result, config.changed(**changes))
+    return made
+
+
+def test_answer_probability_and_a_link_come_first(
+    run: tuple[RunResult, RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = shown(run, monkeypatch)
+    [row] = made["bioqa-answers"]
+    answer = run[0].answers[0]
+    assert list(row)[:4] == ["best answer", "probability", "PMID", "question"]
+    assert row["PMID"] == f"[{answer.best_pmid}](https://pubmed.ncbi.nlm.nih.gov/{answer.best_pmid}/)"
+    summary = made["bioqa-summary"]
+    assert f"| {row['PMID']} | {answer.question} |" in summary
+    # Nothing that has no value, and no file that is nobody's to read.
+    source = next(line for line in summary.splitlines() if line.startswith("| source |"))
+    assert ", ," not in source and " ," not in source and "imports.json" not in source
+
+
+def test_the_samples_pmids_are_not_linked(run: tuple[RunResult, RunConfig]) -> None:
+    [row] = artifacts.answer_table(run[0].answers, "sample")
+    assert row["PMID"] == str(run[0].answers[0].best_pmid)
+
+
+def test_a_page_is_linked_where_a_browser_follows(
+    run: tuple[RunResult, RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, config = run
+    made = shown(run, monkeypatch)
+    name = f"runs/{result.manifest.run_id}.html"
+    assert "bioqa-page" not in made and f"| page | `{config.out}/{name}` |" in made["bioqa-summary"]
+    made = shown(run, monkeypatch, public_url="https://answers.example.org")
+    assert made["bioqa-page"] == f"https://answers.example.org/{name}"
+    assert f"](https://answers.example.org/{name})" in made["bioqa-summary"]
+
+
+def test_each_data_set_has_artifacts_of_its_own(run: tuple[RunResult, RunConfig]) -> None:
+    config = run[1]
+    places = ["a/answers", "b/answers", "s3://bucket/Answers_new", "x" * 300, "ä"]
+    keys = [artifacts.artifact_key("answers", config.changed(out=place)) for place in places]
+    assert len(set(keys)) == len(places)
+    assert all(set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") and len(key) < 80 for key in keys)
+    assert keys[0] == artifacts.artifact_key("answers", config.changed(out=Path("a/answers").absolute()))
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_what_is_raised_on_purpose_is_logged_in_one_line(name: str) -> None:
+    log_errors_in_one_line()
+    log_errors_in_one_line()
+    logger, lines = logging.getLogger(name), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(logging.Formatter().format(record))  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        for error in (ConfigError("`questions q.txt`: none"), ValueError("a fault")):
+            try:
+                raise error
+            except Exception as exc:
+                logger.exception("Encountered exception during execution: %r", exc)
+    finally:
+        logger.removeHandler(handler)
+    [meant, fault] = lines
+    assert meant == "ConfigError: `questions q.txt`: none"
+    assert "Traceback" in fault
