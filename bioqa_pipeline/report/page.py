@@ -93,7 +93,7 @@ def render_run_page(report: RunReport) -> str:
         )
     )
     title = f"Answers from PubMed, {manifest.started_at:%d %B %Y}"
-    return html_page(title, body, style=asset("report.css"), script=asset("report.js"))
+    return html_page(title, body, style=asset("report.css"), script=asset("report.js") + asset("downloads.js"))
 
 
 def doi_url(doi: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bioqa_pipeline.dataset.reader import Dataset
-from flows.commands import run
+from flows.commands import export, run
 from support.checkpoints import make_checkpoint
 
 DRUGS = {"malaria": "quinine", "pain": "aspirin", "diabetes": "metformin", "scurvy": "vitamin C", "diarrhoea": "zinc"}
@@ -47,3 +48,55 @@ def test_the_first_command_asks_every_record_every_question(folder: Path) -> Non
     answers = Dataset(folder / "answers").answers().collect()
     assert len(answers) == 50 * len(DRUGS) and answers["pmid"].n_unique() == 50
     assert set(answers["journal"]) == {"Journal of our own"}
+
+
+def test_the_second_command_makes_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert export.main(["--data-set", "answers", "--out", "answers.csv"]) == 0
+        assert "rows of merged as csv, answers.csv" in capsys.readouterr().err
+        table = pl.read_csv("answers.csv")
+        assert set(table["question"]) == {f"What treats {disease}?" for disease in DRUGS}
+        assert export.main(["--data-set", "answers", "--out", "answers.csv"]) == 2
+        assert "error: --out answers.csv: there is a file already; name another one, or add --overwrite" in (
+            capsys.readouterr().err
+        )
+
+
+def test_what_is_exported_is_read_in_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for form in ("ris", "bibtex", "csv"):
+            asked = ["--what", "abstracts", "--format", form, "--out", f"again.{form}", "--overwrite"]
+            assert export.main(["--data-set", "answers", *asked]) == 0
+            capsys.readouterr()
+            options = ["--questions", "questions.txt", "--files", f"again.{form}", "--dry-run"]
+            assert run.main(options) == 0
+            assert "distinct PMIDs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--out", "x.txt"], 2, "its name says none of the formats csv, xlsx, ris, bibtex, jsonl; give --format"),
+        (["--out", "-", "--format", "xlsx"], 2, "--out -: a spreadsheet is no text"),
+        (["--out", "-", "--columns", "anser"], 2, "--columns anser: there is no such column; is answer meant?"),
+        (["--out", "-", "--question", "xyz"], 2, "--question xyz: the data set asks none"),
+        (["--out", "-", "--min-probability", "2"], 2, "--min-probability 2.0: give a number from 0 to 1"),
+        (["--out", "-", "--data-set", "nowhere"], 1, "nowhere: there is no data set here"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    folder: Path, options: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert export.main(["--data-set", "answers", *options]) == code
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_standard_output_is_the_table_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--what", "answers", "--pmid", "90000001", "--question", "malaria", "--columns", "pmid,question"]
+    assert export.main(["--data-set", str(folder / "answers"), *options, "--out", "-"]) == 0
+    assert capsys.readouterr().out == "pmid,question\n90000001,What treats malaria?\n"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+import rispy
 
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.evaluation.job import evaluate_prediction_files
@@ -271,3 +275,28 @@ def test_five_hundred_questions_stay_quick_to_use(browser: Browser, tmp_path: Pa
         tab.page.get_by_label("Unanswered 100", exact=True).check()
         assert len(shown(tab)) == 100
         assert tab.complaints == []
+
+
+def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Path, tmp_path: Path) -> None:
+    saved = {}
+    with opened(browser, run_page) as tab:
+        tab.page.get_by_label("Show questions whose text, answers or evidence hold these words").fill("which")
+        for name, kind in (("CSV", "csv"), ("JSON Lines", "jsonl"), ("RIS", "ris")):
+            with tab.page.expect_download() as download:
+                tab.page.get_by_role("button", name=name, exact=True).click()
+            assert download.value.suggested_filename == f"20260102.{kind}"
+            download.value.save_as(tmp_path / kind)
+            saved[kind] = (tmp_path / kind).read_bytes().decode("utf-8-sig")
+        assert not tab.complaints and [u for u in tab.requests if not u.startswith("blob:")] == [run_page.as_uri()]
+    rows = list(csv.DictReader(io.StringIO(saved["csv"], newline="")))
+    assert {row["question"] for row in rows} == {GENE, VITAMIN}
+    vitamin = [row for row in rows if row["answer"] == "vitamin C"]
+    assert [(row["pmid"], row["probability"], row["evidence"]) for row in vitamin] == [
+        ("2", "0.9", "It is vitamin C."),
+        ("3", "0.9", "It is vitamin C."),
+    ]
+    assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
+    assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]
+    records = rispy.loads(saved["ris"].replace("\r\n", "\n"))
+    assert [record["accession_number"] for record in records] == list(dict.fromkeys(row["pmid"] for row in rows))
+    assert "Retracted." in next(record["notes"] for record in records if record["accession_number"] == "3")

@@ -24,7 +24,10 @@ _NAMES = re.compile(r"\s+and\s+", re.IGNORECASE)
 # In LaTeX it begins a comment, in BibTeX it does not.
 _PERCENT = re.compile(r"(?<!\\)%")
 _MOST_REASON_CHARS = 200
-_SIGNS = {"textless": "<", "textgreater": ">", "textquotedbl": '"', "textsuperscript": "^", "textsubscript": "_"}
+_SIGNS = {
+    "textless": "<", "textgreater": ">", "textquotedbl": '"', "textasciicircum": "^", "textasciitilde": "~",
+    "textbraceleft": "{", "textbraceright": "}", "textsuperscript": "^", "textsubscript": "_",
+}  # fmt: skip
 # It logs what it returns as a failed block anyway.
 logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)
 
@@ -78,5 +81,5 @@ def _record(entry: Entry, line: int) -> Part:
 
 
 def _words(fields: Mapping[str, str], *names: str) -> str:
-    """The first field that there is, without the braces that keep capitals."""
-    return next((fields[name].replace("{", "").replace("}", "") for name in names if fields.get(name)), "")
+    """The first field that there is."""
+    return next((fields[name] for name in names if fields.get(name)), "")

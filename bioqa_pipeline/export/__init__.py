@@ -1,0 +1,1 @@
+"""A data set into files that people go on working with: tables, spreadsheets, libraries of references."""

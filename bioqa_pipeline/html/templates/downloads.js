@@ -1,0 +1,64 @@
+// What the page shows, as files that the browser makes itself: nothing is loaded and nothing sent.
+(() => {
+  const table = document.getElementById("answers");
+  const form = document.getElementById("downloads");
+  if (!table || !form) return;
+  const text = (within, selector) => within.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim() ?? "";
+  const evidence = (said) => ({
+    pmid: Number(said.dataset.pmid),
+    evidence: text(said, "blockquote"),
+    title: text(said, "bdi"),
+    journal: text(said, "p > i"),
+    date: text(said, "time"),
+    doi: decodeURIComponent(said.querySelector('a[href^="https://doi.org/"]')?.href.slice(16) ?? ""),
+    retracted: said.classList.contains("gone"),
+  });
+  const names = ["question", "rank", "answer", "probability", "pmid", "evidence", "title", "journal", "date", "doi", "retracted"];
+  const rows = () => [...table.tBodies].filter((body) => !body.hidden).flatMap((body) => {
+    const question = text(body, "th.question");
+    const answers = [...body.querySelectorAll("ol.found > li")];
+    if (!answers.length) return [{ question }];
+    return answers.flatMap((item, place) => {
+      const probability = parseFloat(text(item, ".p"));
+      const answer = { question, rank: place + 1, answer: text(item, "strong") };
+      if (!Number.isNaN(probability)) answer.probability = probability;
+      const said = [...item.querySelectorAll(".said")];
+      return said.length ? said.map((one) => ({ ...answer, ...evidence(one) })) : [answer];
+    });
+  });
+
+  // As bioqa_pipeline/export/flat.py has it: no text is a formula.
+  const defused = (value) =>
+    /^[\s\0]*[=+\-@＝＋－＠]|^[|%]/.test(value) && !/^[-+]?[0-9]+([.,][0-9]+)*%?$/.test(value) ? `'${value}` : value;
+  const cell = (value) => {
+    const plain = typeof value === "string" ? defused(value) : String(value ?? "");
+    return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+  };
+  const csv = (all) => "\ufeff" + [names.join(","), ...all.map((row) => names.map((name) => cell(row[name])).join(","))].join("\r\n") + "\r\n";
+  const jsonl = (all) => all.map((row) => JSON.stringify(row) + "\n").join("");
+  const ris = (all) => {
+    const records = new Map();
+    for (const row of all) if (row.pmid) records.set(row.pmid, [...(records.get(row.pmid) ?? []), row]);
+    const record = ([first, ...others]) => [
+      ["TY", "JOUR"], ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
+      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ["DB", "PubMed"], ["DP", "NLM"],
+      ["UR", `https://pubmed.ncbi.nlm.nih.gov/${first.pmid}/`], ["N1", `PMID: ${first.pmid}`],
+      ["N1", first.retracted ? "Retracted." : ""],
+      ...[first, ...others].map((row) => ["N1", `${row.question} – ${row.answer}: “${row.evidence}”`]),
+    ].filter(([, value]) => value).map(([tag, value]) => `${tag}  - ${value}\r\n`).join("") + "ER  - \r\n\r\n";
+    return [...records.values()].map(record).join("");
+  };
+
+  const kinds = { csv: [csv, "text/csv"], jsonl: [jsonl, "application/jsonl"], ris: [ris, "application/x-research-info-systems"] };
+  form.addEventListener("click", (event) => {
+    const kind = event.target.dataset?.as;
+    if (!kind) return;
+    const [write, type] = kinds[kind];
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([write(rows())], { type }));
+    link.download = `${form.dataset.name}.${kind}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  });
+  form.hidden = false;
+})();
