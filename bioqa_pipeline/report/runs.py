@@ -1,4 +1,4 @@
-"""The runs of a data set, for pages: one by its id, the one before another, whether it asked the newest records only."""
+"""The runs of a data set, for pages: one by its id, the one before, whether it asked the newest records only."""
 
 from __future__ import annotations
 
