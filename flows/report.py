@@ -20,6 +20,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.report", DESCRIPTION)
     parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of a run")
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("RUN_A", "RUN_B"), help="print what the second run answers otherwise, no page"
+    )
     parser.add_argument("--run", metavar="RUN_ID", help="which run (default: the last one)")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the page (default: RUN_ID.html in this folder; - is standard output)"
@@ -30,7 +33,18 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
+    if args.compare:
+        return run_command(lambda: _compare(args.data_set, *args.compare))
     return run_command(lambda: _write(args.data_set, args.run, args.out))
+
+
+def _compare(data_set: str, earlier: str, later: str) -> int:
+    from bioqa_pipeline.dataset.reader import Dataset
+    from bioqa_pipeline.messages import shown
+    from bioqa_pipeline.report.compare import compare_runs
+
+    sys.stdout.write("".join(f"{shown(line)}\n" for line in compare_runs(Dataset(data_set), earlier, later)))
+    return EXIT_DONE
 
 
 def _write(data_set: str, run_id: str | None, out: Path | None) -> int:

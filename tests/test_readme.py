@@ -10,6 +10,7 @@ from bioqa_pipeline.dataset.schemas import TABLES, Table
 from bioqa_pipeline.questions.rows import FIELDS
 from flows import report, serve
 from flows.commands import calibrate as calibrate_cli
+from flows.commands import compact as compact_cli
 from flows.commands import evaluate as evaluate_cli
 from flows.commands import run as cli
 from flows.commands import train as train_cli
@@ -29,7 +30,9 @@ def test_every_column_is_explained_once(table: Table) -> None:
 
 
 def test_every_option_exists() -> None:
-    parsers = [module.build_parser() for module in (cli, evaluate_cli, train_cli, calibrate_cli, serve, report)]
+    parsers = [
+        module.build_parser() for module in (cli, evaluate_cli, train_cli, calibrate_cli, compact_cli, serve, report)
+    ]
     options = {option for parser in parsers for action in parser._actions for option in action.option_strings}
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", README))
     assert {"--questions", "--model", "--threshold"} <= named

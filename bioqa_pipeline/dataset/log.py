@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from bioqa_pipeline.dataset.manifest import FileRecord, Record
 from bioqa_pipeline.dataset.marker import FORMAT, way_out
-from bioqa_pipeline.dataset.schemas import LOG
+from bioqa_pipeline.dataset.schemas import LOG, REPLACED
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
 
@@ -37,7 +37,8 @@ class LogEntry(Record):
         data_set: id of the data set; an entry of another, as copied folders bring it, says nothing here.
         run_id: the run that published it.
         mark: the path whose appearance has the entry hold; None where it holds.
-        gone: records, of any entry, that hold no more: their files were set aside.
+        gone: records, of any entry, that hold no more once this one holds: their files were set aside, replaced, or
+            merged into those of this entry.
     """
 
     format: int = Field(FORMAT, le=FORMAT)
@@ -64,26 +65,28 @@ class Log:
 
     def records(self, present: Collection[str]) -> Records:
         """What holds, by path, given the files that are there. A path can have several records that differ."""
-        gone = {(r.path, r.sha256) for entry in self.entries.values() for r in entry.gone}
+        holding = [entry for entry in self.entries.values() if entry.mark is None or entry.mark in present]
+        gone = {(r.path, r.sha256) for entry in holding for r in entry.gone}
         found: Records = {}
-        for entry in self.entries.values():
-            if entry.mark is None or entry.mark in present:
-                for record in entry.files:
-                    if (record.path, record.sha256) not in gone and record not in found.setdefault(record.path, []):
-                        found[record.path].append(record)
+        for entry in holding:
+            for record in entry.files:
+                if (record.path, record.sha256) not in gone and record not in found.setdefault(record.path, []):
+                    found[record.path].append(record)
         return {path: records for path, records in found.items() if records}
 
     def named(self) -> set[str]:
         """Every path that an intent names, whether it holds or not."""
-        return {record.path for entry in self.entries.values() if entry.mark for record in entry.files}
+        return {record.path for e in self.entries.values() if e.mark for record in (*e.files, *e.gone)}
 
     def folded(self, names: Iterable[str], present: Collection[str], run_id: str) -> LogEntry:
         """The entries of these names as one that holds."""
         chosen = {name: self.entries[name] for name in names}
         held = self.records(present)
         files = [r for entry in Log(chosen).entries.values() for r in entry.files if r in held.get(r.path, ())]
-        # Where all entries are folded nothing is left that a record of what is gone speaks of.
-        gone = [] if len(chosen) == len(self.entries) else [r for entry in chosen.values() for r in entry.gone]
+        gone = [r for entry in chosen.values() for r in entry.gone]
+        if len(chosen) == len(self.entries):
+            # Nothing is left that a record of what was replaced speaks of; of others manifests speak.
+            gone = [r for r in gone if r.path not in REPLACED]
         data_set = next(entry.data_set for entry in chosen.values())
         return LogEntry(
             data_set=data_set, run_id=run_id, files=tuple(dict.fromkeys(files)), gone=tuple(dict.fromkeys(gone))

@@ -97,6 +97,9 @@ def _sweep(storage: Storage, view: View, run_id: str) -> None:
     if leftovers:
         logger.info("%s: deleted %d files of commits that did not end", storage.location, len(leftovers))
     ended = [name for name in intents if name not in dead]
+    merged = {record.path for name in ended for record in log.entries[name].gone} & view.present.keys()
+    # What was merged into other files, by one who was killed before it had deleted them.
+    storage.delete_files(sorted(merged - view.records.keys()))
     settled = [name for name, entry in log.entries.items() if not entry.mark]
     if len(settled) + bool(ended) > MOST_ENTRIES:
         rest = Log({name: log.entries[name] for name in (*ended, *settled)})

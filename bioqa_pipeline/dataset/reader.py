@@ -25,7 +25,8 @@ Guaranteed, wherever a run is killed, doubled or retried:
 - `current` has one file at any moment: it is replaced at once, after the manifest of the run whose answers it holds,
   and not at all where nothing changed. A run that was killed between the two leaves it as it was; the next one catches
   up;
-- committed files in `answers` are never changed or deleted; revised abstracts and other scoring keys add rows.
+- committed rows of `answers` are never changed or deleted; revised abstracts and other scoring keys add rows. Their
+  files are never changed; `compaction` puts larger ones in their place, by one entry of the log.
 
 Not guaranteed: that a pair is scored only once (a killed run's unfinished shards are scored again); anything beyond
 what `storage` says about network file systems and disks that lie; the order of rows across files. Bytes that an object
@@ -45,7 +46,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import ValidationError
 
-from bioqa_pipeline.dataset.contents import Contents
+from bioqa_pipeline.dataset.contents import LOOKS, Contents
 from bioqa_pipeline.dataset.current import decided_by, newest_thresholds, without_history
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.marker import Marker
@@ -223,9 +224,15 @@ class Dataset:
         marker = self._marker(must_exist=True)
         if marker is None:
             return old_table(self.storage, table) if self._is_old() else []
-        view = self._contents.whole(marker.id, *dict.fromkeys((table.name, marks)))
-        paths = sorted(path for path in view.records if path.startswith(f"{table.name}/"))
-        self._contents.check_bytes(view, paths)
+        for look in range(LOOKS):
+            try:
+                view = self._contents.whole(marker.id, *dict.fromkeys((table.name, marks)))
+                paths = sorted(path for path in view.records if path.startswith(f"{table.name}/"))
+                self._contents.check_bytes(view, paths)
+                break
+            except DatasetError:  # perhaps they were merged into others at this moment
+                if look == LOOKS - 1:
+                    raise
         return paths
 
     def _scan(self, table: Table, paths: Sequence[str]) -> pl.LazyFrame:

@@ -168,7 +168,8 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     view = contents.view(data_set, *(folder for folder in folders if folder in FOLDERS), tolerant=True)
     report.view = view
     _verify_files(storage, report, contents, view, data_set)
-    if aside := {record.path for entry in log.entries.values() for record in entry.gone} - view.present.keys():
+    aside = {record.path for entry in log.entries.values() for record in entry.gone} - view.present.keys()
+    if aside and QUARANTINE in entries:
         report.notes.append(f"{QUARANTINE}: {len(aside)} files were set aside; what a run asks of them it scores anew")
     strangers = _strangers(storage, entries, STAGING in folders)
     report.notes += [f"{name}: not of this data set; left as it is" for name in strangers]

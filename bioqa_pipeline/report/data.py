@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import RetrievalOutcome
+from bioqa_pipeline.report.delta import Delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class RunReport:
         compares: whether scores since then are news: there is such a run, and it scored in the same way.
         n_questions, n_answered, n_answers: of the run, shown or not.
         is_calibrated: whether there are probabilities.
+        is_current: whether the answers are those over all runs, and not those of this run alone.
+        delta: what the run changed of them; None where it was the first to ask.
         n_evidence, n_support: sentences shown, and different abstracts that support the answers.
     """
 
@@ -170,3 +173,5 @@ class RunReport:
     is_calibrated: bool
     n_evidence: int
     n_support: int
+    is_current: bool = False
+    delta: Delta | None = None

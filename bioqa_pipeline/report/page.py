@@ -11,6 +11,8 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
+import polars as pl
+
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.html.page import asset, duration, environment, html_page
@@ -18,7 +20,9 @@ from bioqa_pipeline.qa.calibration import UNCALIBRATED, Calibration
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
-from bioqa_pipeline.report.reading import only_newest, read_manifest, read_report
+from bioqa_pipeline.report.delta import read_current
+from bioqa_pipeline.report.reading import read_report
+from bioqa_pipeline.report.runs import only_newest, read_manifest
 from bioqa_pipeline.report.words import PROBABILITY, counted, strength, why_behind, without_answer
 
 # PMIDs that PubMed's own page takes in one address.
@@ -46,18 +50,27 @@ SKIPPED = {
 
 
 def make_run_page(
-    dataset: Dataset, run_id: str, *, manifest: RunManifest | None = None, limits: Limits | None = None
+    dataset: Dataset,
+    run_id: str,
+    *,
+    manifest: RunManifest | None = None,
+    limits: Limits | None = None,
+    current: pl.DataFrame | None = None,
 ) -> str:
     """The page of one run as HTML.
 
     Args:
         manifest: of a run that is about to write it; None reads the one that the data set holds.
         limits: how much is shown at most.
+        current: the answers over all runs as such a run leaves them.
 
     Raises:
         DatasetError: there is no such run, or the data set cannot be read.
     """
-    return render_run_page(read_report(dataset, manifest or read_manifest(dataset, run_id), limits or Limits()))
+    if manifest is None:
+        manifest = read_manifest(dataset, run_id)
+        current = read_current(dataset, manifest)
+    return render_run_page(read_report(dataset, manifest, limits or Limits(), current))
 
 
 def render_run_page(report: RunReport) -> str:
@@ -85,6 +98,7 @@ def render_run_page(report: RunReport) -> str:
             about=_about(manifest),
             kinds=_kinds(report),
             questions=report.questions,
+            delta=report.delta,
             is_calibrated=report.is_calibrated,
             shown=_shown(report),
             link_pmids=LINK_PMIDS,
@@ -188,8 +202,9 @@ def _notes(report: RunReport) -> list[tuple[str, str]]:
         notes.append(
             (
                 "",
-                f"Only records that came or were revised {since} were asked: a question without an answer here may "
-                "have one from an earlier run.",
+                f"Only records that came or were revised {since} were asked"
+                + ("; the answers that earlier runs found are shown with theirs." if report.is_current else ": a ")
+                + ("" if report.is_current else "question without an answer here may have one from an earlier run."),
             )
         )
     if report.previous and not report.compares:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,34 +17,31 @@ import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.report.best_answer import NO_ANSWER, BestAnswer
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
+from bioqa_pipeline.report.delta import read_delta
+from bioqa_pipeline.report.runs import only_newest, previous_run
 
 logger = logging.getLogger(__name__)
 
-# Runs that are looked through for the one before: each costs reading a manifest.
-EARLIER_RUNS = 30
 CONTEXT_CHARS = 400
 
 
-def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
-    """The manifest of one run.
+def read_report(
+    dataset: Dataset, manifest: RunManifest, limits: Limits, current: pl.DataFrame | None = None
+) -> RunReport:
+    """Reads what the page of one run shows; the run may be one that is about to write its manifest.
 
-    Raises:
-        DatasetError: there is none, or it cannot be read.
+    Args:
+        current: the answers over all runs, as this run leaves them; None shows those of the run alone.
     """
-    if run_id not in dataset.run_ids():
-        raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
-    return dataset.run(run_id)
-
-
-def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunReport:
-    """Reads what the page of one run shows; the run may be one that is about to write its manifest."""
     summary = dataset.run_summary(manifest.run_id)
+    if current is not None:
+        current = current.filter(pl.col("question_id").is_in(summary["question_id"].unique().implode()))
+        summary = current.select(pl.lit(manifest.run_id).alias("run_id"), *summary.columns[1:])
     searches = Searches(manifest)
-    previous = _previous_run(dataset, manifest, summary)
+    previous = previous_run(dataset, manifest, summary)
     compares = previous is not None and previous.scoring_key == manifest.scoring_key
     asked = _shown_questions(summary, searches, limits.questions)
     rows = summary.filter(pl.col("question_id").is_in(asked))
@@ -78,13 +75,9 @@ def read_report(dataset: Dataset, manifest: RunManifest, limits: Limits) -> RunR
         is_calibrated=is_calibrated,
         n_evidence=len(chosen),
         n_support=summary["support_pmids"].explode().drop_nulls().n_unique(),
+        is_current=current is not None,
+        delta=None if current is None or previous is None else read_delta(current, manifest.run_id),
     )
-
-
-def only_newest(manifest: RunManifest) -> bool:
-    """Whether the run asked only the records that came since the one before."""
-    source = manifest.config.get("source")
-    return isinstance(source, dict) and bool(source.get("since_last_run"))
 
 
 _Key = tuple[str, int]
@@ -168,36 +161,6 @@ def _deepest_rank(rows: pl.DataFrame, most: int) -> int:
     """The ranks that fit, at least the first."""
     sizes = rows.group_by("rank").len().sort("rank")
     return int(sizes.filter(pl.col("len").cum_sum() <= most)["rank"].max() or 1)  # type: ignore[arg-type]
-
-
-def _previous_run(dataset: Dataset, manifest: RunManifest, summary: pl.DataFrame) -> RunManifest | None:
-    """The last run before this one that came to its end and asked some of its questions.
-
-    Run ids begin with a time, but the clock may have been put back since: ids on both sides are looked at.
-    """
-    asked = {*Searches(manifest).named, *summary["question_id"]}
-    names = dataset.run_ids()
-    below = sorted(n for n in names if n < manifest.run_id)[-EARLIER_RUNS:]
-    above = sorted(n for n in names if n > manifest.run_id)[-EARLIER_RUNS:]
-    earlier = []
-    for run_id in [*below, *above]:
-        try:
-            run = dataset.run(run_id)
-        except DatasetError as exc:
-            logger.warning("passed over: %s", exc)
-            continue
-        if run.started_at < manifest.started_at and run.status != "failed":
-            earlier.append(run)
-    latest_first = sorted(earlier, key=lambda run: run.started_at, reverse=True)
-    return next((run for run in latest_first if _asked_one_of(dataset, run, asked)), None)
-
-
-def _asked_one_of(dataset: Dataset, run: RunManifest, asked: Set[str]) -> bool:
-    searches = Searches(run)
-    if not asked.isdisjoint(searches.named):
-        return True
-    n_searches = sum(run.search_outcomes.values())
-    return n_searches > len(searches.named) and not asked.isdisjoint(dataset.run_summary(run.run_id)["question_id"])
 
 
 def _best_answers(dataset: Dataset, run: RunManifest) -> dict[tuple[str, str], BestAnswer]:

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 
 # Times further ahead than this are no clock's that was put back: nothing is moved there after them.
 MOST_AHEAD = timedelta(days=30)
+# PubMed dates an entry by the day and indexes late: two days' overlap loses nothing and costs what is scored already.
+SINCE_OVERLAP = timedelta(days=2)
 
 
 def start_time(dataset: Dataset) -> datetime:
@@ -38,8 +40,9 @@ def start_time(dataset: Dataset) -> datetime:
     return last + timedelta(microseconds=1)
 
 
-def last_start(dataset: Dataset) -> datetime | None:
-    """When the last completed run began; one that began in the future had a wrong clock and says nothing."""
+def since_last_run(dataset: Dataset) -> datetime | None:
+    """SINCE_OVERLAP before the last completed run began; one that began in the future had a wrong clock and says
+    nothing."""
     now = datetime.now(UTC)
     completed = [m.started_at for m in dataset.runs() if m.status == "completed" and m.started_at < now]
-    return max(completed, default=None)
+    return max(completed) - SINCE_OVERLAP if completed else None

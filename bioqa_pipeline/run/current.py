@@ -20,12 +20,16 @@ import pyarrow.compute as pc
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.abstracts.store import AbstractStore
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.replacing import Replacement
-from bioqa_pipeline.dataset.schemas import CURRENT, CURRENT_FILE, CurrentRow
-from bioqa_pipeline.dataset.tables import encode, to_table
+from bioqa_pipeline.dataset.schemas import CURRENT, CURRENT_FILE, INDEX, CurrentRow
+from bioqa_pipeline.dataset.tables import encode, replace_surrogates, to_table
+from bioqa_pipeline.qa.checkpoint import Checkpoint
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
+from bioqa_pipeline.report.index import make_index, pages_of
 from bioqa_pipeline.run.changes import NEW, RETRACTION, REVISED, Found, Night, rows_now
 from bioqa_pipeline.run.plan import scan_plan
 from bioqa_pipeline.run.summarise import merge_pairs
@@ -76,6 +80,29 @@ def update_current(
     new = new.sort_by([(name, "ascending") for name in CURRENT.sorted_by]).cast(CURRENT.schema).combine_chunks()
     stamp = {"config": night.config_json, "run_id": night.run_id, "program": __version__}
     return CurrentAnswers(_frame(new), Replacement(CURRENT_FILE, encode(new, CURRENT, stamp), new.num_rows))
+
+
+def night_of(run_id: str, started_at: datetime, scoring_key: str, config: RunConfig, checkpoint: Checkpoint) -> Night:
+    """What decides the answers of a run with these settings, all of them resolved."""
+    return Night(
+        run_id=run_id,
+        started_at=started_at,
+        scoring_key=scoring_key,
+        model=checkpoint.name,
+        model_revision=checkpoint.revision,
+        threshold=config.threshold or 0.0,
+        max_answers=config.max_answers,
+        is_calibrated=checkpoint.settings.calibration is not None,
+        config_json=config.model_dump_json(),
+    )
+
+
+def list_runs(dataset: Dataset, manifest: RunManifest, current: CurrentAnswers | None) -> Replacement:
+    """The page that lists the runs, with the one that is about to write this manifest."""
+    rows = current.rows if current else dataset.current().collect()
+    n_new = dict(rows.group_by("first_run_id").len().iter_rows())
+    page = make_index([*dataset.runs(), manifest], n_new, pages_of(dataset))
+    return Replacement(INDEX, replace_surrogates(page).encode())
 
 
 @dataclass(frozen=True, slots=True)

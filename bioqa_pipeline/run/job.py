@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
@@ -19,6 +18,7 @@ from pydantic import SecretStr
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
+from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
@@ -26,16 +26,16 @@ from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import make_run_page
-from bioqa_pipeline.run.changes import Night
-from bioqa_pipeline.run.clock import last_start, start_time
+from bioqa_pipeline.run.clock import since_last_run, start_time
 from bioqa_pipeline.run.commits import commit_scored
-from bioqa_pipeline.run.current import CurrentAnswers, update_current
+from bioqa_pipeline.run.current import CurrentAnswers, list_runs, night_of, update_current
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
 from bioqa_pipeline.run.manifest import run_status, unfinished_manifest
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run
 from bioqa_pipeline.run.preflight import Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport
+from bioqa_pipeline.run.records import RunResult as RunResult
 from bioqa_pipeline.run.retrieve import retrieve
 from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.summarise import summarise
@@ -43,19 +43,6 @@ from bioqa_pipeline.sources import check_source, open_source, what_source_leaves
 from bioqa_pipeline.sources.base import Source
 
 logger = logging.getLogger(__name__)
-
-# PubMed dates an entry by the day and indexes late: two days' overlap loses nothing and costs what is scored already.
-SINCE_OVERLAP = timedelta(days=2)
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run came to; `answers` in the order of the question file, `has_page` whether its page could be made."""
-
-    manifest: RunManifest
-    answers: tuple[MergedAnswer, ...]
-    failures: tuple[str, ...]
-    has_page: bool = True
 
 
 def run_job(
@@ -131,10 +118,10 @@ class _Run:
                 raise
 
     def _run(self, writer: DatasetWriter) -> RunResult:
-        since = last_start(self.dataset) if self.config.source.since_last_run else None
+        since = since_last_run(self.dataset) if self.config.source.since_last_run else None
         self.source = source = open_source(
             self.config.source,
-            since=since and since - SINCE_OVERLAP,
+            since=since,
             api_key=self.api_key,
             with_titles=self.config.scoring.passage != "abstract",
         )
@@ -160,8 +147,24 @@ class _Run:
 
     def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         self._write_page(writer, manifest)
-        current = self.current.file if self.current else None
-        return writer.finish(manifest, [file for file in (current,) if file])
+        return writer.finish(manifest, self._replaced(manifest))
+
+    def _replaced(self, manifest: RunManifest) -> list[Replacement]:
+        files = [self.current.file] if self.current and self.current.file else []
+        with self._whole_without("list of runs"):
+            files.append(list_runs(self.dataset, manifest, self.current))
+        return files
+
+    @contextmanager
+    def _whole_without(self, what: str) -> Iterator[None]:
+        try:  # whatever is wrong with what is made for readers, the run ends as it would without
+            yield
+        except Exception as exc:
+            known = isinstance(exc, BioqaError)
+            logger.error("the %s of run %s could not be made: %s", what, self.run_id, exc, exc_info=not known)
+            self.failures.append(
+                shown(f"the run is whole, but its {what} could not be made: {type(exc).__name__}: {exc}")
+            )
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -263,27 +266,10 @@ class _Run:
         return answers
 
     def _update_current(self, source: Source, plan: RunPlan, answers: Sequence[MergedAnswer]) -> None:
-        """The answers over all runs; whatever is wrong with them, the run ends as it would without."""
-        night = Night(
-            run_id=self.run_id,
-            started_at=self.started,
-            scoring_key=self.scoring_key,
-            model=self.ready.checkpoint.name,
-            model_revision=self.ready.checkpoint.revision,
-            threshold=self.ready.threshold,
-            max_answers=self.config.max_answers,
-            is_calibrated=self.ready.checkpoint.settings.calibration is not None,
-            config_json=self.config.model_dump_json(),
-        )
-        asked = self.ready.questions.questions
-        try:
-            self.current = update_current(night, self.dataset, asked, self.retrievals, plan.name, source.store, answers)
-        except Exception as exc:
-            self._said("the run is whole, but its table of current answers could not be made", exc)
-
-    def _said(self, what: str, exc: Exception) -> None:
-        logger.error("run %s: %s: %s", self.run_id, what, exc, exc_info=not isinstance(exc, BioqaError))
-        self.failures.append(shown(f"{what}: {type(exc).__name__}: {exc}"))
+        night = night_of(self.run_id, self.started, self.scoring_key, self.config, self.ready.checkpoint)
+        asked, searches = self.ready.questions.questions, self.retrievals
+        with self._whole_without("table of current answers"):
+            self.current = update_current(night, self.dataset, asked, searches, plan.name, source.store, answers)
 
     def _manifest(self) -> RunManifest:
         return unfinished_manifest(
@@ -301,17 +287,9 @@ class _Run:
         )
 
     def _write_page(self, writer: DatasetWriter, manifest: RunManifest) -> None:
-        """The run's page, before its manifest; whatever is wrong with it, the run ends as it would without."""
-        try:
-            writer.write_page(make_run_page(self.dataset, self.run_id, manifest=manifest))
-        except Exception as exc:
-            logger.error(
-                "the page of run %s could not be made: %s", self.run_id, exc, exc_info=not isinstance(exc, BioqaError)
-            )
-            self.failures.append(
-                shown(f"the run is whole, but its page could not be made: {type(exc).__name__}: {exc}")
-            )
-        else:
+        with self._whole_without("page"):
+            current = self.current.rows if self.current else None
+            writer.write_page(make_run_page(self.dataset, self.run_id, manifest=manifest, current=current))
             self.has_page = True
 
     def _finish_failed(self, writer: DatasetWriter, exc: BaseException) -> None:
@@ -322,6 +300,6 @@ class _Run:
             # Who interrupts a run does not wait for a page, and may kill it before there is a manifest.
             if isinstance(exc, Exception):
                 self._write_page(writer, manifest)
-            writer.finish(manifest)
+            writer.finish(manifest, self._replaced(manifest) if isinstance(exc, Exception) else ())
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import FetchStatus, Missing
 
 # Pairs that a message names in full.
@@ -85,3 +87,13 @@ def named_pairs(pairs: Sequence[FailedPair]) -> str:
     names = [f"{pair.question_id}, PMID {pair.pmid}" for pair in pairs[:NAMED_PAIRS]]
     more = f" and {len(pairs) - NAMED_PAIRS:,} more pairs" if len(pairs) > NAMED_PAIRS else ""
     return "; ".join(names) + more
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to; `answers` in the order of the question file, `has_page` whether its page could be made."""
+
+    manifest: RunManifest
+    answers: tuple[MergedAnswer, ...]
+    failures: tuple[str, ...]
+    has_page: bool = True

@@ -11,6 +11,7 @@ from functools import cache
 
 import polars as pl
 
+from bioqa_pipeline.dataset.compaction import compact
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import ANSWERS, INDEX, STAGING, AnswerRow, make_shard_id
@@ -64,7 +65,10 @@ class Work:
         self._stage = stage or self.stage
 
     def run(self, n_pairs: int) -> None:
-        """The whole run, over the first pairs."""
+        """The whole run, over the first pairs; sometimes the files of those before are merged first."""
+        with self.explained():
+            if self.rng.random() < 0.3 and self.dataset.storage.list("answers"):
+                compact(self.dataset.storage)
         with self.explained(), self.dataset.writer(self.run_id, wait=True) as writer:
             self.inside(writer, n_pairs)
 

@@ -103,6 +103,7 @@ def test_a_run_commits_every_pair_once_and_a_second_one_scores_nothing(config: R
         "_log",
         "answers",
         "chunks",
+        "current",
         "summary",
         "runs",
         ".lock",

@@ -9,11 +9,14 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+from lxml import html
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
+from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.job import run_job
+from flows.report import main
 from support.checkpoints import make_checkpoint
 from support.medline_folder import Article
 from support.paths import ROOT
@@ -57,6 +60,21 @@ def readme_rows(config: RunConfig) -> list[tuple[object, ...]]:
     return found
 
 
+def shown(config: RunConfig, run_id: str) -> tuple[list[str], int]:
+    """What the page of a run lists as changed, and how many answers it shows; it is the page that can be made again."""
+    page = (config.out / "runs" / f"{run_id}.html").read_text("utf-8")
+    assert make_run_page(Dataset(config.out), run_id) == page
+    tree = html.fromstring(page)
+    changes = [" ".join(item.text_content().split()) for item in tree.xpath("//*[@id='changes']//li")]
+    return changes, len(tree.xpath("//ol[@class='found']/li"))
+
+
+def listed(config: RunConfig) -> list[list[str]]:
+    tree = html.fromstring((config.out / "runs" / "index.html").read_text("utf-8"))
+    assert all((config.out / "runs" / link).is_file() for link in tree.xpath("//tbody//a/@href"))
+    return [[cell.text_content() for cell in row.xpath("./td")][1:] for row in tree.xpath("//tbody/tr")]
+
+
 @pytest.mark.parametrize("newest_only", [False, True], ids=["all records", "since the last run"])
 def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
     config = small_config(tmp_path, model, QUESTION, OTHER, threshold=1e9)
@@ -71,8 +89,11 @@ def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
     before, asked = stamps(config), readme_rows(config)
     assert [name for name, _, _ in before] == ["current.parquet"]
     assert len(asked) == Dataset(config.out).current().collect().height
+    assert shown(config, first) == ([], len(asked))
+    assert listed(config) == [["2", "6", "6", "complete"]]
 
-    night(config)
+    assert shown(config, night(config)) == ([], len(asked))
+    assert listed(config) == [["2", "0", "0", "complete"], ["2", "6", "6", "complete"]]
     assert stamps(config) == before
     assert readme_rows(config) == asked
 
@@ -96,6 +117,28 @@ def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
     for row in Dataset(config.out).current().collect().iter_rows(named=True):
         assert (row["first_seen"], row["last_changed"]) == (started[row["first_run_id"]], started[row["run_id"]])
     assert len(readme_rows(config)) == len(asked) + 2
+    changes, n_shown = shown(config, third)
+    assert n_shown == len(asked) + 2
+    assert sum(line.startswith("new ") and line.endswith("a new record: 14") for line in changes) == 2
+    assert sum(line.startswith("retracted support") and line.endswith("a retraction: 11") for line in changes) == 2
+    assert listed(config)[0] == ["2", "4", "2", "complete"]
     # A plain scan of the folder sees this state and no other.
     scanned = pl.scan_parquet(config.out / "current" / "*.parquet").collect()
     assert scanned.sort("question_id", "rank").equals(Dataset(config.out).current().collect())
+
+
+def test_two_runs_compared(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_records(tmp_path / "records")
+    config = small_config(tmp_path, model, threshold=1e9)
+    runs = [night(config), night(config.changed(threshold=-1e9))]
+    told = Dataset(config.out).current().collect().row(0, named=True)
+    assert (told["answer"], told["change"], told["why"]) == (None, "new", "new_threshold")
+    assert (len(told["gone"]), told["gone_run_id"], told["gone_why"]) == (3, runs[1], "new_threshold")
+    assert shown(config, runs[1])[0][0].startswith("without an answer")
+    assert main(["--data-set", str(config.out), "--compare", *runs]) == 0
+    out = capsys.readouterr().out
+    assert "threshold: 1000000000.0 -> -1000000000.0" in out
+    assert out.count("\n  gone  ") == 3 and " -> no answer" in out
+    assert out.endswith("1 question answered otherwise\n")
+    assert main(["--data-set", str(config.out), "--compare", runs[0], runs[0]]) == 0
+    assert capsys.readouterr().out.endswith("0 questions answered otherwise\n")

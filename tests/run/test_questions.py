@@ -54,7 +54,7 @@ def test_own_columns_and_notes_reach_answers_summary_manifest_and_page(tmp_path:
         "columns of your own, kept with the answers: category, notes",
     )
     assert result.manifest.notes == dataset.run(result.manifest.run_id).notes == notes
-    page = next((tmp_path / "out" / "runs").glob("*.html")).read_text("utf-8")
+    page = next((tmp_path / "out" / "runs").glob("2*.html")).read_text("utf-8")
     assert "list marks taken off" in page and "kept with the answers: category, notes" in page
     assert "<bdi>category</bdi>: <bdi>tropical</bdi>" in page and "&lt;b&gt;génes" in page and "<b>génes" not in page
 
@@ -84,7 +84,7 @@ def test_a_long_question_is_said_with_its_end_and_so_are_two_that_are_one(tmp_pa
 
     result = run_job(config)
     assert result.manifest.notes == ready.notes
-    (page,) = (tmp_path / "out" / "runs").glob("*.html")
+    (page,) = (tmp_path / "out" / "runs").glob("2*.html")
     assert "asked in part" in page.read_text("utf-8")
 
     with pytest.raises(InputError, match=r"q\.txt: 2 asked in part.*; shorten them, or set `long_questions ask`"):

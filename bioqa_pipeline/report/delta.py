@@ -1,0 +1,105 @@
+"""The rows of `current` and a run into what that run changed, in words: new, changed and gone answers, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from bioqa_pipeline.dataset.manifest import RunManifest
+from bioqa_pipeline.dataset.reader import Dataset
+
+MOST_SHOWN = 100
+# Of these only the number is said: an answer that moved up because another moved down is no news.
+SMALL = ("rank", "score")
+
+_WORDS = {
+    "new": "new",
+    "wording": "reworded",
+    "retracted": "retracted support",
+    "support": "other support",
+    "outcome": "without an answer",
+}
+_WHY = {
+    "new_question": "a new question",
+    "new_record": "a new record",
+    "revised_record": "a revised record",
+    "retraction": "a retraction",
+    "removed_record": "a record that was taken out",
+    "new_threshold": "another threshold",
+    "new_model": "another model",
+    "new_settings": "other settings, or another version of bioqa",
+    "question_changed": "the question was worded anew",
+    "search": "what the search found",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One answer that came, changed or went.
+
+    Attributes:
+        kind: "new", "changed" or "gone".
+        what, why: in words.
+        answer: None where a question is left without one.
+        pmids: the records that are why.
+    """
+
+    kind: str
+    question: str
+    answer: str | None
+    what: str
+    why: str
+    pmids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What a run changed: the first MOST_SHOWN, new ones first; `n_moved` are those of which no more is said."""
+
+    changes: tuple[Change, ...]
+    n_new: int
+    n_changed: int
+    n_gone: int
+    n_moved: int
+
+
+def read_current(dataset: Dataset, manifest: RunManifest) -> pl.DataFrame | None:
+    """The answers over all runs as this run left them; None where a later one changed them."""
+    table, metadata = dataset.current_table()
+    written_by = metadata.get("run_id")
+    if manifest.status == "failed" or written_by is None:
+        return None
+    if written_by != manifest.run_id and dataset.run(written_by).started_at > manifest.started_at:
+        return None
+    current = pl.from_arrow(table)
+    assert isinstance(current, pl.DataFrame)
+    return current
+
+
+def read_delta(current: pl.DataFrame, run_id: str) -> Delta:
+    """What this run changed of these questions."""
+    rows = current.filter(run_id=run_id)
+    told = rows.filter(~pl.col("change").is_in(SMALL))
+    changes = [
+        Change(
+            kind="new" if row["change"] == "new" and row["answer"] is not None else "changed",
+            question=row["question"],
+            answer=row["answer"],
+            what="without an answer" if row["answer"] is None else _WORDS.get(row["change"], row["change"]),
+            why=why_in_words(row["why"]),
+            pmids=tuple(row["why_pmids"]),
+        )
+        for row in told.iter_rows(named=True)
+    ]
+    for question, gone, why in current.filter(gone_run_id=run_id).select("question", "gone", "gone_why").iter_rows():
+        changes += [Change("gone", question, answer, "gone", why_in_words(why), ()) for answer in gone]
+    order = {"new": 0, "changed": 1, "gone": 2}
+    changes.sort(key=lambda change: order[change.kind])
+    counts = {kind: sum(change.kind == kind for change in changes) for kind in order}
+    return Delta(tuple(changes[:MOST_SHOWN]), counts["new"], counts["changed"], counts["gone"], len(rows) - len(told))
+
+
+def why_in_words(why: str) -> str:
+    """Versions to come can know more reasons."""
+    return _WHY.get(why, why.replace("_", " "))

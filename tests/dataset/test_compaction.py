@@ -1,0 +1,140 @@
+"""Many small files become few: the same rows at every step, wherever it is killed, on a disk and in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from bioqa_pipeline.dataset.compaction import compact, plan_compaction
+from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, make_shard_id
+from bioqa_pipeline.dataset.verify import verify
+from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.storage.base import Storage
+from dataset.test_machine import Crash, CrashingStorage
+from flows.commands.compact import main
+from support.dataset_processes import WINDOWS, pair
+from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
+from support.s3_server import S3Server
+
+RUNS = 4
+
+
+def fill(root: Path | str | Storage, runs: int = RUNS) -> None:
+    """Runs of two pairs each, the last with other settings."""
+    dataset = Dataset(root)
+    for number in range(runs):
+        rows = [pair(2 * number), pair(2 * number + 1)]
+        shard_id = make_shard_id([row.pair_id for row in rows])
+        settings = METADATA if number < runs - 1 else METADATA | {"config": '{"other": 1}'}
+        with dataset.writer(f"run-{number}") as writer:
+            write_staged(root, f"run-{number}", shard_id, rows, chunk_rows(rows), settings)
+            writer.commit_shard(shard_id)
+            writer.write_summary([merged_answer(1)], METADATA)
+            writer.finish(manifest(f"run-{number}", n_windows=2 * WINDOWS))
+
+
+def tables(root: Path | str | Storage) -> list[pl.DataFrame]:
+    dataset = Dataset(root)
+    return [
+        dataset.answers().sort("pair_id").collect(),
+        dataset.chunks().sort("pair_id", "window_index").collect(),
+        dataset.summary().sort("run_id").collect(),
+    ]
+
+
+def same(found: list[pl.DataFrame], expected: list[pl.DataFrame]) -> bool:
+    return all(one.equals(other) for one, other in zip(found, expected, strict=True))
+
+
+def check(root: Path | str, expected: list[pl.DataFrame]) -> None:
+    assert same(tables(root), expected)
+    report = verify(Dataset(root).storage)
+    assert [(finding.file, finding.what) for finding in report.findings] == []
+
+
+def test_few_files_hold_the_same_rows_sorted_and_a_second_time_does_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "set"
+    fill(root)
+    expected = tables(root)
+    assert main(["--data-set", str(root), "--dry-run"]) == 0
+    assert capsys.readouterr().out == "would merge 3 files of 6 answers, and their windows\n"
+    assert len(list((root / "answers").iterdir())) == RUNS
+    assert main(["--data-set", str(root)]) == 0
+    assert capsys.readouterr().out == "merged 3 files of 6 answers, and their windows\n"
+    for table in (ANSWERS, CHUNKS):
+        files = sorted((root / table.name).iterdir(), key=lambda path: -path.stat().st_size)
+        assert len(files) == 2
+        rows = pl.read_parquet(files[0])
+        assert rows.equals(rows.sort(table.sorted_by))
+        sorting = pq.ParquetFile(files[0]).metadata.row_group(0).sorting_columns
+        assert len(sorting) == len(table.sorted_by)
+        assert pq.read_schema(files[0]).metadata[b"bioqa.config"].decode() == METADATA["config"]
+    check(root, expected)
+    assert verify(Dataset(root).storage).notes == []
+    names = {path.name for path in root.rglob("*") if path.is_file()}
+    assert main(["--data-set", str(root)]) == 0
+    assert capsys.readouterr().out == "nothing to merge\n"
+    assert {path.name for path in root.rglob("*") if path.is_file()} == names
+    # The next runs know the pairs, and fold the log without losing what manifests speak of.
+    for number in range(20):
+        with Dataset(root).writer(f"later-{number}") as writer:
+            assert writer.done([pair(i).pair_id for i in range(2 * RUNS)]).all()
+            writer.write_summary([merged_answer(1)], METADATA)
+            writer.finish(manifest(f"later-{number}", n_pairs=0, n_windows=0, n_scored=0))
+    assert verify(Dataset(root).storage).findings == []
+
+
+def test_files_that_are_large_enough_stay(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    fill(root)
+    sizes = sum(p.stat().st_size for folder in ("answers", "chunks") for p in (root / folder).iterdir())
+    one = sizes // RUNS
+    storage = Dataset(root).storage
+    assert plan_compaction(storage, most_bytes=one) == []
+    assert [len(group.answers) for group in plan_compaction(storage, most_bytes=int(2.5 * one))] == [2]
+    compact(storage, most_bytes=int(2.5 * one))
+    assert plan_compaction(storage, most_bytes=int(2.5 * one)) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "half", "after", "error before", "error after"])
+def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path, moment: str) -> None:
+    root = tmp_path / "set"
+    fill(root)
+    expected = tables(root)
+    storage = CrashingStorage(root)
+    for step in range(60):
+        storage.arm((step, moment))
+        try:
+            compact(storage)
+        except (Crash, DatasetError):
+            storage.revive()
+            assert same(tables(root), expected), step
+            continue
+        if not storage.failed:
+            break
+        storage.revive()
+    assert 8 < step < 59
+    assert compact(Dataset(root).storage) == []
+    check(root, expected)
+    assert len(list((root / "answers").iterdir())) == len(list((root / "chunks").iterdir())) == 2
+    assert list((root / "_staging").iterdir()) == []
+
+
+def test_in_an_object_store(s3: S3Server) -> None:
+    uri = s3.new_uri()
+    fill(uri, runs=3)
+    expected = tables(uri)
+    assert [len(group.answers) for group in compact(Dataset(uri).storage)] == [2]
+    check(uri, expected)
+    assert sum(key.startswith("answers/") for key in s3.keys(uri)) == 2
+
+
+def test_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data-set", str(tmp_path / "nothing")]) == 1
+    assert "no data set with a log" in capsys.readouterr().err
