@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bioqa_pipeline.config import ModelConfig, Precision, RunConfig, SourceConfig, SpanConfig
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.paths import DATA
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
@@ -137,3 +138,11 @@ def test_rows_do_not_depend_on_workers_or_shards(
     result = run_job(other, executor=executor)
     assert result.manifest.n_scored > 2 * shard_pairs
     check_same_rows(other.out, in_one_shard.out)
+    cost = result.manifest.cost
+    assert cost is not None and cost.seconds == result.manifest.timings_seconds["score"] > 0
+    assert cost.n_tokens == Dataset(other.out).chunks().select("n_tokens").sum().collect().item()
+    assert (cost.engines, cost.device, cost.precision) == (("torch",), "cpu", other.model.precision)
+    assert cost.device_seconds >= executor.n_workers * cost.seconds and all(cost.processors)
+    assert cost.device_seconds_per_1000_pairs == pytest.approx(
+        1000 * cost.device_seconds / result.manifest.n_scored, rel=1e-3
+    )
