@@ -123,6 +123,27 @@ def shortened(text: _Text) -> _Text:
     return text if text is None or len(text) <= SENTENCE_CHARS else text[: SENTENCE_CHARS - 1] + "…"
 
 
+class RunCost(Record):
+    """What scoring cost, and on what.
+
+    Attributes:
+        n_tokens: of the windows scored, padding not included.
+        seconds: of the scoring stage.
+        device_seconds: `seconds` times the workers, and on a CPU their threads: core- or GPU-seconds.
+        processors, engines: of all workers, as their makers call them.
+        precision: resolved.
+    """
+
+    n_tokens: int = Field(ge=0)
+    seconds: FiniteFloat = Field(ge=0)
+    device_seconds: FiniteFloat = Field(ge=0)
+    device_seconds_per_1000_pairs: FiniteFloat = Field(ge=0)
+    processors: tuple[str, ...]
+    engines: tuple[str, ...]
+    device: str
+    precision: str
+
+
 class RunManifest(Record):
     """One run.
 
@@ -143,6 +164,7 @@ class RunManifest(Record):
         config: the whole resolved configuration.
         source: what the source says of itself; never a secret.
         model: name, revision, digest and whatever else describes the checkpoint.
+        cost: of scoring; None where nothing was scored, and in manifests of older versions.
         error: what broke a failed run off, in words.
     """
 
@@ -171,6 +193,7 @@ class RunManifest(Record):
     scoring_key: str
     source: dict[str, str] = {}
     model: dict[str, str]
+    cost: RunCost | None = None
     error: str | None = None
 
     @property

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import platform
+import re
+from functools import lru_cache
+from pathlib import Path
+
 from bioqa_pipeline.config import Precision
 from bioqa_pipeline.errors import ConfigError
 
@@ -54,3 +59,17 @@ def resolve_precision(precision: Precision, device: str) -> str:
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "fp32"
+
+
+@lru_cache(maxsize=8)
+def processor_name(device: str) -> str:
+    """The kind of processor behind a resolved device, as its maker calls it."""
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    try:
+        said = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+    except OSError:  # no Linux
+        said = None
+    return said[1].strip() if said else platform.processor() or platform.machine()

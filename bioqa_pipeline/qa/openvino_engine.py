@@ -7,17 +7,22 @@ seconds, so that `inference.resolve_engine` takes it for longer jobs only.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
 from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
+from bioqa_pipeline.qa.lanes import Lanes
+from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.qa.threads import thread_count
-from bioqa_pipeline.records.scores import Batch, FloatArray
+from bioqa_pipeline.records.scores import Batch, FloatArray, Window
 
 # OpenVINO reports its use to its makers over the network, unasked, where this package is found: at import and at each
 # conversion.
@@ -28,7 +33,7 @@ _ELEMENT_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
 class OpenVinoScorer(Scorer):
-    """Runs on the CPU with as many threads as `thread_count` says.
+    """Runs on the CPU on as many lanes as `thread_count` says, one thread each.
 
     Args:
         precision: "fp32" or "bf16"; weights come out of the checkpoint in fp32 and are rounded by the compiler.
@@ -45,26 +50,37 @@ class OpenVinoScorer(Scorer):
                 "`precision bf16`: OpenVINO does not compute in it on this processor; use `precision fp32` or "
                 "`engine torch`"
             )
+        n_lanes = thread_count()
         self._network = core.compile_model(
             _converted(checkpoint),
             "CPU",
             {
-                "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[precision],
-                "INFERENCE_NUM_THREADS": thread_count(),
+                "INFERENCE_NUM_THREADS": n_lanes,
+                "NUM_STREAMS": n_lanes,
             },
         )
-        self._request = self._network.create_infer_request()
+        self._own = threading.local()
+        self._lanes = Lanes(n_lanes, lambda: None)
         self.info = ScorerInfo(
             device="cpu",
             precision=precision,
             engine="openvino",
             token_budget=TOKEN_BUDGETS["cpu"],
             pad_id=checkpoint.config.padding,
+            max_length=checkpoint.config.longest_window,
+            lanes=n_lanes,
         )
 
+    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        begin = super().begin
+        return self._lanes.begin(lambda: begin(batch, windows, config)())
+
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        found = self._request.infer([batch.input_ids, batch.token_type_ids, batch.attention_mask])
+        # A request belongs to the thread that asks.
+        if not hasattr(self._own, "request"):
+            self._own.request = self._network.create_infer_request()
+        found = self._own.request.infer([batch.input_ids, batch.token_type_ids, batch.attention_mask])
         start, end = (np.asarray(found[i], dtype=np.float32) for i in range(2))
         return start, end
 

@@ -11,7 +11,9 @@ import torch
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
 from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
-from bioqa_pipeline.qa.spans import Decoded
+from bioqa_pipeline.qa.lanes import Lanes
+from bioqa_pipeline.qa.spans import Decoded, decode
+from bioqa_pipeline.qa.threads import thread_count
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
 
 
@@ -19,20 +21,21 @@ class TorchScorer(Scorer):
     """transformers' own network with scaled-dot-product attention.
 
     A reduced precision is that of the linear layers and of attention; sums along the layers, their normalisation and
-    the span head stay in fp32, where rounding would cost most and time is not spent. On a GPU logits are decoded
-    there, and the next batch is on its way before the last one is fetched.
+    the span head stay in fp32, where rounding would cost most and time is not spent. On a CPU each batch is computed
+    by one thread, on as many lanes as `thread_count` says. On a GPU kernels are chosen by the shape of a batch, which
+    is therefore the same in every job; logits are decoded there, and the next batch is on its way before the last one
+    is fetched.
 
     Args:
         device: resolved, see `resolve_device`.
         precision: resolved, see `resolve_precision`.
-        decode_on_device: None does so on anything but a CPU.
+        as_on_gpu: fixed rows and decoding on the device; None does so on anything but a CPU.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, *, device: str, precision: str, decode_on_device: bool | None = None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str, precision: str, as_on_gpu: bool | None = None) -> None:
         self._device = torch.device(device)
-        self._decode_on_device = self._device.type != "cpu" if decode_on_device is None else decode_on_device
+        self._as_on_gpu = self._device.type != "cpu" if as_on_gpu is None else as_on_gpu
+        self._lanes = _lanes() if self._device.type == "cpu" else None
         model: Any = load_model(checkpoint)
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         if self._dtype:
@@ -44,35 +47,72 @@ class TorchScorer(Scorer):
             engine="torch",
             token_budget=TOKEN_BUDGETS[self._device.type],
             pad_id=checkpoint.config.padding,
+            max_length=checkpoint.config.longest_window,
+            fixed_rows=self._as_on_gpu,
+            lanes=thread_count() if self._lanes else 1,
         )
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        return self._lanes.begin(lambda: self._fetched(batch))() if self._lanes else self._fetched(batch)
+
+    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        if self._lanes:
+            return self._lanes.begin(lambda: self._decoding(batch, windows, config)())
+        return self._decoding(batch, windows, config)
+
+    def _fetched(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():
             both = torch.stack(self._forward(batch)).float().cpu().numpy()
         return both[0], both[1]
 
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        if not self._decode_on_device:
-            return super().begin(batch, windows, config)
+    def _decoding(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
+        """Computes and begins to decode; what is returned waits for the spans."""
+        if not self._as_on_gpu:
+            start, end = self._fetched(batch)
+            return lambda: decode(start, end, windows, config)
         from bioqa_pipeline.qa.spans_torch import begin_decoding
 
+        filled = [*windows, *[windows[-1]] * (len(batch.input_ids) - len(windows))]
         with torch.inference_mode():
-            return begin_decoding(*self._forward(batch), windows, config)
+            return begin_decoding(*self._forward(batch), filled, config)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
             output: Any = self._model(
                 input_ids=self._tensor(batch.input_ids),
                 token_type_ids=self._tensor(batch.token_type_ids),
-                attention_mask=self._tensor(batch.attention_mask),
+                attention_mask=self._mask(batch),
             )
         return output.start_logits, output.end_logits
+
+    def _mask(self, batch: Batch) -> torch.Tensor:
+        """In the form in which transformers takes it as it is: another it leaves out for a batch without padding, which
+        then goes through another kernel."""
+        real = self._tensor(batch.attention_mask)[:, None, None, :].bool()
+        if self._model.config._attn_implementation == "sdpa":
+            return real
+        return torch.zeros(real.shape, device=real.device).masked_fill_(~real, torch.finfo(torch.float32).min)
 
     def _tensor(self, values: np.ndarray[Any, Any]) -> torch.Tensor:
         tensor = torch.from_numpy(values)
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def _lanes() -> Lanes:
+    """Lanes in which torch computes with one thread; elsewhere it keeps those that it has."""
+
+    def start() -> None:
+        # A thread that has not asked yet takes the process's number at its first operation, whatever it set before.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    before = torch.get_num_threads()
+    lanes = Lanes(thread_count(), start)
+    # What a lane sets is also what new threads elsewhere would take.
+    torch.set_num_threads(before)
+    return lanes
 
 
 def _reduce_linear_layers(model: Any, dtype: torch.dtype, device_type: str) -> None:

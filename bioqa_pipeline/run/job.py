@@ -30,7 +30,7 @@ from bioqa_pipeline.run.clock import since_last_run, start_time
 from bioqa_pipeline.run.commits import commit_scored
 from bioqa_pipeline.run.current import CurrentAnswers, list_runs, night_of, update_current
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
-from bioqa_pipeline.run.manifest import run_status, unfinished_manifest
+from bioqa_pipeline.run.manifest import run_cost, run_status, unfinished_manifest
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run
 from bioqa_pipeline.run.preflight import Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
@@ -141,6 +141,7 @@ class _Run:
             n_windows=sum(r.n_windows for r in reports),
             statuses=count_statuses(plan, self.dataset.storage, failed),
             skipped=tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
+            cost=run_cost(reports, self.config.model, self.timings, self.executor.n_workers),
         )
         manifest = self.executor.stage(FINISH, lambda: self._finish(writer, manifest))
         return RunResult(manifest, tuple(answers), tuple(self.failures), self.has_page)

@@ -10,12 +10,14 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from bioqa_pipeline import __version__
-from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunManifest, RunStatus, shortened
+from bioqa_pipeline.config import ModelConfig, RunConfig
+from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunCost, RunManifest, RunStatus, shortened
+from bioqa_pipeline.qa.threads import thread_count
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.run.preflight import Preflight
+from bioqa_pipeline.run.records import ShardReport
 
-REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
+REPORTED_PACKAGES = ("torch", "openvino", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
 
 
 def run_status(retrievals: Sequence[Retrieval], failures: Sequence[str]) -> RunStatus:
@@ -74,6 +76,28 @@ def unfinished_manifest(
             "casing": checkpoint.casing,
             "calibration": calibration.model_dump_json() if calibration else "",
         },
+    )
+
+
+def run_cost(
+    reports: Sequence[ShardReport], model: ModelConfig, timings_seconds: Mapping[str, float], n_workers: int
+) -> RunCost | None:
+    """What the scoring stage cost, on this resolved model; None where nothing was scored."""
+    n_pairs = sum(r.n_pairs for r in reports)
+    if not n_pairs:
+        return None
+    seconds = timings_seconds["score"]
+    # Workers of one machine share its threads.
+    units = n_workers if model.device.startswith("cuda") else max(n_workers, thread_count())
+    return RunCost(
+        n_tokens=sum(r.n_tokens for r in reports),
+        seconds=seconds,
+        device_seconds=round(seconds * units, 3),
+        device_seconds_per_1000_pairs=round(1000 * seconds * units / n_pairs, 3),
+        processors=tuple(sorted({r.processor for r in reports})),
+        engines=tuple(sorted({r.engine for r in reports})),
+        device=model.device,
+        precision=model.precision,
     )
 
 

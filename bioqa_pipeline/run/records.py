@@ -73,13 +73,21 @@ class FailedPair:
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What scoring one shard came to."""
+    """What scoring one shard came to.
+
+    Attributes:
+        n_tokens: of its windows, padding not included.
+        processor, engine: what scored it.
+    """
 
     shard_id: str
     n_pairs: int
     n_windows: int
     seconds: float
     failed: tuple[FailedPair, ...]
+    n_tokens: int = 0
+    processor: str = ""
+    engine: str = ""
 
 
 def named_pairs(pairs: Sequence[FailedPair]) -> str:

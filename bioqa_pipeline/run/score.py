@@ -18,6 +18,7 @@ from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.errors import NonFiniteLogitError, ShardError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
+from bioqa_pipeline.qa.devices import processor_name
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
 from bioqa_pipeline.records.scores import Pair
@@ -110,6 +111,9 @@ def score_shard(
         n_windows=len(chunks),
         seconds=time.perf_counter() - started,
         failed=tuple(failed),
+        n_tokens=sum(row.n_tokens for row in chunks),
+        processor=processor_name(scorer.scorer.info.device),
+        engine=scorer.scorer.info.engine,
     )
     rate = len(chunks) / report.seconds
     logger.info("shard %s: %d pairs, %.1f windows/s, %d failed", shard.shard_id[:12], len(scored), rate, len(failed))

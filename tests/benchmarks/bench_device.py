@@ -28,10 +28,9 @@ import torch  # noqa: E402
 from bench_scoring import bert_base, flop_per_token, padded_batches, pairs_of  # noqa: E402
 
 from bioqa_pipeline.config import SpanConfig  # noqa: E402
-from bioqa_pipeline.qa.batching import make_batches  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer, score_windows  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows  # noqa: E402
 from bioqa_pipeline.qa.network_config import NetworkConfig  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.records.scores import Batch, Window  # noqa: E402
@@ -124,7 +123,7 @@ def main() -> None:
         scorer = TorchScorer(checkpoint, device=device, precision=precision)
     pad_id, budget, per_round = scorer.info.pad_id, scorer.info.token_budget, args.windows // args.rounds
     few = synthetic(real, min(FORWARD_WINDOWS, per_round), seed=0)
-    batches = list(make_batches(few, token_budget=budget, pad_id=pad_id))
+    batches = list(batches_of(few, scorer.info))
     wide = padded_batches(few[: min(PADDED_WINDOWS, len(few))], pad_id)
     forward(scorer, [*batches[:3], wide[0]], device)
     mean = statistics.mean(map(len, few))

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from bench_scoring import forward, padded_batches  # noqa: E402
+from bench_scoring import padded_batches, padded_loop  # noqa: E402
 
 from bioqa_pipeline.config import ModelConfig  # noqa: E402
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint  # noqa: E402
@@ -80,12 +80,12 @@ def main() -> None:
         questions = write_part(dataset, args.questions, part)
         windows = windows_of(part, checkpoint)
         wide = padded_batches(windows, reference.info.pad_id)
-        forward(reference, wide[:1])
+        padded_loop(reference, wide[:1])
         for number in range(args.rounds):
             started = time.perf_counter()
             evaluate_checkpoint(part, ModelConfig(device="cpu"))
             ours.append(time.perf_counter() - started)
-            loop.append(forward(reference, wide))
+            loop.append(padded_loop(reference, wide))
             print(f"round {number + 1}: ours {ours[-1]:.1f} s, padded loop {loop[-1]:.1f} s", file=sys.stderr)
     engine = load_scorer(checkpoint, device="cpu", n_pairs=questions).info
     result = {

@@ -125,15 +125,13 @@ def measure(n_workers: int, args: argparse.Namespace, folder: Path) -> dict[str,
 def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
     """Windows a second of the engine alone on windows of such lengths; what stands in them does not matter."""
     import numpy as np
-    import torch
 
-    from bioqa_pipeline.qa.batching import make_batches
+    from bioqa_pipeline.config import SpanConfig
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
     from bioqa_pipeline.qa.engines import load_scorer
-    from bioqa_pipeline.qa.threads import thread_count
+    from bioqa_pipeline.qa.inference import score_windows
     from bioqa_pipeline.records.scores import Window
 
-    torch.set_num_threads(thread_count())
     rng = np.random.default_rng(0)
     scorer = load_scorer(open_checkpoint(str(ROOT / "data" / "model")), device="cpu", engine=engine, n_pairs=n_pairs)
     windows = [
@@ -149,12 +147,9 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
         )
         for n in rng.choice(lengths, min(BARE_WINDOWS, len(lengths)), replace=False).tolist()
     ]
-    batches = list(make_batches(windows, token_budget=scorer.info.token_budget, pad_id=scorer.info.pad_id))
-    for batch in batches[:2]:
-        scorer.logits(batch)
+    score_windows(windows[:8], scorer, SpanConfig())
     started = time.perf_counter()
-    for batch in batches:
-        scorer.logits(batch)
+    score_windows(windows, scorer, SpanConfig())
     return len(windows) / (time.perf_counter() - started)
 
 

@@ -51,7 +51,7 @@ def measure(size: int) -> None:
     class FlatScorer:
         """Logits that depend on the position only."""
 
-        info = ScorerInfo(device="cpu", precision="fp32", engine="double", token_budget=2048, pad_id=0)
+        info = ScorerInfo(device="cpu", precision="fp32", engine="double", token_budget=2048, pad_id=0, max_length=512)
 
         def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
             row = np.linspace(0, 1, batch.input_ids.shape[1], dtype=np.float32)

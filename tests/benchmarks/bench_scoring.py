@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,11 @@ from transformers import AutoModelForQuestionAnswering, BertConfig  # noqa: E402
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig  # noqa: E402
 from bioqa_pipeline.pubmed.xml import parse_records  # noqa: E402
-from bioqa_pipeline.qa.batching import make_batches, pad_batch  # noqa: E402
+from bioqa_pipeline.qa.batching import pad_batch  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.devices import resolve_precision  # noqa: E402
 from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer, batches_of  # noqa: E402
 from bioqa_pipeline.qa.network_config import NetworkConfig  # noqa: E402
 from bioqa_pipeline.qa.scoring import PairScorer  # noqa: E402
 from bioqa_pipeline.qa.spans import decode, window_scores  # noqa: E402
@@ -95,10 +96,20 @@ def padded_batches(windows: Sequence[Window], pad_id: int) -> list[Batch]:
 
 
 def forward(scorer: Scorer, batches: Sequence[Batch]) -> float:
-    """Seconds of the bare forward pass."""
+    """Seconds of the bare forward pass, as many batches side by side as the scorer has lanes."""
     started = time.perf_counter()
-    for batch in batches:
-        scorer.logits(batch)
+    with ThreadPoolExecutor(scorer.info.lanes) as threads:
+        for _ in threads.map(scorer.logits, batches):
+            pass
+    return time.perf_counter() - started
+
+
+def padded_loop(scorer: TorchScorer, batches: Sequence[Batch]) -> float:
+    """Seconds of a plain loop: one batch after the other, each on all threads."""
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for batch in batches:
+            scorer._forward(batch)
     return time.perf_counter() - started
 
 
@@ -185,9 +196,9 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace, stack: ExitStack) -
     """Measures, prints lines for people, then the JSON line."""
     precision = resolve_precision("auto", "cpu")
     reference = TorchScorer(checkpoint, device="cpu", precision="fp32")
-    pad_id, budget = reference.info.pad_id, reference.info.token_budget
+    pad_id = reference.info.pad_id
     pairs, windows = pairs_of(checkpoint, args.windows)
-    sorted_batches = list(make_batches(windows, token_budget=budget, pad_id=pad_id))
+    sorted_batches = list(batches_of(windows, reference.info))
     wide = padded_batches(windows, pad_id)
     scorers: dict[str, Scorer] = {"torch fp32": reference}
     for engine in ("torch", "openvino"):
@@ -196,7 +207,7 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace, stack: ExitStack) -
                 f"{engine} {kind}",
                 load_scorer(checkpoint, device="cpu", precision=kind, engine=engine),  # type: ignore[arg-type]
             )
-    runs: dict[str, Callable[[], float]] = {"padded loop fp32": lambda: forward(reference, wide)}
+    runs: dict[str, Callable[[], float]] = {"padded loop fp32": lambda: padded_loop(reference, wide)}
     for name, scorer in scorers.items():
         runs[name] = lambda scorer=scorer: forward(scorer, sorted_batches)  # type: ignore[misc]
     for scorer in scorers.values():
@@ -274,8 +285,8 @@ def _add_decoding_and_numerics(
         row["decoding_share_of_forward"] = round(decoding / (len(windows) / row["windows_per_second"]), 4)
     if not args.numerics or args.size == "base":
         return
-    _, more = pairs_of(checkpoint, args.data, args.numerics)
-    more_batches = list(make_batches(more, token_budget=reference.info.token_budget, pad_id=reference.info.pad_id))
+    _, more = pairs_of(checkpoint, args.numerics)
+    more_batches = list(batches_of(more, reference.info))
     exact, _ = scores(reference, more, more_batches)
     for name, scorer in scorers.items():
         if scorer is not reference:

@@ -1,4 +1,4 @@
-"""Batches: every window once, padded and marked right, under the budget."""
+"""Batches: every window once, padded by its own length alone and marked right, under the budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.qa.batching import make_batches, pad_batch
+from bioqa_pipeline.qa.batching import BUCKET_TOKENS, make_batches, pad_batch, padded_length
 from bioqa_pipeline.records.scores import Batch, Window
 from support.builders import SPECIAL, pair_windows, window_lists
 
@@ -29,32 +29,52 @@ def padded(window: Window, length: int, pad_id: int) -> tuple[list[int], list[in
     )
 
 
-@given(windows=window_lists(), token_budget=st.integers(1, 200), pad_id=st.integers(0, 9))
-def test_batches_hold_every_window_once_under_the_budget(windows: list[Window], token_budget: int, pad_id: int) -> None:
-    batches = list(make_batches(windows, token_budget=token_budget, pad_id=pad_id))
+@given(
+    windows=window_lists(),
+    token_budget=st.integers(1, 200),
+    pad_id=st.integers(0, 9),
+    max_length=st.integers(16, 40),
+    fixed_rows=st.booleans(),
+)
+def test_batches_hold_every_window_once_under_the_budget(
+    windows: list[Window], token_budget: int, pad_id: int, max_length: int, fixed_rows: bool
+) -> None:
+    batches = list(
+        make_batches(windows, token_budget=token_budget, pad_id=pad_id, max_length=max_length, fixed_rows=fixed_rows)
+    )
     assert sorted(i for batch in batches for i in batch.order.tolist()) == list(range(len(windows)))
-    lengths = [[len(windows[i]) for i in batch.order] for batch in batches]
-    flat = [length for batch in lengths for length in batch]
-    assert flat == sorted(flat, reverse=True)
-    for batch, rows in zip(batches, lengths, strict=True):
-        assert batch.input_ids.shape == (len(rows), max(rows))
-        assert len(rows) == 1 or batch.input_ids.size <= token_budget
-        assert plain_rows(batch) == [padded(windows[i], max(rows), pad_id) for i in batch.order]
+    lengths = [batch.input_ids.shape[1] for batch in batches]
+    assert lengths == sorted(lengths, reverse=True)
+    for batch, length, following in zip(batches, lengths, [*lengths[1:], 0], strict=True):
+        assert {padded_length(len(windows[i]), max_length=max_length) for i in batch.order} == {length}
+        full = max(1, token_budget // length)
+        assert 1 <= len(batch.order) <= full
+        assert len(batch.order) == full or following != length, "every batch but the last of a length is full"
+        assert len(batch.input_ids) == (full if fixed_rows else len(batch.order))
+        rows = [*batch.order, *[batch.order[-1]] * (len(batch.input_ids) - len(batch.order))]
+        assert plain_rows(batch) == [padded(windows[i], length, pad_id) for i in rows]
         assert {a.dtype for a in (batch.input_ids, batch.token_type_ids, batch.attention_mask)} == {np.dtype(np.int64)}
-    for rows in lengths[:-1]:
-        assert (len(rows) + 1) * max(rows) > token_budget, "every batch but the last is full"
 
 
-@given(windows=window_lists(), token_budget=st.integers(1, 200))
-def test_order_puts_results_back(windows: list[Window], token_budget: int) -> None:
+@given(windows=window_lists(), token_budget=st.integers(1, 200), fixed_rows=st.booleans())
+def test_order_puts_results_back(windows: list[Window], token_budget: int, fixed_rows: bool) -> None:
     out = np.zeros(len(windows), dtype=np.int64)
-    for batch in make_batches(windows, token_budget=token_budget, pad_id=SPECIAL.pad):
-        out[batch.order] = batch.input_ids[:, 1] * batch.attention_mask.sum(axis=1)
+    for batch in make_batches(
+        windows, token_budget=token_budget, pad_id=SPECIAL.pad, max_length=512, fixed_rows=fixed_rows
+    ):
+        out[batch.order] = (batch.input_ids[:, 1] * batch.attention_mask.sum(axis=1))[: len(batch.order)]
     assert out.tolist() == [int(w.input_ids[1]) * len(w) for w in windows]
 
 
+@given(n_tokens=st.integers(1, 384), max_length=st.integers(384, 512))
+def test_a_padded_length_is_the_next_multiple_within_what_the_network_takes(n_tokens: int, max_length: int) -> None:
+    padded = padded_length(n_tokens, max_length=max_length)
+    assert n_tokens <= padded <= max_length
+    assert padded < n_tokens + BUCKET_TOKENS and (padded % BUCKET_TOKENS == 0 or padded == max_length)
+
+
 def test_no_windows_make_no_batch() -> None:
-    assert list(make_batches([], token_budget=10, pad_id=0)) == []
+    assert list(make_batches([], token_budget=10, pad_id=0, max_length=512)) == []
 
 
 @pytest.mark.parametrize("order", [[0], [2, 0], [1, 1]])

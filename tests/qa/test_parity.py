@@ -41,7 +41,7 @@ class Ours:
 def score(windows: list[Window], material: Material) -> list[WindowScore]:
     """As the pipeline does it: in batches of mixed lengths, put back into order."""
     scores: dict[int, WindowScore] = {}
-    for batch in make_batches(windows, token_budget=1500, pad_id=0):
+    for batch in make_batches(windows, token_budget=1500, pad_id=0, max_length=512):
         rows = [windows[i] for i in batch.order]
         length = batch.input_ids.shape[1]
         logits = [window_logits(material, w.index, len(w)) for w in rows]

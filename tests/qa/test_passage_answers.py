@@ -65,7 +65,7 @@ def test_spans_that_touch_do_not_overlap() -> None:
 class ZeroScorer(Scorer):
     """Every logit is 0."""
 
-    info = ScorerInfo("cpu", "fp32", "none", token_budget=2048, pad_id=0)
+    info = ScorerInfo("cpu", "fp32", "none", token_budget=2048, pad_id=0, max_length=512)
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         zeros = np.zeros(batch.input_ids.shape, dtype=np.float32)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from polars.testing import assert_frame_equal
+
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.replacing import Replacement
@@ -165,12 +167,12 @@ def manifest(run_id: str, **changes: Any) -> RunManifest:
 
 
 def check_same_rows(ours: Path, theirs: Path) -> None:
-    """Two data sets of the same pairs: nothing lost, nothing doubled, equal spans, scores within 1e-4."""
-    answers = [Dataset(root).answers().collect().sort("pair_id") for root in (ours, theirs)]
-    assert answers[0]["pair_id"].is_unique().all()
-    exact = ["pair_id", "question_id", "pmid", "answer", "answer_start", "answer_end", "evidence", "rank", "n_windows"]
-    assert answers[0].select(exact).equals(answers[1].select(exact))
-    for column in ("span_score", "null_score", "score_diff", "margin"):
-        assert (answers[0][column] - answers[1][column]).abs().max() < 1e-4  # type: ignore[operator]
-    windows = [Dataset(root).chunks().select("pair_id", "window_index").collect() for root in (ours, theirs)]
-    assert windows[0].sort("pair_id", "window_index").equals(windows[1].sort("pair_id", "window_index"))
+    """Two data sets of the same pairs: nothing lost, nothing doubled, the same bits in every column but those that say
+    which run it was."""
+    answers, windows = ("pair_id",), ("pair_id", "window_index")
+    for key, read in ((answers, Dataset.answers), (windows, Dataset.chunks)):
+        one, other = (
+            read(Dataset(root)).drop("run_id", "scored_at", strict=False).sort(key).collect() for root in (ours, theirs)
+        )
+        assert not one.select(key).is_duplicated().any()
+        assert_frame_equal(one, other, check_exact=True)
