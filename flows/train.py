@@ -30,6 +30,7 @@ def train(
     *,
     calibrate_on: Path | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     on_progress: Callable[[LoggedPoint], None] | None = None,
 ) -> FineTuned:
     """Fine-tunes by a recipe and fits threshold and calibration; goes on where a killed run of it stopped.
@@ -40,4 +41,4 @@ def train(
     log_errors_in_one_line()
     check_deployed(config, out=out, calibrate_on=calibrate_on)
     job = task(name="fine-tune", cache_policy=NO_CACHE, persist_result=False)(fine_tune)
-    return job(config, out, calibrate_on=calibrate_on, device=device, on_progress=on_progress)
+    return job(config, out, calibrate_on=calibrate_on, device=device, overwrite=overwrite, on_progress=on_progress)

@@ -35,6 +35,7 @@ def evaluate_checkpoint(
     over: str | None = None,
     source: SourceConfig | None = None,
     beside: str | None = None,
+    scoring: ScoringConfig | None = None,
     out: Path | None = None,
     on_questions: Callable[[int], None] | None = None,
 ) -> Evaluation | BioasqEvaluation:
@@ -46,6 +47,7 @@ def evaluate_checkpoint(
             names, or what a "source" finds.
         source: where the documents' abstracts come from, or what is searched.
         beside: a published table or another evaluation, see `read_beside`, for the files in `out`.
+        scoring: windows and spans; None takes the checkpoint's windows.
         out: folder for table, predictions and plots; None writes nothing.
         on_questions: called with the number of questions of each part when it is done.
 
@@ -62,7 +64,7 @@ def evaluate_checkpoint(
     if source is not None:
         check_source(source)
     read_beside(beside) if beside else None
-    pairs, name = _pair_scorer(content, model, threshold)
+    pairs, name = _pair_scorer(content, model, threshold, scoring)
     evaluation: Evaluation | BioasqEvaluation
     if content.questions:
         asked, told = _asked(content.questions, over or "snippets", source)
@@ -94,11 +96,14 @@ def comparison(evaluation: Evaluation | BioasqEvaluation, beside: str | None) ->
     return compare(evaluation.metrics, evaluation.at_zero, read_beside(beside)) if beside else None
 
 
-def _pair_scorer(content: EvaluationSet, model: ModelConfig, threshold: float | None) -> tuple[PairScorer, str]:
+def _pair_scorer(
+    content: EvaluationSet, model: ModelConfig, threshold: float | None, scoring: ScoringConfig | None
+) -> tuple[PairScorer, str]:
     """The checkpoint as the main job scores with it, and its name with what it runs on."""
     checkpoint = open_checkpoint(model.name, casing=model.casing)
     settings = checkpoint.settings
-    checkpoint.check_windows(settings.windows)
+    scoring = scoring or ScoringConfig(windows=settings.windows)
+    checkpoint.check_windows(scoring.windows)
     n_pairs = content.n_asked * (TEXTS_A_QUESTION if content.questions else 1)
     scorer = load_scorer(
         checkpoint, device=model.device, precision=model.precision, engine=model.engine, n_pairs=n_pairs
@@ -106,7 +111,7 @@ def _pair_scorer(content: EvaluationSet, model: ModelConfig, threshold: float | 
     pairs = PairScorer(
         scorer,
         checkpoint.tokenizer(),
-        ScoringConfig(windows=settings.windows),
+        scoring,
         threshold=settings.score_diff_threshold if threshold is None else threshold,
         calibration=settings.calibration,
     )

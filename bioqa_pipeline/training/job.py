@@ -20,11 +20,12 @@ from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
-from bioqa_pipeline.training.output import MADE_FIRST, check_out, mark_out
+from bioqa_pipeline.training.card import write_card
+from bioqa_pipeline.training.output import MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.stored_settings import write_settings
 from bioqa_pipeline.training.trainer import LoggedPoint, TrainingResult, train
-from bioqa_pipeline.training.weights import is_finished
+from bioqa_pipeline.training.weights import goes_on, is_finished
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def fine_tune(
     *,
     calibrate_on: Path | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     on_progress: Callable[[LoggedPoint], None] | None = None,
 ) -> FineTuned:
     """Trains, then fits threshold and calibration on the held-out articles and on `calibrate_on`.
@@ -56,10 +58,18 @@ def fine_tune(
     A base model or teacher that a recipe makes is fine-tuned first, in a folder of `out/made_first`, and stays; one
     that several recipes name is made once.
 
+    Args:
+        overwrite: trains anew where `out` holds a finished training or one with other settings; an unfinished one with
+            these settings goes on.
+
     Raises:
         CheckpointError, InputError, TrainingError: see `training.train`.
     """
     check_out(out)
+    if overwrite:
+        _make_room(config, out)
+    else:
+        check_unfinished(out)
     extra = read_squad(calibrate_on) if calibrate_on else []
     made = out / MADE_FIRST
     made_first = _made_first(config, made)
@@ -73,6 +83,11 @@ def fine_tune(
     return _fine_tune_one(_with_made(config, made), out, extra, device=device, on_progress=on_progress)
 
 
+def _make_room(config: TrainingConfig, out: Path) -> None:
+    if int(os.environ.get("RANK", "0")) == 0 and not goes_on(_with_made(config, out / MADE_FIRST), out):
+        remove_training(out)
+
+
 def _fine_tune_one(
     config: TrainingConfig,
     out: Path,
@@ -83,11 +98,15 @@ def _fine_tune_one(
 ) -> FineTuned:
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
-    if not paragraphs or int(os.environ.get("RANK", "0")) > 0:
+    if int(os.environ.get("RANK", "0")) > 0:
+        return FineTuned(result, None, None)
+    if not paragraphs:
+        write_card(config, result, None, None)
         return FineTuned(result, None, None)
     settings, found = calibrate_checkpoint(
         out, paragraphs, config=ScoringConfig(windows=config.windows), device=device, eval_batch=config.eval_batch_size
     )
+    write_card(config, result, settings, found)
     return FineTuned(result, settings, found)
 
 

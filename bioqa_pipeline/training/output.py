@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from bioqa_pipeline.errors import TrainingError
@@ -17,12 +18,15 @@ LOG_FILE = "training_log.json"
 CHECKPOINTS = "checkpoints"
 BASE = "base"
 MADE_FIRST = "made_first"
+CARD, CURVE = "README.md", "learning_curve.html"
 _WRITTEN = (
     SETTINGS_FILE,
     LOG_FILE,
     CHECKPOINTS,
     BASE,
     MADE_FIRST,
+    CARD,
+    CURVE,
     "config.json",
     "model.safetensors",
     *TOKENIZER_FILES,
@@ -43,6 +47,27 @@ def check_out(out: Path) -> None:
         raise TrainingError(f"{out} cannot be read: {exc.strerror}") from exc
     if reason:
         raise TrainingError(reason)
+
+
+def check_unfinished(out: Path) -> None:
+    """Makes sure that no finished training is written over.
+
+    Raises:
+        TrainingError: the folder holds one.
+    """
+    if (out / LOG_FILE).exists() and not (out / CHECKPOINTS).exists():
+        raise TrainingError(
+            f"{out} holds a finished training; give `overwrite` to train anew, or another folder"
+            + ("" if (out / "bioqa.json").exists() else "; python -m flows.calibrate fits its threshold")
+        )
+
+
+def remove_training(out: Path) -> None:
+    """Takes away what a training left, its settings last; what other recipes made for it stays."""
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(out / BASE, ignore_errors=True)
+    for name in (LOG_FILE, "bioqa.json", CURVE, "model.safetensors", SETTINGS_FILE):
+        (out / name).unlink(missing_ok=True)
 
 
 def mark_out(out: Path) -> None:

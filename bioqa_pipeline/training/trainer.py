@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -171,6 +172,8 @@ class PlannedTrainer(Trainer):
         )
         # The loss below is the mean of its batch, so the Trainer shall divide by the accumulated batches.
         self.model_accepts_loss_kwargs = False
+        # It prints every logged point once more, with epochs that are no passes over the data.
+        self.remove_callback(PrinterCallback)
         if on_progress:
             self.add_callback(_Report(lambda entry: on_progress(self._point(entry))))
 

@@ -108,6 +108,17 @@ def keep_settings(config: TrainingConfig, out: Path) -> None:
         path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
 
 
+def goes_on(config: TrainingConfig, out: Path) -> bool:
+    """Whether `out` holds an unfinished training with these settings."""
+    try:
+        found = json.loads((out / SETTINGS_FILE).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    settings = config.model_dump(mode="json")
+    same = isinstance(found, dict) and all(found.get(k) == v or k in CHANGEABLE for k, v in settings.items())
+    return same and (out / CHECKPOINTS).is_dir()
+
+
 def is_finished(folder: Path, config: TrainingConfig) -> bool:
     """Whether a training with these settings has ended in `folder`."""
     try:
@@ -134,6 +145,8 @@ def write_checkpoint(state: StateDict, config: Mapping[str, Any], base: Checkpoi
     save_file(
         {k: v.half().contiguous() for k, v in state.items()}, out / "model.safetensors", metadata={"format": "pt"}
     )
+    # It makes a file that its owner alone may read; this one is read as the umask says, like those beside it.
+    (out / "model.safetensors").chmod((out / "config.json").stat().st_mode & 0o777)
     vocabulary = "tokenizer.json" if (base.folder / "tokenizer.json").exists() else "vocab.txt"
     shutil.copyfile(base.folder / vocabulary, out / vocabulary)
     tokenizer = {

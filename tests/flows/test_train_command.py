@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQue
 from bioqa_pipeline.training.recipe import TrainingConfig, read_recipe
 from flows.commands import evaluate as evaluate_cli
 from flows.commands import train as train_cli
+from flows.commands.train_flags import explanations, predict_file, train_files
 from support.checkpoints import make_checkpoint
 from support.paths import ROOT
 from support.squad_files import write_squad
@@ -21,6 +23,19 @@ from support.squad_files import write_squad
 CARD = """--model_name_or_path base --train_file train.json --output_dir out --per_gpu_train_batch_size 18
 --per_gpu_eval_batch_size 64 --learning_rate 3e-5 --num_train_epochs 3.0 --max_seq_length 384 --doc_stride 128
 --save_steps 2000 --warmup_steps 550 --logging_steps 50 --fp16 --threads 24"""
+
+
+# As the model card of ktrapeznikov/biobert_v1.1_pubmed_squad_v2 has it.
+SEED = """--version_2_with_negative --model_type albert --model_name_or_path $BASE_MODEL --output_dir $OUTPUT_MODEL
+--do_eval --do_lower_case --train_file $SQUAD_DIR/train-v2.0.json --predict_file $SQUAD_DIR/dev-v2.0.json
+--per_gpu_train_batch_size 18 --per_gpu_eval_batch_size 64 --learning_rate 3e-5 --num_train_epochs 3.0
+--max_seq_length 384 --doc_stride 128 --save_steps 2000 --threads 24 --warmup_steps 550 --gradient_accumulation_steps 1
+--fp16 --logging_steps 50 --do_train"""
+# What run_squad.py takes besides.
+OTHERS = """--data_dir D --weight_decay 0.0 --adam_epsilon 1e-8 --max_grad_norm 1.0 --max_steps -1 --seed 42 --no_cuda
+--local_rank -1 --n_best_size 20 --max_answer_length 30 --null_score_diff_threshold 0.0 --max_query_length 64
+--overwrite_output_dir --overwrite_cache --config_name c --tokenizer_name t --cache_dir d --verbose_logging --lang_id 0
+--fp16_opt_level O1 --evaluate_during_training --eval_all_checkpoints --server_ip 1.2.3.4 --server_port 1"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +69,82 @@ def test_defaults_are_those_of_the_model_card() -> None:
     assert rest == (0.0, 1e-8, 1.0, 2000, 50)
     assert plain.decay_steps is None
     assert plain.gradient_accumulation_steps == 1
+
+
+def test_the_seeds_command_line_as_it_stands(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYON_NUM_THREADS", "1")
+    before = os.umask(0o027)
+    squad, out = tmp_path / "squad", tmp_path / "model"
+    squad.mkdir()
+    for name in ("train-v2.0.json", "dev-v2.0.json"):
+        (squad / name).write_bytes(dataset.read_bytes())
+    base = make_checkpoint(tmp_path / "base", layers=1)
+    command = SEED.replace("$BASE_MODEL", str(base)).replace("$OUTPUT_MODEL", str(out))
+    arguments = [*command.replace("$SQUAD_DIR", str(squad)).split(), "--no_cuda", "--no-prefect"]
+    try:
+        assert train_cli.main(arguments) == 0
+    finally:
+        os.umask(before)
+    said = capsys.readouterr()
+    assert [line for line in said.err.splitlines() if line.startswith("--")] == [
+        "--model_type albert has no effect: the base model's own config.json says what it is, and that is trained",
+        "--do_lower_case has no effect: the base model's tokenizer decides, and is checked against its vocabulary",
+        "--fp16 has no effect: no CPU can do it; --precision auto is taken",
+    ]
+    assert "3 epochs, 3 steps; the checkpoint lies in" in said.out and "NoAns_exact" in said.out
+    assert "{'" not in said.out + said.err  # no dict of the Trainer's own
+    kept = json.loads((out / "training.json").read_text())
+    assert (kept["epochs"], kept["learning_rate"], kept["warmup_steps"], kept["train_batch_size"]) == (3, 3e-5, 550, 18)
+    assert not (out / "bioqa.json").exists()  # nothing was fitted on the file to predict
+    assert (out / "evaluation" / "null_odds.json").exists()
+    for name in ("model.safetensors", "config.json", "README.md", "learning_curve.html"):
+        assert (out / name).stat().st_mode & 0o777 == 0o640, name
+    assert "| epochs | 3 |" in (out / "README.md").read_text()
+
+    stamp = (out / "model.safetensors").stat().st_mtime_ns
+    assert train_cli.main(arguments) == 1
+    assert "holds a finished training; give --overwrite_output_dir to train anew" in capsys.readouterr().err
+    evaluate_alone = [a for a in arguments if a != "--do_train"] + ["--null_score_diff_threshold", "-100"]
+    assert train_cli.main(evaluate_alone) == 0
+    assert "threshold  -100 on" in capsys.readouterr().out
+    assert (out / "model.safetensors").stat().st_mtime_ns == stamp
+    (out / "README.md").write_text("My own words.")
+    train_alone = [a for a in arguments if a != "--do_eval"]
+    assert train_cli.main([*train_alone, "--overwrite_output_dir", "--logging_steps", "1"]) == 0
+    said = capsys.readouterr()
+    assert (out / "model.safetensors").stat().st_mtime_ns != stamp
+    assert (out / "README.md").read_text() == "My own words."
+    losses = [line for line in said.err.splitlines() if ": loss " in line]
+    assert len(losses) == 3 and losses[-1].startswith("step 3 of 3, epoch 3.00: loss ")
+    assert (out / "learning_curve.html").read_text().count("<polyline") == 2
+
+
+def test_every_flag_of_run_squad_is_honoured_or_explained() -> None:
+    args = train_cli.build_parser().parse_args([*SEED.split(), *OTHERS.split()])
+    explained = list(explanations(args))
+    assert all("\n" not in line for line in explained)
+    # Nothing in a training stands for these; a rank of -1 and the language 0 are run_squad's way to say nothing.
+    without = (
+        "--model_type --do_lower_case --config_name --tokenizer_name --cache_dir --overwrite_cache --verbose_logging "
+        "--fp16_opt_level --server_ip --server_port --evaluate_during_training --eval_all_checkpoints"
+    )
+    assert [line.split()[0] for line in explained] == without.split()
+    assert [*explanations(train_cli.build_parser().parse_args(["--out", "x", "--predict_file", "dev.json"]))] == [
+        "--predict_file dev.json is not evaluated on without --do_eval"
+    ]
+    config = train_cli.parse_config(args)
+    assert config.max_steps is None and config.precision == "fp16" and config.epochs == 3
+
+
+def test_a_data_folder_has_the_usual_files() -> None:
+    parser = train_cli.build_parser()
+    both = parser.parse_args("--data_dir squad --version_2_with_negative --do_eval --do_train --output_dir o".split())
+    assert train_files(both) == [Path("squad/train-v2.0.json").absolute()]
+    assert predict_file(both) == Path("squad/dev-v2.0.json").absolute()
+    named = parser.parse_args("--data_dir squad --train_file t.json --predict_file /d.json --output_dir o".split())
+    assert (train_files(named), predict_file(named)) == ([Path("squad/t.json").absolute()], Path("/d.json"))
 
 
 def test_options_replace_a_recipes_settings(tmp_path: Path) -> None:

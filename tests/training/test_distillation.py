@@ -252,7 +252,7 @@ def test_one_recipe_makes_the_teacher_and_then_the_student(
     assert [p.loss for p in alone.training.history] != [p.loss for p in made.training.history]
 
     stamp = (teacher / "model.safetensors").stat().st_mtime_ns
-    again = fine_tune(config, tmp_path / "out", device="cpu")
+    again = fine_tune(config, tmp_path / "out", device="cpu", overwrite=True)
     assert (teacher / "model.safetensors").stat().st_mtime_ns == stamp
     assert [p.loss for p in again.training.history] == [p.loss for p in made.training.history]
 
@@ -282,7 +282,9 @@ def test_a_recipe_may_start_from_what_another_makes(squad: Path, student: Path, 
     first = next((tmp_path / "out" / "made_first").glob("first-*")) / "model.safetensors"
     stamp = first.stat().st_mtime_ns
     (tmp_path / "out" / "training.json").unlink()
-    fine_tune(read_recipe(tmp_path / "third.toml", data_root=squad.parent), tmp_path / "out", device="cpu")
+    fine_tune(
+        read_recipe(tmp_path / "third.toml", data_root=squad.parent), tmp_path / "out", device="cpu", overwrite=True
+    )
     assert first.stat().st_mtime_ns == stamp
 
 
