@@ -17,6 +17,7 @@ from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.questions.files import QuestionFile, read_questions
 from bioqa_pipeline.questions.notes import named_lines
 from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.long_questions import long_question_notes
 from bioqa_pipeline.storage.places import storage_at
@@ -134,6 +135,12 @@ def _with_queries(file: QuestionFile, source: SourceKind) -> tuple[QuestionFile,
         notes.append(
             f"PubMed queries in the place of questions: {_lines(pasted)}. Source {source} looks for their words; "
             "source pubmed sends them as queries"
+        )
+    blind = [q for q in file.questions if q.query is None and any(w.is_stop_word for w in question_words(q.text))]
+    if source == "pubmed" and blind:
+        notes.append(
+            "names in capitals that PubMed, which knows no capitals, finds as everyday words (ALL, WHO): "
+            f"{_lines(blind)}; write the full name, or give a query"
         )
     if given and source in ("pmids", "files"):
         notes.append(f"queries that are not sent, for source {source} asks of its whole list: {_lines(given)}")

@@ -24,6 +24,10 @@ COMMANDS = {
     "serve": Command("flows.serve", "do that on a schedule, on this machine"),
     "server": Command("flows.server", "start Prefect's server for runs on a schedule, closed to others"),
     "report": Command("flows.report", "make the page of a run again from its data set"),
+    "export": Command(
+        "flows.commands.export", "take answers, evidence and citations out: CSV, Excel, JSON Lines, RIS, BibTeX"
+    ),
+    "compact": Command("flows.commands.compact", "merge the many small files of a data set into few"),
     "verify": Command("flows.commands.verify", "say whether a data set is whole, or what is wrong with it"),
     "evaluate": Command("flows.commands.evaluate", "score a model on a SQuAD file"),
     "calibrate": Command("flows.commands.calibrate", "fit a model's threshold and probabilities on labelled questions"),

@@ -69,6 +69,13 @@ def test_own_columns_and_notes_reach_answers_summary_manifest_and_page(tmp_path:
 LONG = "What is it that " + "the doctor who saw the heart of the man in the ward says of " * 8 + "treats {}?"
 
 
+def test_names_that_pubmed_reads_as_everyday_words_are_said(tmp_path: Path, model: Path) -> None:
+    lines = ["What causes relapse in ALL?", QUESTION]
+    (note,) = preflight(small_config(tmp_path, model, *lines, source={"kind": "pubmed"})).notes
+    assert 'finds as everyday words (ALL, WHO): 1 (line 1 "What causes relapse in ALL?")' in note
+    assert not preflight(small_config(tmp_path, model, *lines, source={"kind": "sample"})).notes
+
+
 def test_a_long_question_is_said_with_its_end_and_so_are_two_that_are_one(tmp_path: Path, model: Path) -> None:
     write_records(tmp_path / "records")
     lines = [LONG.format("malaria"), QUESTION, LONG.format("scurvy")]
