@@ -30,6 +30,7 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 run: $(VENV)/.core ## run the main job on the embedded sample; a second run scores nothing anew
+	@echo "asking 22 questions of the sample's records (about a minute; 20 s of it until Prefect has started)" >&2
 	@$(BIN)/python -m flows.run --questions data/sample/questions.txt --source sample --max-abstracts 5 \
 	  --out $(OUT)
 
@@ -83,9 +84,12 @@ $(VENV)/bin/python:
 # index has of it, for CPU or CUDA, with what that build brings along.
 ifeq ($(HASHES),yes)
 define INSTALL
+	@echo "  1 of 3: packages of requirements/$(1).lock, each with its hash (1 to 3 minutes)" >&2
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
 	  --requirement requirements/$(1).lock $(QUIETLY)
+	@echo "  2 of 3: torch, the largest (1 to 5 minutes, by the network)" >&2
 	@$(PIP) torch $(QUIETLY)
+	@echo "  3 of 3: this project itself (seconds)" >&2
 	@$(PIP) --no-build-isolation --no-deps --editable . $(QUIETLY)
 endef
 else

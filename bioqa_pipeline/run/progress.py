@@ -12,6 +12,10 @@ from bioqa_pipeline.html.page import duration
 Progress = Callable[[float], None]
 
 
+# From when on what is left can be said.
+SURE_SECONDS, SURE_STEPS = 10.0, 20
+
+
 class Reporter(Protocol):
     """Where a run says how far it is."""
 
@@ -33,5 +37,7 @@ class SilentReporter:
 def progress_text(name: str, done: float, total: int, unit: str, seconds: float) -> str:
     """ "scoring: 512 of 2,000 pairs, 13.1/s, 2 min 05 s left"."""
     rate = done / max(seconds, 1e-9)
-    left = f", {duration((total - done) / rate)} left" if rate and done < total else ""
+    # The first steps stand for the start of a model, not for its pace.
+    means_something = seconds >= SURE_SECONDS and done >= min(SURE_STEPS, total / 2)
+    left = f", {duration((total - done) / rate)} left" if rate and done < total and means_something else ""
     return f"{name}: {done:,.0f} of {total:,} {unit}, {rate:,.1f}/s{left}"

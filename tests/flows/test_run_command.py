@@ -144,9 +144,11 @@ def test_a_dry_run_shows_the_questions_and_writes_nothing(
 def test_progress_lines_can_be_written_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from bioqa_pipeline.run import progress as progress_module
     from flows.commands import console
 
     monkeypatch.setattr(console, "LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(progress_module, "SURE_SECONDS", 0.0)
     with console.TerminalReporter().stage("scoring", 4, "pairs") as progress:
         progress(0)  # what a shard that failed counts for
         progress(2)
@@ -154,3 +156,19 @@ def test_progress_lines_can_be_written_before_anything_is_done(
     assert first == "scoring: 0 of 4 pairs, 0.0/s"
     assert second.startswith("scoring: 2 of 4 pairs, ") and second.endswith(" left")
     assert last.startswith("scoring: 2 pairs in ")
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "said"),
+    [
+        (3, 2000, 60.0, ""),
+        (30, 2000, 3.0, ""),
+        (20, 2000, 10.0, ", 16 min 30 s left"),
+        (2, 4, 10.0, ", 10 s left"),
+        (4, 4, 10.0, ""),
+    ],
+)
+def test_what_is_left_is_said_when_it_means_something(done: float, total: int, seconds: float, said: str) -> None:
+    from bioqa_pipeline.run.progress import progress_text
+
+    assert progress_text("scoring", done, total, "pairs", seconds).endswith("/s" + said)
