@@ -43,7 +43,8 @@ def bibtex_records(text: str) -> Iterator[Part]:
         if isinstance(block, Entry):
             yield _record(block, line)
         elif isinstance(block, ParsingFailedBlock):
-            yield BadPart(line, f"it cannot be read: {' '.join(str(block.error).split())[:_MOST_REASON_CHARS]}")
+            reason = getattr(block.error, "abort_reason", "") or str(block.error) or "its braces do not pair"
+            yield BadPart(line, f"it cannot be read: {' '.join(reason.split())[:_MOST_REASON_CHARS]}")
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,3 +197,32 @@ def test_what_holds_no_records_is_refused_in_one_line(tmp_path: Path, data: byte
     with pytest.raises(InputError, match=message) as refused:
         read(tmp_path, data)
     assert str(refused.value).startswith(str(tmp_path / "export")) and "\n" not in str(refused.value)
+
+
+FORMATS = ("NBIB", "RIS", "ENW", "PUBMED_CSV", "ZOTERO_CSV", "ENDNOTE_XML", "BIBTEX", "LIST", "XML")
+JUNK = (
+    *(b"\n\n", b"TY  - JOUR\n", b"ER  - \n", b"PMID- ", b"%0 ", b"@article{", b"{", b"}", b'"', b"\x00", b"\xff\xfe"),
+    *(b"<record>", b"</record>", b"&x;", b"$", b"\r", b"\xf0\x9f", b"9" * 5000, b"@string{a=", b"PMID,Title\n"),
+    *(b"\\", b"{" * 300),
+)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_whatever_is_in_a_file_it_gives_records_or_is_refused(tmp_path: Path, name: str) -> None:
+    chance = random.Random(name)
+    whole: bytes = getattr(files, name).encode()
+    refusals: list[str] = []
+    for _ in range(15):
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 5)):
+            at = chance.randrange(len(data) + 1)
+            data[at : at + chance.choice((0, 0, 1, 40))] = chance.choice((*JUNK, b"", whole[: chance.randint(1, 400)]))
+        try:
+            found = read(tmp_path, bytes(data))
+        except InputError as exc:
+            refusals.append(str(exc))
+            continue
+        for record in found.records:
+            assert not record.is_bare or record.abstract.pmid or record.identifier
+            assert record.abstract.pmid >= 0 and record.abstract.text == record.abstract.text.strip()
+    assert not any("\n" in refusal for refusal in refusals)
