@@ -18,6 +18,7 @@ CONFIG_FILE = "config.json"
 MAX_PARAMETERS = 2_000_000_000
 
 Activation = Literal["gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "relu", "silu", "swish"]
+Mask = Literal["pairs", "tokens", "local"]
 Shape = tuple[int, ...]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -30,7 +31,8 @@ class NetworkConfig(BaseModel):
 
     Attributes:
         tokenizer: how its texts become tokens and its windows are framed.
-        takes_segments: whether it is told which tokens are the passage's.
+        mask: what the network takes for the mask of a batch, so that none is left out for a batch without padding: one
+            that its attention uses as it is; the tokens themselves; or one for each of its two kinds of layers.
         counts_padding: whether positions are counted over the tokens that are not its padding.
         is_trained_here: whether `flows.train` can go on from it.
         ignored_weights: beginnings of the names of weights that question answering does not use.
@@ -39,7 +41,7 @@ class NetworkConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
     tokenizer: ClassVar[TokenizerKind] = WORD_PIECE
-    takes_segments: ClassVar[bool] = True
+    mask: ClassVar[Mask] = "pairs"
     counts_padding: ClassVar[bool] = False
     is_trained_here: ClassVar[bool] = True
     ignored_weights: ClassVar[tuple[str, ...]] = ()
@@ -94,6 +96,11 @@ class NetworkConfig(BaseModel):
         """Tokens that the position embeddings reach."""
         # MPNet counts positions from behind its padding id.
         return self.max_position_embeddings - (self.padding + 1 if self.model_type == "mpnet" else 0)
+
+    @property
+    def takes_segments(self) -> bool:
+        """Whether it is told which tokens are the passage's."""
+        return True
 
     @property
     def attention(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.model_files import checked, shortened
-from bioqa_pipeline.qa.network_config import NetworkConfig
+from bioqa_pipeline.qa.network_config import Activation, NetworkConfig, Shape, Share, linear, norm
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
 from bioqa_pipeline.qa.tokenizer_kinds import ROBERTA, TokenizerKind
 
@@ -20,7 +20,6 @@ class RobertaConfig(NetworkConfig):
     """BERT without segments, over bytes; positions are counted from behind the padding id."""
 
     tokenizer: ClassVar[TokenizerKind] = ROBERTA
-    takes_segments: ClassVar[bool] = False
     counts_padding: ClassVar[bool] = True
     is_trained_here: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("roberta.pooler.", "lm_head.")
@@ -31,8 +30,62 @@ class RobertaConfig(NetworkConfig):
     pad_token_id: int = Field(1, ge=0)
 
     @property
+    def takes_segments(self) -> bool:
+        return False
+
+    @property
     def longest_window(self) -> int:
         return self.max_position_embeddings - self.padding - 1
+
+
+class DistilBertConfig(NetworkConfig):
+    """BERT without segments, with half its layers; its sizes have names of their own."""
+
+    is_trained_here: ClassVar[bool] = False
+    ignored_weights: ClassVar[tuple[str, ...]] = ("vocab_transform.", "vocab_layer_norm.", "vocab_projector.")
+
+    model_type: Literal["distilbert"]
+    hidden_size: int = Field(ge=1, le=16_384, validation_alias="dim")
+    num_hidden_layers: int = Field(ge=1, le=128, validation_alias="n_layers")
+    num_attention_heads: int = Field(ge=1, le=256, validation_alias="n_heads")
+    intermediate_size: int = Field(ge=1, le=65_536, validation_alias="hidden_dim")
+    hidden_act: Activation = Field("gelu", validation_alias="activation")
+    hidden_dropout_prob: Share = Field(0.1, validation_alias="dropout")
+    attention_probs_dropout_prob: Share = Field(0.1, validation_alias="attention_dropout")
+
+    @property
+    def takes_segments(self) -> bool:
+        return False
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "model_type": self.model_type,
+            "vocab_size": self.vocab_size,
+            "dim": self.hidden_size,
+            "n_layers": self.num_hidden_layers,
+            "n_heads": self.num_attention_heads,
+            "hidden_dim": self.intermediate_size,
+            "activation": self.hidden_act,
+            "dropout": self.hidden_dropout_prob,
+            "attention_dropout": self.attention_probs_dropout_prob,
+            "initializer_range": self.initializer_range,
+            "max_position_embeddings": self.max_position_embeddings,
+            "pad_token_id": self.pad_token_id,
+        }
+
+    def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        hidden, inner = self.hidden_size, self.intermediate_size
+        yield "embeddings.word_embeddings.weight", (self.vocab_size, hidden)
+        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, hidden)
+        yield from norm("embeddings.LayerNorm", hidden)
+        for index in range(self.num_hidden_layers):
+            layer = f"transformer.layer.{index}"
+            for name in ("q_lin", "k_lin", "v_lin", "out_lin"):
+                yield from linear(f"{layer}.attention.{name}", hidden, hidden)
+            yield from norm(f"{layer}.sa_layer_norm", hidden)
+            yield from linear(f"{layer}.ffn.lin1", inner, hidden)
+            yield from linear(f"{layer}.ffn.lin2", hidden, inner)
+            yield from norm(f"{layer}.output_layer_norm", hidden)
 
 
 FAMILIES: Mapping[str, type[NetworkConfig]] = {
@@ -40,6 +93,7 @@ FAMILIES: Mapping[str, type[NetworkConfig]] = {
     "electra": NetworkConfig,
     "mpnet": NetworkConfig,
     "roberta": RobertaConfig,
+    "distilbert": DistilBertConfig,
 }
 
 

@@ -10,12 +10,17 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
+    DistilBertConfig,
+    DistilBertForQuestionAnswering,
+    DistilBertTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     RobertaConfig,
     RobertaForQuestionAnswering,
     RobertaTokenizer,
 )
+
+from support.checkpoints import vocabulary
 
 # What small vocabularies are learnt from.
 TEXTS = (
@@ -25,6 +30,7 @@ TEXTS = (
     "which gene protein causes disease what treats pain where when many how who of the breast liver heart lowers",
 )
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+Made = tuple[PreTrainedTokenizerBase, PreTrainedConfig, Any]
 
 
 def _learnt_bytes(special: list[str]) -> tuple[dict[str, int], list[str]]:
@@ -42,7 +48,7 @@ def _learnt_bytes(special: list[str]) -> tuple[dict[str, int], list[str]]:
     return model["vocab"], [tuple(m) for m in model["merges"]]
 
 
-def _roberta() -> tuple[PreTrainedTokenizerBase, PreTrainedConfig, Any]:
+def _roberta() -> Made:
     vocabulary, merges = _learnt_bytes(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     tokenizer = RobertaTokenizer(vocab=vocabulary, merges=merges)
     config = RobertaConfig(
@@ -51,8 +57,14 @@ def _roberta() -> tuple[PreTrainedTokenizerBase, PreTrainedConfig, Any]:
     return tokenizer, config, RobertaForQuestionAnswering
 
 
-Made = tuple[PreTrainedTokenizerBase, PreTrainedConfig, Any]
-FAMILIES: Mapping[str, Callable[[], Made]] = {"roberta": _roberta}
+def _distilbert() -> Made:
+    words = vocabulary(cased=False)
+    tokenizer = DistilBertTokenizer(vocab={word: index for index, word in enumerate(words)})
+    config = DistilBertConfig(vocab_size=len(words), dim=32, n_layers=2, n_heads=2, hidden_dim=64)
+    return tokenizer, config, DistilBertForQuestionAnswering
+
+
+FAMILIES: Mapping[str, Callable[[], Made]] = {"roberta": _roberta, "distilbert": _distilbert}
 
 
 def make_other_checkpoint(folder: Path, family: str) -> Path:
