@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 
 from bioqa_pipeline.config import Engine, Precision
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.qa.checkpoint import Checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.inference import Scorer
+
+logger = logging.getLogger(__name__)
 
 # Pairs from which the seconds that OpenVINO takes to compile are won back.
 OPENVINO_PAYS = 1000
@@ -56,10 +59,13 @@ def load_scorer(
     if resolve_engine(engine, where, n_pairs=n_pairs) == "torch":
         return _torch_scorer(checkpoint, device=where, precision=how)
     # An extra; and it starts slowly.
-    from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer
+    from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer, UntraceableError
 
     try:
         return OpenVinoScorer(checkpoint, precision=how)
+    except UntraceableError as exc:
+        logger.warning("OpenVINO cannot run a %s model (%s): torch does", checkpoint.config.model_type, exc)
+        return _torch_scorer(checkpoint, device=where, precision=how)
     except ConfigError:
         if engine == "openvino":
             raise

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.model_files import checked, shortened
 from bioqa_pipeline.qa.network_config import Activation, Mask, NetworkConfig, Shape, Share, linear, norm
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
-from bioqa_pipeline.qa.tokenizer_kinds import DEBERTA, ROBERTA, TokenizerKind
+from bioqa_pipeline.qa.tokenizer_kinds import ALBERT, DEBERTA, ROBERTA, TokenizerKind
 
 
 class RobertaConfig(NetworkConfig):
@@ -165,6 +165,48 @@ class DebertaConfig(NetworkConfig):
             yield from (names[kind] for kind in dict.fromkeys(self.pos_att_type or ()))
 
 
+class AlbertConfig(NetworkConfig):
+    """BERT whose layers share their weights."""
+
+    tokenizer: ClassVar[TokenizerKind] = ALBERT
+    is_trained_here: ClassVar[bool] = False
+    ignored_weights: ClassVar[tuple[str, ...]] = ("albert.pooler.", "predictions.", "sop_classifier.")
+
+    model_type: Literal["albert"]
+    num_hidden_groups: int = Field(1, ge=1, le=128)
+    inner_group_num: int = Field(1, ge=1, le=16)
+    hidden_act: Activation = "gelu_new"
+
+    @model_validator(mode="after")
+    def _groups_divide_the_layers(self) -> Self:
+        if self.num_hidden_layers % self.num_hidden_groups:
+            raise ValueError(
+                f"num_hidden_groups {self.num_hidden_groups} do not divide num_hidden_layers {self.num_hidden_layers}"
+            )
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        unused = {"dtype", "torch_dtype", "position_embedding_type", "is_decoder", "add_cross_attention"}
+        return self.model_dump(exclude=unused | {"relative_attention_num_buckets"})
+
+    def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        hidden, width = self.hidden_size, self.embedding_size
+        yield "embeddings.word_embeddings.weight", (self.vocab_size, width)
+        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, width)
+        yield "embeddings.token_type_embeddings.weight", (self.type_vocab_size, width)
+        yield from norm("embeddings.LayerNorm", width)
+        yield from linear("encoder.embedding_hidden_mapping_in", hidden, width)
+        for group in range(self.num_hidden_groups):
+            for index in range(self.inner_group_num):
+                layer = f"encoder.albert_layer_groups.{group}.albert_layers.{index}"
+                yield from norm(f"{layer}.full_layer_layer_norm", hidden)
+                for name in ("query", "key", "value", "dense"):
+                    yield from linear(f"{layer}.attention.{name}", hidden, hidden)
+                yield from norm(f"{layer}.attention.LayerNorm", hidden)
+                yield from linear(f"{layer}.ffn", self.intermediate_size, hidden)
+                yield from linear(f"{layer}.ffn_output", hidden, self.intermediate_size)
+
+
 FAMILIES: Mapping[str, type[NetworkConfig]] = {
     "bert": NetworkConfig,
     "electra": NetworkConfig,
@@ -172,6 +214,7 @@ FAMILIES: Mapping[str, type[NetworkConfig]] = {
     "roberta": RobertaConfig,
     "distilbert": DistilBertConfig,
     "deberta-v2": DebertaConfig,
+    "albert": AlbertConfig,
 }
 
 

@@ -32,6 +32,10 @@ import openvino  # noqa: E402
 _ELEMENT_TYPES = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
+class UntraceableError(Exception):
+    """This kind of network cannot be converted."""
+
+
 class OpenVinoScorer(Scorer):
     """Runs on the CPU on as many lanes as `thread_count` says, one thread each.
 
@@ -40,6 +44,7 @@ class OpenVinoScorer(Scorer):
 
     Raises:
         ConfigError: the processor does not compute in `precision`.
+        UntraceableError: OpenVINO does not convert this kind of network.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, precision: str) -> None:
@@ -114,4 +119,8 @@ def _converted(checkpoint: Checkpoint) -> openvino.Model:
     with warnings.catch_warnings(), torch.inference_mode():
         # Tracing warns of every branch of transformers' code, and transformers of its own names.
         warnings.simplefilter("ignore")
-        return openvino.convert_model(_Logits(load_model(checkpoint)).eval(), example_input=example)
+        network = _Logits(load_model(checkpoint)).eval()
+        try:
+            return openvino.convert_model(network, example_input=example)
+        except Exception as exc:  # tracing runs the code of transformers, which may raise anything
+            raise UntraceableError((str(exc).splitlines() or [type(exc).__name__])[0][:200]) from exc

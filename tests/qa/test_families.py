@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -85,7 +87,9 @@ def test_logits_are_those_of_transformers(checkpoint: Checkpoint, scorer: Scorer
     [batch] = batches_of([window], scorer.info)
     start, end = scorer.logits(batch)
     with torch.inference_mode():
-        output = model(**theirs(QUESTION, passage, return_tensors="pt"))
+        # transformers 5 leaves ALBERT's type ids out unless it is asked; those that were trained had them.
+        segments = checkpoint.config.takes_segments
+        output = model(**theirs(QUESTION, passage, return_tensors="pt", return_token_type_ids=segments))
     np.testing.assert_allclose(start[0, : len(window)], output.start_logits[0].numpy(), atol=2e-5)
     np.testing.assert_allclose(end[0, : len(window)], output.end_logits[0].numpy(), atol=2e-5)
     [score] = score_windows([window], scorer, SpanConfig())
@@ -124,3 +128,22 @@ def test_the_same_bits_in_any_company(checkpoint: Checkpoint, scorer: Scorer) ->
     for _ in range(4):
         chosen = rng.permutation(len(windows))[: rng.integers(2, len(windows))].tolist()
         assert score_windows([windows[i] for i in chosen], scorer, SpanConfig()) == [alone[i] for i in chosen]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_openvino_gives_the_same_or_torch_takes_over(
+    family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("openvino")
+    checkpoint = open_checkpoint(str(make_other_checkpoint(tmp_path, family)))
+    scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine="openvino")
+    taken_over = [r.message for r in caplog.records if "OpenVINO cannot" in r.message]
+    assert scorer.info.engine == ("torch" if taken_over else "openvino")
+    windows = [w for n in (2, 9, 40) for w in windows_of(checkpoint, QUESTION, passage_of(n, seed=n))]
+    found = score_windows(windows, scorer, SpanConfig())
+    torch_scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine="torch")
+    for one, other in zip(found, score_windows(windows, torch_scorer, SpanConfig()), strict=True):
+        assert one.null_score == pytest.approx(other.null_score, abs=1e-3)
+        assert one.margin == pytest.approx(other.margin, abs=1e-3)
+    assert score_windows(windows[:1], scorer, SpanConfig()) == found[:1]

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
+    AlbertConfig,
+    AlbertForQuestionAnswering,
+    AlbertTokenizer,
     DebertaV2Config,
     DebertaV2ForQuestionAnswering,
     DebertaV2Tokenizer,
@@ -24,6 +27,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from support.charsmaps import TABLE
 from support.checkpoints import vocabulary
 
 # What small vocabularies are learnt from.
@@ -96,7 +100,19 @@ def _deberta() -> Made:
     return tokenizer, config, DebertaV2ForQuestionAnswering
 
 
-FAMILIES: Mapping[str, Callable[[], Made]] = {"roberta": _roberta, "distilbert": _distilbert, "deberta-v2": _deberta}
+def _albert() -> Made:
+    pieces = _learnt_pieces(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], "<unk>", lowercase=True)
+    tokenizer = AlbertTokenizer(vocab=pieces, _spm_precompiled_charsmap=TABLE)
+    config = AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **SIZES)
+    return tokenizer, config, AlbertForQuestionAnswering
+
+
+FAMILIES: Mapping[str, Callable[[], Made]] = {
+    "roberta": _roberta,
+    "distilbert": _distilbert,
+    "deberta-v2": _deberta,
+    "albert": _albert,
+}
 
 
 def make_other_checkpoint(folder: Path, family: str) -> Path:
