@@ -80,9 +80,9 @@ def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tm
         assert shown[3:5] == ["uncalibrated", f"{len(answer.support_pmids)} of {answer.n_abstracts}"]
         marked = body.xpath(".//mark")
         assert {m.getparent().text_content() for m in marked if m.text == answer.answer} >= {answer.evidence}
-        links = body.xpath(".//a/@href")
-        assert f"https://pubmed.ncbi.nlm.nih.gov/{answer.best_pmid}/" in links
-        assert any(link.startswith("https://doi.org/10.5555/bioqa.sample.") for link in links)
+        # The sample's records are invented, and so are their PMIDs and DOIs: no link leads to what others have there.
+        assert all(link.startswith("#") for link in body.xpath(".//a/@href"))
+        assert f"PMID {answer.best_pmid}" in text(body)
     assert cells(asked["What is zzyzx?"])[2:] == ["Nothing found", "", "0 of 0", ""]
     whole = text(html.fromstring(page))
     scored, windows = result.manifest.n_scored, result.manifest.n_windows
@@ -94,6 +94,11 @@ def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tm
     ):
         assert said_so in whole
     assert "No earlier run in this data set asked these questions" in whole
+    assert "Answers from the sample records" in whole and "PMIDs are invented" in whole
+    about = text(html.fromstring(page).xpath("//details[@class='about']")[0])
+    for private in ("BM25", result.manifest.scoring_key, "pieces of text", str(config.questions)):
+        assert private.casefold() not in whole.replace(about, "").casefold()
+    assert str(tmp_path / "cache") not in page
 
     assert main(["--data-set", str(config.out), "--out", str(tmp_path / "again.html")]) == 0
     assert (tmp_path / "again.html").read_text("utf-8") == page
@@ -467,7 +472,7 @@ def test_a_yes_no_question_shows_its_evidence_and_no_answer(root: Path) -> None:
 
 
 def test_a_probability_and_its_verdict_do_not_contradict_each_other(root: Path) -> None:
-    """Rejected candidates have none; accepted ones say how strong they are, with the threshold as a tick."""
+    """Rejected candidates have none; accepted ones say how strong they are, with ticks for the threshold and for strong."""
     page = add_run(
         root,
         "20260101",
@@ -478,7 +483,10 @@ def test_a_probability_and_its_verdict_do_not_contradict_each_other(root: Path) 
     shown = questions(page)
     assert [cells(shown[q])[3] for q in (GENE, VITAMIN, NOBODY)] == ["0.53 weak", "0.90 strong", ""]
     assert "0.49" not in text(shown[NOBODY])
-    assert {path.get("d") for path in html.fromstring(page).xpath("//*[@class='bar']/path")} == {"M16.6 0v10"}
+    assert {path.get("d") for path in html.fromstring(page).xpath("//*[@class='bar']/path")} == {
+        "M16.6 0v10",
+        "M35.2 0v10",
+    }
 
 
 def test_a_run_whose_every_search_failed_says_so(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

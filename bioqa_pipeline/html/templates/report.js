@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const table = document.getElementById("answers");
   const tools = document.getElementById("tools");
@@ -67,4 +66,19 @@
   tools.addEventListener("change", filter);
   tools.hidden = false;
   filter();
+
+  // The question that the address names is shown whatever is filtered, and open.
+  const goTo = () => {
+    const row = rows.find((r) => r.id === decodeURIComponent(location.hash.slice(1)));
+    if (!row) return;
+    row.hidden = false;
+    row.querySelector("details").open = true;
+    row.scrollIntoView();
+  };
+  addEventListener("hashchange", goTo);
+  table.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (link) bioqa.copy(link.href, link);
+  });
+  goTo();
 })();
