@@ -1,4 +1,4 @@
-"""Makes docs/images/page.png anew: the page of a run over the sample, as a browser shows it. Needs Chromium and playwright.
+"""Makes docs/images/page.png anew: the page of a run over the sample in a browser. Needs Chromium and playwright.
 
 python docs/make_picture.py answers-sample/runs/RUN_ID.html
 """

@@ -78,7 +78,7 @@ def test_answers_read_back_as_written_sorted_by_question_then_rank() -> None:
         {
             **{f.name: getattr(row, f.name) for f in dataclasses.fields(row)},
             "n_best": [{name: getattr(span, name) for name in names} for span in row.n_best],
-            "authors": list(row.authors or ()),
+            "authors": row.authors and list(row.authors),
         }
         for row in (rows[2], rows[1], rows[0])
     ]

@@ -18,7 +18,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
-from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.report.page import anchor, make_run_page
 from bioqa_pipeline.run.executor import InProcess
 from bioqa_pipeline.run.job import run_job
 from flows.report import main
@@ -472,7 +472,7 @@ def test_a_yes_no_question_shows_its_evidence_and_no_answer(root: Path) -> None:
 
 
 def test_a_probability_and_its_verdict_do_not_contradict_each_other(root: Path) -> None:
-    """Rejected candidates have none; accepted ones say how strong they are, with ticks for the threshold and for strong."""
+    """Rejected candidates have none; accepted ones say how strong they are, ticks at threshold and strong."""
     page = add_run(
         root,
         "20260101",
@@ -513,6 +513,49 @@ def test_a_manifest_of_odd_settings_has_a_page(root: Path) -> None:
         root, "20260101", [said(GENE, 1, "BRCA1", p=0.6)], config={"model": 5, "source": [], "threshold": "x"}
     )
     assert "BRCA1" in page
+
+
+def test_evidence_names_its_authors_and_the_kind_of_study(root: Path) -> None:
+    types = ("Journal Article", "Clinical Trial, Phase II", "Randomized Controlled Trial")
+    many = ("Smith J", "Doe A", "Roe B", "Poe C")
+    page = add_run(
+        root,
+        "20260101",
+        [
+            said(GENE, 1, "BRCA1", p=0.9, authors=many, publication_types=types),
+            said(GENE, 2, "BRCA1", p=0.8, authors=("Roe B",), mesh_terms=("Animals", "Cohort Studies")),
+            said(GENE, 3, "BRCA1", p=0.7, authors=None),
+        ],
+    )
+    lines = [text(e.xpath("./p")[0]) for e in evidence(page)]
+    assert lines[0].startswith("Smith J, Doe A, et al. Title 1 Journal, 1998-12 · randomised trial · PMID 1 · DOI")
+    assert lines[1].startswith("Roe B. Title 2 Journal, 1998-12 · cohort study, in animals · PMID 2")
+    assert lines[2].startswith("Title 3 Journal, 1998-12 · PMID 3")
+    # The closed row quotes the best one.
+    (peek,) = questions(page)[GENE].xpath(".//*[@class='peek']")
+    assert text(peek) == "It is BRCA1. Smith J, Doe A, et al., Journal 1998 · randomised trial · PMID 1"
+
+
+def test_abstracts_that_were_read_without_an_answer_are_listed(root: Path) -> None:
+    pairs = [said(GENE, 1, "BRCA1", p=0.9), said(VITAMIN, 2, "C", p=0.3)]
+    pairs += [said(GENE, 10 + k, "TP53", p=0.1 + k / 100, title=f"Silent <b>{k}</b>") for k in range(5)]
+    add_run(root, "20260101", pairs)
+    page = make_run_page(Dataset(root), "20260101", limits=Limits(silent=4, silent_each=3))
+    shown = {name: body.xpath(".//details[@class='silent']")[0] for name, body in questions(page).items()}
+    assert [text(item) for item in shown[GENE].xpath(".//li")] == [
+        "14 Silent <b>4</b>",
+        "13 Silent <b>3</b>",
+        "12 Silent <b>2</b>",
+    ]
+    assert text(shown[GENE]).startswith("Read without an answer: 5 abstracts")
+    assert "The nearest 3 are listed" in text(shown[GENE])
+    assert text(shown[VITAMIN]) == "Read without an answer: 1 abstract 2 Title 2"
+
+
+def test_questions_have_addresses_whatever_their_ids_hold() -> None:
+    assert anchor("G.1") == "q-G.1"
+    odd = [anchor(name) for name in ('two words"><b>', "two words", "é", "x" * 500)]
+    assert len(set(odd)) == 4 and all(re.fullmatch("q-[0-9a-f]{16}", name) for name in odd)
 
 
 def test_an_abstract_that_supports_two_answers_is_one(root: Path) -> None:

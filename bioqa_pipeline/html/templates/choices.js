@@ -115,7 +115,8 @@
     const chosen = [...all().values()];
     bar.hidden = !chosen.length;
     bar.querySelector("output").value = counted(chosen);
-    const byQuestion = Map.groupBy ? Map.groupBy(chosen, (c) => c.question_id) : new Map();
+    const byQuestion = new Map();
+    for (const one of chosen) byQuestion.set(one.question_id, [...(byQuestion.get(one.question_id) ?? []), one]);
     for (const body of table.tBodies) {
       const words = counted(byQuestion.get(body.dataset.question) ?? []);
       let badge = body.querySelector(".marked");

@@ -9,7 +9,11 @@
   const texts = new Map();
   const fold = (text) => text.normalize("NFKC").toLowerCase();
   const textOf = (row) => {
-    if (!texts.has(row)) texts.set(row, fold(row.textContent));
+    if (!texts.has(row)) {
+      const copy = row.cloneNode(true);
+      for (const control of copy.querySelectorAll(".choose, .marked, textarea")) control.remove();
+      texts.set(row, fold(copy.textContent));
+    }
     return texts.get(row);
   };
 
@@ -69,7 +73,7 @@
 
   // The question that the address names is shown whatever is filtered, and open.
   const goTo = () => {
-    const row = rows.find((r) => r.id === decodeURIComponent(location.hash.slice(1)));
+    const row = rows.find((r) => r.id === location.hash.slice(1));
     if (!row) return;
     row.hidden = false;
     row.querySelector("details").open = true;
