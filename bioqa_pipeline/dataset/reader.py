@@ -115,6 +115,11 @@ class Dataset:
         found = committed.join(asked.to_frame().lazy(), on="pair_id", how="semi").collect(engine="streaming")
         return asked.is_in(found["pair_id"].implode())
 
+    def id(self) -> str | None:
+        """Of the data set, the same for good; None in one of a version that knew none."""
+        marker = self._marker()
+        return marker.id if marker else None
+
     def answers(self, *, current: bool = False) -> pl.LazyFrame:
         """All answers, with the columns of `schemas.ANSWERS`, as committed at the time of the call.
 

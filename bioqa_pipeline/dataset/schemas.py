@@ -107,6 +107,11 @@ class AnswerRow:
         "the further columns of the file of questions when the pair was scored, as a JSON object of texts; null where "
         "it had none",
     ] = None
+    authors: Annotated[
+        tuple[str, ...] | None,
+        "the first ten authors as PubMed cites them (Smith J), and last 'et al.' where there are more; null in rows "
+        "written before this column",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

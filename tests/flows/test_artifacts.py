@@ -58,7 +58,7 @@ def test_answer_probability_and_a_link_come_first(
 
 
 def test_the_samples_pmids_are_not_linked(run: tuple[RunResult, RunConfig]) -> None:
-    [row] = artifacts.answer_table(run[0].answers, "sample")
+    [row] = artifacts.answer_table(run[0].answers)
     assert row["PMID"] == str(run[0].answers[0].best_pmid)
 
 
