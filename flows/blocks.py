@@ -20,7 +20,7 @@ from bioqa_pipeline.receivers import Receiver
 # Blocks have bounds of their own, or none.
 BLOCK_SECONDS = 60.0
 # What blocks send with; they log addresses whole.
-_LOGGERS = ("httpx", "apprise")
+_LOGGERS = ("httpx", "apprise", *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy")))
 _THREAD = "bioqa tells a block"
 
 
