@@ -27,6 +27,7 @@ from prefect.assets import Asset, AssetProperties
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
+from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import content_digest
 from bioqa_pipeline.report.words import best_words, statuses, strength
@@ -131,7 +132,7 @@ def show_result(result: RunResult, config: RunConfig) -> None:
     page = page_address(config, run_id)
     try:
         create_table_artifact(
-            answer_table(result.answers, config.source.kind),
+            answer_table(result.answers),
             artifact_key("answers", config),
             _table_description(result.answers),
         )
@@ -151,14 +152,15 @@ def _opens(page: str) -> bool:
     return page.startswith(("http://", "https://"))
 
 
-def _pmid(pmid: int | None, source: str) -> str | None:
+def _pmid(pmid: int | None) -> str | None:
     """A link to PubMed, which has none of the sample's records."""
-    if pmid is None or source == "sample":
-        return None if pmid is None else str(pmid)
-    return f"[{pmid}](https://pubmed.ncbi.nlm.nih.gov/{pmid}/)"
+    if pmid is None:
+        return None
+    url = pubmed_url(pmid)
+    return f"[{pmid}]({url})" if url else str(pmid)
 
 
-def answer_table(answers: Sequence[MergedAnswer], source: str = "") -> list[dict[str, Any]]:
+def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
     """One row a question, with its best answer first; at most `TABLE_ROWS`.
 
     Prefect's page shows the columns in this order, each as wide as its longest text.
@@ -167,7 +169,7 @@ def answer_table(answers: Sequence[MergedAnswer], source: str = "") -> list[dict
         {
             "best answer": shortened(best_words(a)),
             "probability": _probability(a) if a.answer else None,
-            "PMID": _pmid(a.best_pmid, source),
+            "PMID": _pmid(a.best_pmid),
             "question": a.question,
             "weight": strength(a.answerability) if a.answer else None,
             "support": a.support,
@@ -200,7 +202,7 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
         f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered",
         "",
         f"Run `{manifest.run_id}`: **{manifest.status}**",
-        *_top_answers(best, manifest.source.get("kind", "")),
+        *_top_answers(best),
         "",
         "| | |",
         "| --- | --- |",
@@ -226,13 +228,13 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _top_answers(best: Sequence[MergedAnswer], source: str) -> list[str]:
+def _top_answers(best: Sequence[MergedAnswer]) -> list[str]:
     """The surest answers, each with a link to the record that says it best."""
     answered = sorted((a for a in best if a.answer), key=lambda a: -(a.answerability or 0.0))
     if not answered:
         return []
     rows = [
-        f"| {_cell(shortened(best_words(a)))} | {_probability(a)} | {_pmid(a.best_pmid, source)}"
+        f"| {_cell(shortened(best_words(a)))} | {_probability(a)} | {_pmid(a.best_pmid)}"
         f"{' (retracted)' if a.best_pmid in a.retracted_pmids else ''} | {_cell(shortened(a.question))} |"
         for a in answered[:TOP_ANSWERS]
     ]

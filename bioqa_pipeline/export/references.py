@@ -9,9 +9,12 @@ from typing import Any
 import polars as pl
 import rispy
 
+from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.text import normalize_text
 
-_PUBMED = "https://pubmed.ncbi.nlm.nih.gov/"
+INVENTED = "bioqa sample"
+# The last of the authors where a data set names the first ones only.
+ET_AL = "et al."
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}", "%": r"\%", "$": r"\$",
     "&": r"\&", "#": r"\#", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -41,7 +44,7 @@ def as_bibtex(abstracts: pl.DataFrame) -> str:
 
 
 def _ris(row: Mapping[str, Any]) -> dict[str, Any]:
-    pmid = str(row["pmid"])
+    pmid, url = str(row["pmid"]), pubmed_url(row["pmid"])
     fields = {
         "type_of_reference": "JOUR",
         "title": _line(row["title"]),
@@ -51,9 +54,9 @@ def _ris(row: Mapping[str, Any]) -> dict[str, Any]:
         "date": (row["pub_date"] or "").replace("-", "/"),
         "doi": _line(row["doi"]),
         "accession_number": pmid,
-        "name_of_database": "PubMed",
-        "database_provider": "NLM",
-        "urls": [f"{_PUBMED}{pmid}/"],
+        "name_of_database": "PubMed" if url else INVENTED,
+        "database_provider": "NLM" if url else "",
+        "urls": [url] if url else [],
         "notes": [f"PMID: {pmid}", *_notes(row)],
     }
     return {name: value for name, value in fields.items() if value}
@@ -63,13 +66,13 @@ def _bibtex(row: Mapping[str, Any]) -> str:
     pmid, doi = str(row["pmid"]), row["doi"] or ""
     fields = {
         "title": _braced(row["title"]),
-        "author": " and ".join(_latex(name) for name in row.get("authors") or ()),
+        "author": " and ".join("others" if name == ET_AL else _latex(name) for name in row.get("authors") or ()),
         "journal": _latex(row["journal"]),
         "year": str(row["pub_year"] or ""),
         "date": row["pub_date"] or "",
         # Neither of them is set as text.
         "doi": doi if _PLAIN_DOI.fullmatch(doi) else "",
-        "url": f"{_PUBMED}{pmid}/",
+        "url": pubmed_url(row["pmid"]) or "",
         "pmid": pmid,
         "note": f"PMID: {pmid}",
         "annote": " ".join(map(_latex, _notes(row))),

@@ -64,6 +64,8 @@ class OpenVinoScorer(Scorer):
                 "INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[precision],
                 "INFERENCE_NUM_THREADS": n_lanes,
                 "NUM_STREAMS": n_lanes,
+                # Several processes of one lane each would be put on the same core.
+                "ENABLE_CPU_PINNING": False,
             },
         )
         self._own = threading.local()

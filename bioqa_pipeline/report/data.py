@@ -19,12 +19,16 @@ class Limits:
         answers: merged answers; the best one of a question that is shown always is.
         evidence: sentences, those of the best answers first.
         evidence_each: sentences of one answer.
+        silent: abstracts named that do not answer, the nearest ones first.
+        silent_each: of one question.
     """
 
     questions: int = 2000
     answers: int = 4000
     evidence: int = 2400
     evidence_each: int = 5
+    silent: int = 4000
+    silent_each: int = 20
 
 
 class Searches:
@@ -53,6 +57,8 @@ class Evidence:
     Attributes:
         before, after: cut where the sentence is long.
         is_new: scored since the run before.
+        authors: in short; empty in rows of before they were kept.
+        study: what kind of study it is, in words; empty where PubMed does not say.
     """
 
     pmid: int
@@ -66,6 +72,20 @@ class Evidence:
     before: str
     answer: str
     after: str
+    authors: str = ""
+    study: str = ""
+
+    @property
+    def year(self) -> str:
+        return self.pub_date[:4]
+
+
+@dataclass(frozen=True, slots=True)
+class SilentAbstract:
+    """An abstract that was read and does not answer."""
+
+    pmid: int
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,7 @@ class ShownQuestion:
         was_searched: whether the search came to its end, with hits or without.
         user_columns: of the file of questions, names and values.
         changed: whether the best answer of the run before was another; `before` is that answer.
+        silent: abstracts that were read and do not answer, the nearest ones first; `n_silent` there are in all.
     """
 
     number: int
@@ -129,6 +150,8 @@ class ShownQuestion:
     changed: bool = False
     before: str | None = None
     user_columns: tuple[tuple[str, str], ...] = ()
+    silent: tuple[SilentAbstract, ...] = ()
+    n_silent: int = 0
 
     @property
     def title(self) -> str:
@@ -138,6 +161,11 @@ class ShownQuestion:
     @property
     def is_new(self) -> bool:
         return any(answer.is_new for answer in self.said)
+
+    @property
+    def best_evidence(self) -> Evidence | None:
+        """The sentence that says most for the best answer, or what stands in its place."""
+        return next((said.evidence[0] for said in self.said[:1] if said.evidence), None)
 
     @property
     def has_retracted(self) -> bool:
@@ -160,6 +188,7 @@ class RunReport:
         is_calibrated: whether there are probabilities.
         is_current: whether the answers are those over all runs, and not those of this run alone.
         delta: what the run changed of them; None where it was the first to ask.
+        dataset_id: None in data sets of a version that knew none.
         n_evidence, n_support: sentences shown, and different abstracts that support the answers.
     """
 
@@ -175,3 +204,4 @@ class RunReport:
     n_support: int
     is_current: bool = False
     delta: Delta | None = None
+    dataset_id: str | None = None

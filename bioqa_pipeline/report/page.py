@@ -7,45 +7,41 @@ scripts and loads nothing.
 from __future__ import annotations
 
 import math
-from itertools import groupby
-from typing import Any
-from urllib.parse import quote
+import re
 
 import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.html.page import asset, duration, environment, html_page
+from bioqa_pipeline.html.page import asset, environment, html_page
+from bioqa_pipeline.messages import counted
+from bioqa_pipeline.pubmed.links import doi_url, pubmed_list_url, pubmed_url
 from bioqa_pipeline.qa.calibration import UNCALIBRATED, Calibration
 from bioqa_pipeline.records.scores import AnswerOutcome
-from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.records.texts import QueryAttempt, RetrievalOutcome, content_digest
+from bioqa_pipeline.report.about import SKIPPED, about_run, n_abstracts, skipped_records
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.delta import read_current
 from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
-from bioqa_pipeline.report.words import PROBABILITY, counted, strength, why_behind, without_answer
+from bioqa_pipeline.report.words import PROBABILITY, STRONG, strength, why_behind, without_answer
 
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150
 MOST_NAMED = 100
+# Of what a run changed; the others stand behind a click, so that the first answers are seen at once.
+CHANGES_OPEN = 4
 # Of what is said of the questions; the manifest has all.
 MOST_NOTES = 20
 # Queries and their translations are long, and many: some 400 kB of them at most.
 SEARCH_CHARS = 400_000
 
+SCRIPTS = ("common.js", "report.js", "choices.js", "downloads.js")
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,80}")
 STATUS = {
     "completed": ("good", "complete"),
     "partial": ("warn", "partial"),
     "failed": ("bad", "failed"),
-}
-SKIPPED = {
-    FetchStatus.NO_ABSTRACT: "no abstract",
-    FetchStatus.FILTERED: "left out by filters",
-    FetchStatus.NOT_FOUND: "not found",
-    FetchStatus.DELETED: "deleted from PubMed",
-    FetchStatus.FETCH_ERROR: "could not be fetched",
-    FetchStatus.PARSE_ERROR: "could not be read",
-    FetchStatus.SCORE_ERROR: "could not be scored",
 }
 
 
@@ -76,26 +72,36 @@ def make_run_page(
 def render_run_page(report: RunReport) -> str:
     """The page as HTML."""
     manifest = report.manifest
+    whence = "the sample records" if manifest.source.get("kind") == "sample" else "PubMed"
+    title = f"Answers from {whence}, {manifest.started_at:%d %B %Y}"
     body = (
         environment()
         .get_template("report.html.j2")
         .render(
             doi_url=doi_url,
+            pubmed_url=pubmed_url,
+            pubmed_list_url=pubmed_list_url,
+            anchor=anchor,
+            understood=understood,
+            data_set=report.dataset_id or manifest.run_id,
+            title=title,
+            is_sample=manifest.source.get("kind") == "sample",
             verdict=verdict,
             why_behind=why_behind,
             probability_words=PROBABILITY[0].upper() + PROBABILITY[1:],
             contents=contents,
             strength=strength,
+            is_strong=is_strong,
             tick=_tick(manifest),
+            strong=STRONG,
             m=manifest,
             status=STATUS[manifest.status],
             lead=_lead(report),
-            tiles=_tiles(report),
             notes=_notes(report),
-            skipped=_skipped(manifest),
+            skipped=skipped_records(manifest),
             skipped_words=", ".join(f"{n:,} {SKIPPED[s]}" for s, n in manifest.statuses.items() if s in SKIPPED),
             n_skipped=sum(n for s, n in manifest.statuses.items() if s in SKIPPED),
-            about=_about(manifest),
+            about=about_run(report),
             kinds=_kinds(report),
             questions=report.questions,
             delta=report.delta,
@@ -104,14 +110,21 @@ def render_run_page(report: RunReport) -> str:
             link_pmids=LINK_PMIDS,
             most_named=MOST_NAMED,
             search_chars=_search_chars(manifest),
+            changes_open=CHANGES_OPEN,
         )
     )
-    title = f"Answers from PubMed, {manifest.started_at:%d %B %Y}"
-    return html_page(title, body, style=asset("report.css"), script=asset("report.js") + asset("downloads.js"))
+    return html_page(title, body, style=asset("report.css"), script="".join(map(asset, SCRIPTS)))
 
 
-def doi_url(doi: str) -> str:
-    return "https://doi.org/" + quote(doi, safe="/")
+def anchor(question_id: str) -> str:
+    """The name of a question in an address; what users call one can hold any sign."""
+    return f"q-{question_id if _PLAIN.fullmatch(question_id) else content_digest(question_id)[:16]}"
+
+
+def understood(attempt: QueryAttempt) -> str | None:
+    """How PubMed understood a query, where it did so otherwise than it was written."""
+    translation = attempt.translation
+    return None if translation == attempt.term or (translation or "").startswith("BM25") else translation
 
 
 def verdict(question: ShownQuestion) -> str:
@@ -135,6 +148,11 @@ def verdict(question: ShownQuestion) -> str:
     return words[0].upper() + words[1:]
 
 
+def is_strong(question: ShownQuestion) -> bool:
+    """Whether its best answer is one that weighs much."""
+    return bool(question.answers) and strength(question.answers[0].answerability) == "strong"
+
+
 def contents(question: ShownQuestion) -> str:
     """What opening a question shows."""
     n = sum(len(said.evidence) for said in question.said)
@@ -145,10 +163,6 @@ def contents(question: ShownQuestion) -> str:
     return "Nearest candidate and search" if question.nearest else "Search"
 
 
-def _n_abstracts(manifest: RunManifest) -> int:
-    return sum(manifest.statuses.get(s, 0) for s in (FetchStatus.SCORED, FetchStatus.SCORED_RETRACTED))
-
-
 def _lead(report: RunReport) -> str:
     manifest, questions, n_answered = report.manifest, report.questions, report.n_answered
     if manifest.status == "failed" and not n_answered:
@@ -156,7 +170,7 @@ def _lead(report: RunReport) -> str:
         return f"{counted(manifest.n_questions, 'question')} asked; {why}."
     lead = (
         f"{n_answered:,} of {counted(report.n_questions, 'question')} answered, from "
-        f"{counted(_n_abstracts(manifest), 'abstract')}."
+        f"{counted(n_abstracts(manifest), 'abstract')}."
     )
     if report.previous is None:
         return f"{lead} No earlier run in this data set asked these questions."
@@ -167,29 +181,6 @@ def _lead(report: RunReport) -> str:
     if len(questions) < report.n_questions and news:
         news[-1] += f", of the {len(questions):,} that this page shows"
     return f"{lead} Since {since}: {', '.join(news)}."
-
-
-def _tiles(report: RunReport) -> list[tuple[str, str, str]]:
-    manifest = report.manifest
-    seconds = manifest.timings_seconds.get("score", 0.0)
-    rate = f"{manifest.n_windows / seconds:,.1f} a second" if seconds and manifest.n_windows else "nothing to score"
-    n_retracted = manifest.statuses.get(FetchStatus.SCORED_RETRACTED, 0)
-    took = (manifest.finished_at - manifest.started_at).total_seconds()
-    return [
-        (
-            "Questions answered",
-            f"{report.n_answered:,} of {report.n_questions:,}",
-            f"{report.n_questions - report.n_answered:,} without answer",
-        ),
-        ("Abstracts read", f"{_n_abstracts(manifest):,}", f"{n_retracted:,} of them retracted"),
-        (
-            "Question–abstract pairs",
-            f"{manifest.n_pairs:,}",
-            f"{manifest.n_scored:,} new, {manifest.n_reused:,} reused, {manifest.n_failed:,} failed",
-        ),
-        ("Pieces of text read", f"{manifest.n_windows:,}", rate),
-        ("Time", duration(took), f"started {manifest.started_at:%H:%M} UTC"),
-    ]
 
 
 def _notes(report: RunReport) -> list[tuple[str, str]]:
@@ -232,47 +223,14 @@ def _notes(report: RunReport) -> list[tuple[str, str]]:
     return notes
 
 
-def _skipped(manifest: RunManifest) -> list[tuple[str, int, list[tuple[str, list[int]]]]]:
-    """Kinds of records without answers: name, how many, and by reason the PMIDs that the manifest names."""
-    kinds = []
-    for status, n in manifest.statuses.items():
-        if status not in SKIPPED:
-            continue
-        named = sorted((s.reason, s.pmid) for s in manifest.skipped if s.status is status)
-        reasons = [(reason, [pmid for _, pmid in group]) for reason, group in groupby(named, key=lambda x: x[0])]
-        kinds.append((SKIPPED[status], n, reasons))
-    return kinds
-
-
-def _about(manifest: RunManifest) -> list[tuple[str, str]]:
-    config: dict[str, Any] = manifest.config
-    model = config.get("model")
-    model = model if isinstance(model, dict) else {}
-    source = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in manifest.source.items() if v and k != "kind")
-    return [
-        ("Questions", str(config.get("questions", ""))),
-        ("Source", manifest.source.get("kind", "") + (f" ({source})" if source else "")),
-        ("Model", f"{manifest.model.get('name', '')}, revision {manifest.model.get('revision', '')}"),
-        ("Computed on", " ".join(str(model[k]) for k in ("device", "precision") if model.get(k))),
-        (
-            "Threshold",
-            f"{config.get('threshold')}: an abstract answers where null score − best span score is at most that",
-        ),
-        ("Run", manifest.run_id),
-        ("Started", f"{manifest.started_at:%d %B %Y, %H:%M:%S} UTC"),
-        ("Finished", f"{manifest.finished_at:%d %B %Y, %H:%M:%S} UTC"),
-        ("Stages", ", ".join(f"{name} {duration(s)}" for name, s in manifest.timings_seconds.items())),
-        ("Scoring key", manifest.scoring_key),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
-    ]
-
-
 def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
     """The filters: CSS class, name, number of questions."""
     questions = report.questions
     n_answered = sum(bool(q.answers) for q in questions)
     kinds = [("all", "All", len(questions)), ("answered", "Answered", n_answered)]
     kinds.append(("unanswered", "Unanswered", len(questions) - n_answered))
+    if report.is_calibrated:
+        kinds.append(("strong", "Strong", sum(is_strong(q) for q in questions)))
     if report.previous:
         name = "New" if report.compares else "Changed"
         kinds.append(("new", name, sum(q.is_new or q.changed for q in questions)))

@@ -22,6 +22,8 @@ from bioqa_pipeline.report.best_answer import NO_ANSWER, BestAnswer
 from bioqa_pipeline.report.data import Evidence, Limits, RunReport, Searches, ShownAnswer, ShownQuestion
 from bioqa_pipeline.report.delta import read_delta
 from bioqa_pipeline.report.runs import only_newest, previous_run
+from bioqa_pipeline.report.silent import NONE, Silent, read_silent
+from bioqa_pipeline.report.study import short_authors, study_type
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ def read_report(
         evidence=_evidence(dataset, chosen),
         nearest=_evidence(dataset, nearest),
         searches=searches,
+        silent=read_silent(dataset, manifest, _pairs(dataset, manifest), rows, limits),
         before=_best_answers(dataset, previous) if previous else {},
         is_whole=not any(only_newest(run) for run in (manifest, previous) if run),
     )
@@ -77,6 +80,7 @@ def read_report(
         n_support=summary["support_pmids"].explode().drop_nulls().n_unique(),
         is_current=current is not None,
         delta=None if current is None or previous is None else read_delta(current, manifest.run_id),
+        dataset_id=dataset.id(),
     )
 
 
@@ -94,6 +98,7 @@ class _Parts:
     evidence: Mapping[_Key, list[Evidence]]
     nearest: Mapping[_Key, list[Evidence]]
     searches: Searches
+    silent: Mapping[str, Silent]
     before: Mapping[tuple[str, str], BestAnswer]
     is_whole: bool
 
@@ -107,6 +112,7 @@ class _Parts:
         before = self.before[question_id, text] if known and text is not None else NO_ANSWER
         now = BestAnswer.of(rows[0]) if rows else NO_ANSWER
         searched = self.searches.went_well(question_id)
+        silent = self.silent.get(question_id, NONE)
         return ShownQuestion(
             number=number,
             question_id=question_id,
@@ -122,6 +128,8 @@ class _Parts:
             changed=known and searched and only is None and self.is_whole and not before.is_same(now),
             before=before.text,
             user_columns=_user_columns(rows[0]["user_columns"]) if rows else (),
+            silent=silent.named,
+            n_silent=silent.n,
         )
 
     def _answer(self, row: Mapping[str, Any]) -> ShownAnswer:
@@ -174,6 +182,7 @@ def _pairs(dataset: Dataset, manifest: RunManifest) -> pl.LazyFrame:
     """The rows of `answers` that the run may have seen, without texts."""
     seen = (pl.col("run_id") == manifest.run_id) | (pl.col("scored_at") <= manifest.finished_at)
     columns = ["pair_id", "question_id", "question", "pmid", "pmid_version", "pub_year", "is_retracted", "margin"]
+    columns += ["score_diff", "is_answerable"]
     frame = dataset.answers().filter(pl.col("scoring_key") == manifest.scoring_key, seen)
     return frame.select(*columns, "answerability", "run_id", "scored_at")
 
@@ -225,6 +234,7 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
     """Titles and sentences of the chosen abstracts, best first."""
     best = pl.col("n_best").list.first().struct
     columns = ["pair_id", "title", "journal", "pub_date", "doi", "evidence", "evidence_start"]
+    columns += ["authors", "publication_types", "mesh_terms"]
     wanted = dataset.answers().filter(pl.col("pair_id").is_in(chosen["pair_id"].implode()))
     texts = wanted.select(*columns, start=best.field("start"), end=best.field("end")).collect(engine="streaming")
     evidence: dict[_Key, list[Evidence]] = defaultdict(list)
@@ -233,7 +243,14 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
         first = row["evidence_start"]
         before, answer, after = _quote(row["evidence"], row["start"] - first, row["end"] - first)
         evidence[row["question_id"], row["rank"]].append(
-            Evidence(**{name: row[name] for name in _AS_IN_ANSWERS}, before=before, answer=answer, after=after)
+            Evidence(
+                **{name: row[name] for name in _AS_IN_ANSWERS},
+                before=before,
+                answer=answer,
+                after=after,
+                authors=short_authors(row["authors"]),
+                study=study_type(row["publication_types"], row["mesh_terms"]),
+            )
         )
     return evidence
 

@@ -12,6 +12,8 @@ from bioqa_pipeline.records.scores import Pair, SpanAnswer
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.text import sentences
 
+MOST_AUTHORS = 10
+
 
 def answer_row(
     pair: Pair, score: PairScore, scorer: PairScorer, identity: RunIdentity, scored_at: datetime
@@ -67,7 +69,13 @@ def answer_row(
         expressions_of_concern=abstract.expressions_of_concern,
         errata=abstract.errata,
         user_columns=pair.question.user_columns,
+        authors=_authors(abstract.authors),
     )
+
+
+def _authors(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Some records have thousands, and a record is in as many rows as questions found it."""
+    return names if len(names) <= MOST_AUTHORS else (*names[:MOST_AUTHORS], "et al.")
 
 
 def _evidence(text: str, span: SpanAnswer | None) -> tuple[int, int] | None:

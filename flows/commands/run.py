@@ -38,7 +38,7 @@ SETTINGS = SettingOptions(
         "where abstracts come from": "source",
         "the model": "model",
         "the answers": "scoring.passage threshold scoring.spans.n_best max_answers",
-        "the run": "shard_pairs workers runner ray_address wait_for_lock public_url",
+        "the run": "shard_pairs workers runner ray_address wait_for_lock public_url notify",
     },
     names={
         "source.kind": "--source",
@@ -49,8 +49,8 @@ SETTINGS = SettingOptions(
 )
 
 DESCRIPTION = """\
-Ask PubMed a file of questions and keep the answers, with their evidence and their null scores, as a Parquet data set.
-Run it again and only what is new is scored."""
+Ask PubMed a file of questions. Each answer is kept with its sentence, its PMID, its probability and the score of "no
+answer here", in a Parquet data set with a page to read. Run it again and only what is new is read."""
 
 EPILOG = """\
 question files:
@@ -83,7 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
     group.add_argument("--quiet", action="store_true", help="no progress; results only")
-    group.add_argument("--verbose", action="store_true", help="log every shard")
+    group.add_argument(
+        "--verbose", action="store_true", help="say more: queries as PubMed understood them, each part of the run"
+    )
     return parser
 
 
@@ -138,6 +140,8 @@ def _run(args: argparse.Namespace) -> int:
     from bioqa_pipeline.sources import check_source
     from flows.commands.console import TerminalReporter, print_answers, print_outcome
 
+    if args.no_prefect and any(receiver.kind == "block" for receiver in config.notify):
+        raise ConfigError("`notify block:…` names a block of Prefect, which --no-prefect leaves out")
     check_place(config.out)
     check_source(config.source)
     ready = preflight(config)
@@ -150,10 +154,12 @@ def _run(args: argparse.Namespace) -> int:
     config = config.changed(questions=ready.questions.path)
     reporter = TerminalReporter(quiet=args.quiet)
     if args.no_prefect:
+        from bioqa_pipeline.notify.telling import tell
         from bioqa_pipeline.run.workers import Pooled, worker_count
 
         n_workers = worker_count(config)
         result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None, reporter=reporter, ready=ready)
+        tell(config, result.manifest, say=reporter.say)
     else:
         reporter.say("starting Prefect" + _where())
         run_flow: Callable[[RunConfig, Reporter, Preflight], RunResult] = pkgutil.resolve_name(FLOW)

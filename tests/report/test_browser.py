@@ -19,7 +19,7 @@ from support.browser import Opened, chromium, opened
 from support.report_sets import add_run, hundred_abstracts, retrieval, said
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Locator
 
 GENE, VITAMIN, NOBODY, ARABIC = "Which gene is it?", "A lack of which vitamin is it?", "Who was it?", "ما السبب؟"
 FAILED = f"Is <b>it</b> α-synuclein or {'averylongwordwithoutanyspace' * 12}?"
@@ -194,7 +194,9 @@ def test_a_question_opens_and_shows_the_marked_evidence(browser: Browser, run_pa
         tab.page.get_by_text("1 answer, 2 sentences of evidence").click()
         assert quote.is_visible() and quote.locator("mark").inner_text() == "vitamin C"
         assert tab.page.get_by_text("<script>alert(1)</script>").is_visible()
-        assert tab.page.locator("a", has_text="2").first.get_attribute("href") == "https://pubmed.ncbi.nlm.nih.gov/2/"
+        assert (
+            quote.locator("xpath=..").locator("a").first.get_attribute("href") == "https://pubmed.ncbi.nlm.nih.gov/2/"
+        )
         tab.page.get_by_role("button", name="Open all").click()
         assert tab.page.locator("#answers .more > td > details[open]").count() == 5
         tab.page.get_by_role("button", name="Close all").click()
@@ -275,6 +277,73 @@ def test_five_hundred_questions_stay_quick_to_use(browser: Browser, tmp_path: Pa
         tab.page.get_by_label("Unanswered 100", exact=True).check()
         assert len(shown(tab)) == 100
         assert tab.complaints == []
+
+
+def test_choices_are_kept_by_the_browser_and_saved_as_a_table(browser: Browser, run_page: Path, tmp_path: Path) -> None:
+    with opened(browser, run_page) as tab:
+        page, said_so = tab.page, tab.page.locator("#chosen output")
+        page.on("dialog", lambda dialog: dialog.accept())
+        assert not said_so.is_visible()
+
+        def evidence(pmid: int) -> Locator:
+            return page.locator(f".said[data-pmid='{pmid}']")
+
+        page.get_by_role("button", name="Open all").click()
+        evidence(2).get_by_role("button", name="Include").click()
+        evidence(3).get_by_role("button", name="Exclude").click()
+        evidence(17).get_by_role("button", name="Note").click()
+        page.get_by_label("Note on PMID 17").fill('=HYPERLINK("http://x"), or so')
+        assert said_so.inner_text() == "1 included, 1 excluded, 1 noted"
+        assert page.locator(".marked").all_inner_texts() == ["1 noted", "1 included, 1 excluded"]
+
+        page.reload()
+        assert said_so.inner_text() == "1 included, 1 excluded, 1 noted"
+        page.get_by_role("button", name="Open all").click()
+        assert evidence(2).get_by_role("button", name="Include").get_attribute("aria-pressed") == "true"
+        assert page.get_by_label("Note on PMID 17").input_value() == '=HYPERLINK("http://x"), or so'
+        # Words of the controls are none of the questions'.
+        page.fill("#filter", "exclude")
+        assert shown(tab) == []
+        page.fill("#filter", "")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save as CSV").click()
+        download.value.save_as(tmp_path / "choices.csv")
+        # Pressed again, a choice is taken back; the others go together.
+        evidence(2).get_by_role("button", name="Include").click()
+        assert said_so.inner_text() == "1 excluded, 1 noted"
+        page.get_by_role("button", name="Forget them").click()
+        assert not said_so.is_visible() and page.evaluate("localStorage.length") == 0
+        assert not tab.complaints and {u for u in tab.requests if not u.startswith("blob:")} == {run_page.as_uri()}
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "choices.csv").read_bytes().decode("utf-8-sig"), newline="")))
+    assert {(row["question"], row["pmid"], row["choice"], row["note"]) for row in rows} == {
+        (VITAMIN, "2", "include", ""),
+        (VITAMIN, "3", "exclude", ""),
+        (GENE, "17", "", '\'=HYPERLINK("http://x"), or so'),
+    }
+
+
+def test_citations_and_addresses_of_questions_are_copied(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page) as tab:
+        tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        vitamin = tab.page.locator("tbody", has_text=VITAMIN)
+        vitamin.locator(".at a").click()
+        assert vitamin.locator("blockquote").first.is_visible()
+        address = tab.page.evaluate("navigator.clipboard.readText()")
+        assert address.startswith(f"{run_page.as_uri()}#q-")
+        vitamin.get_by_role("button", name="Copy citation").nth(1).click()
+        assert tab.page.evaluate("navigator.clipboard.readText()") == (
+            "Makar AB, The Group of Ü. <script>alert(1)</script>. Journal. 1998-12. doi:10.1/x. PMID: 3. Retracted."
+        )
+        tab.page.goto("about:blank")
+        tab.page.goto(address)
+        assert vitamin.locator("blockquote").first.is_visible()
+        assert not tab.complaints
+
+
+def test_a_phone_shows_the_first_answer_at_once(browser: Browser, run_page: Path) -> None:
+    with opened(browser, run_page, width=390) as tab:
+        box = tab.page.locator(".best strong").first.bounding_box()
+        assert box and box["y"] + box["height"] < 844
 
 
 def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Path, tmp_path: Path) -> None:

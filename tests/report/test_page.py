@@ -18,7 +18,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
-from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.report.page import anchor, make_run_page
 from bioqa_pipeline.run.executor import InProcess
 from bioqa_pipeline.run.job import run_job
 from flows.report import main
@@ -80,9 +80,9 @@ def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tm
         assert shown[3:5] == ["uncalibrated", f"{len(answer.support_pmids)} of {answer.n_abstracts}"]
         marked = body.xpath(".//mark")
         assert {m.getparent().text_content() for m in marked if m.text == answer.answer} >= {answer.evidence}
-        links = body.xpath(".//a/@href")
-        assert f"https://pubmed.ncbi.nlm.nih.gov/{answer.best_pmid}/" in links
-        assert any(link.startswith("https://doi.org/10.5555/bioqa.sample.") for link in links)
+        # The sample's records are invented, and so are their PMIDs and DOIs: no link leads to what others have there.
+        assert all(link.startswith("#") for link in body.xpath(".//a/@href"))
+        assert f"PMID {answer.best_pmid}" in text(body)
     assert cells(asked["What is zzyzx?"])[2:] == ["Nothing found", "", "0 of 0", ""]
     whole = text(html.fromstring(page))
     scored, windows = result.manifest.n_scored, result.manifest.n_windows
@@ -94,6 +94,11 @@ def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tm
     ):
         assert said_so in whole
     assert "No earlier run in this data set asked these questions" in whole
+    assert "Answers from the sample records" in whole and "PMIDs are invented" in whole
+    about = text(html.fromstring(page).xpath("//details[@class='about']")[0])
+    for private in ("BM25", result.manifest.scoring_key, "pieces of text", str(config.questions)):
+        assert private.casefold() not in whole.replace(about, "").casefold()
+    assert str(tmp_path / "cache") not in page
 
     assert main(["--data-set", str(config.out), "--out", str(tmp_path / "again.html")]) == 0
     assert (tmp_path / "again.html").read_text("utf-8") == page
@@ -467,7 +472,7 @@ def test_a_yes_no_question_shows_its_evidence_and_no_answer(root: Path) -> None:
 
 
 def test_a_probability_and_its_verdict_do_not_contradict_each_other(root: Path) -> None:
-    """Rejected candidates have none; accepted ones say how strong they are, with the threshold as a tick."""
+    """Rejected candidates have none; accepted ones say how strong they are, ticks at threshold and strong."""
     page = add_run(
         root,
         "20260101",
@@ -478,7 +483,10 @@ def test_a_probability_and_its_verdict_do_not_contradict_each_other(root: Path) 
     shown = questions(page)
     assert [cells(shown[q])[3] for q in (GENE, VITAMIN, NOBODY)] == ["0.53 weak", "0.90 strong", ""]
     assert "0.49" not in text(shown[NOBODY])
-    assert {path.get("d") for path in html.fromstring(page).xpath("//*[@class='bar']/path")} == {"M16.6 0v10"}
+    assert {path.get("d") for path in html.fromstring(page).xpath("//*[@class='bar']/path")} == {
+        "M16.6 0v10",
+        "M35.2 0v10",
+    }
 
 
 def test_a_run_whose_every_search_failed_says_so(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,6 +513,49 @@ def test_a_manifest_of_odd_settings_has_a_page(root: Path) -> None:
         root, "20260101", [said(GENE, 1, "BRCA1", p=0.6)], config={"model": 5, "source": [], "threshold": "x"}
     )
     assert "BRCA1" in page
+
+
+def test_evidence_names_its_authors_and_the_kind_of_study(root: Path) -> None:
+    types = ("Journal Article", "Clinical Trial, Phase II", "Randomized Controlled Trial")
+    many = ("Smith J", "Doe A", "Roe B", "Poe C")
+    page = add_run(
+        root,
+        "20260101",
+        [
+            said(GENE, 1, "BRCA1", p=0.9, authors=many, publication_types=types),
+            said(GENE, 2, "BRCA1", p=0.8, authors=("Roe B",), mesh_terms=("Animals", "Cohort Studies")),
+            said(GENE, 3, "BRCA1", p=0.7, authors=None),
+        ],
+    )
+    lines = [text(e.xpath("./p")[0]) for e in evidence(page)]
+    assert lines[0].startswith("Smith J, Doe A, et al. Title 1 Journal, 1998-12 · randomised trial · PMID 1 · DOI")
+    assert lines[1].startswith("Roe B. Title 2 Journal, 1998-12 · cohort study, in animals · PMID 2")
+    assert lines[2].startswith("Title 3 Journal, 1998-12 · PMID 3")
+    # The closed row quotes the best one.
+    (peek,) = questions(page)[GENE].xpath(".//*[@class='peek']")
+    assert text(peek) == "It is BRCA1. Smith J, Doe A, et al., Journal 1998 · randomised trial · PMID 1"
+
+
+def test_abstracts_that_were_read_without_an_answer_are_listed(root: Path) -> None:
+    pairs = [said(GENE, 1, "BRCA1", p=0.9), said(VITAMIN, 2, "C", p=0.3)]
+    pairs += [said(GENE, 10 + k, "TP53", p=0.1 + k / 100, title=f"Silent <b>{k}</b>") for k in range(5)]
+    add_run(root, "20260101", pairs)
+    page = make_run_page(Dataset(root), "20260101", limits=Limits(silent=4, silent_each=3))
+    shown = {name: body.xpath(".//details[@class='silent']")[0] for name, body in questions(page).items()}
+    assert [text(item) for item in shown[GENE].xpath(".//li")] == [
+        "14 Silent <b>4</b>",
+        "13 Silent <b>3</b>",
+        "12 Silent <b>2</b>",
+    ]
+    assert text(shown[GENE]).startswith("Read without an answer: 5 abstracts")
+    assert "The nearest 3 are listed" in text(shown[GENE])
+    assert text(shown[VITAMIN]) == "Read without an answer: 1 abstract 2 Title 2"
+
+
+def test_questions_have_addresses_whatever_their_ids_hold() -> None:
+    assert anchor("G.1") == "q-G.1"
+    odd = [anchor(name) for name in ('two words"><b>', "two words", "é", "x" * 500)]
+    assert len(set(odd)) == 4 and all(re.fullmatch("q-[0-9a-f]{16}", name) for name in odd)
 
 
 def test_an_abstract_that_supports_two_answers_is_one(root: Path) -> None:

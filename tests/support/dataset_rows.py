@@ -69,6 +69,7 @@ def answer_row(pmid: int, **changes: Any) -> AnswerRow:
         run_id="run",
         scored_at=datetime(2026, 11, 23, 6, 30, 15, 123456, tzinfo=UTC),
         user_columns='{"category": "génes"}',
+        authors=("Makar AB", "The Group of Ü"),
     )
     row = replace(row, **changes)
     if not row.pair_id:

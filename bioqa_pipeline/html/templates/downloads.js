@@ -3,17 +3,20 @@
   const table = document.getElementById("answers");
   const form = document.getElementById("downloads");
   if (!table || !form) return;
-  const text = (within, selector) => within.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim() ?? "";
+  const { text } = bioqa;
   const evidence = (said) => ({
     pmid: Number(said.dataset.pmid),
+    url: said.querySelector('a[href^="https://pubmed.ncbi.nlm.nih.gov/"]')?.href ?? "",
     evidence: text(said, "blockquote"),
     title: text(said, "bdi"),
     journal: text(said, "p > i"),
     date: text(said, "time"),
+    authors: text(said, ".by"),
+    study: text(said, ".study"),
     doi: decodeURIComponent(said.querySelector('a[href^="https://doi.org/"]')?.href.slice(16) ?? ""),
     retracted: said.classList.contains("gone"),
   });
-  const names = ["question", "rank", "answer", "probability", "pmid", "evidence", "title", "journal", "date", "doi", "retracted"];
+  const names = ["question", "rank", "answer", "probability", "pmid", "evidence", "title", "journal", "date", "doi", "retracted", "authors", "study"];
   const rows = () => [...table.tBodies].filter((body) => !body.hidden).flatMap((body) => {
     const question = text(body, "th.question");
     const answers = [...body.querySelectorAll("ol.found > li")];
@@ -27,22 +30,15 @@
     });
   });
 
-  // As bioqa_pipeline/export/flat.py has it: no text is a formula.
-  const defused = (value) =>
-    /^[\s\0]*[=+\-@＝＋－＠]|^[|%]/.test(value) && !/^[-+]?[0-9]+([.,][0-9]+)*%?$/.test(value) ? `'${value}` : value;
-  const cell = (value) => {
-    const plain = typeof value === "string" ? defused(value) : String(value ?? "");
-    return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
-  };
-  const csv = (all) => "\ufeff" + [names.join(","), ...all.map((row) => names.map((name) => cell(row[name])).join(","))].join("\r\n") + "\r\n";
+  const csv = (all) => bioqa.csv(names, all);
   const jsonl = (all) => all.map((row) => JSON.stringify(row) + "\n").join("");
   const ris = (all) => {
     const records = new Map();
     for (const row of all) if (row.pmid) records.set(row.pmid, [...(records.get(row.pmid) ?? []), row]);
     const record = ([first, ...others]) => [
       ["TY", "JOUR"], ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
-      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ["DB", "PubMed"], ["DP", "NLM"],
-      ["UR", `https://pubmed.ncbi.nlm.nih.gov/${first.pmid}/`], ["N1", `PMID: ${first.pmid}`],
+      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : [["DB", "bioqa sample"]]),
+      ["UR", first.url], ["N1", `PMID: ${first.pmid}`],
       ["N1", first.retracted ? "Retracted." : ""],
       ...[first, ...others].map((row) => ["N1", `${row.question} – ${row.answer}: “${row.evidence}”`]),
     ].filter(([, value]) => value).map(([tag, value]) => `${tag}  - ${value}\r\n`).join("") + "ER  - \r\n\r\n";
@@ -54,11 +50,7 @@
     const kind = event.target.dataset?.as;
     if (!kind) return;
     const [write, type] = kinds[kind];
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([write(rows())], { type }));
-    link.download = `${form.dataset.name}.${kind}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    bioqa.save(write(rows()), type, `${form.dataset.name}.${kind}`);
   });
   form.hidden = false;
 })();

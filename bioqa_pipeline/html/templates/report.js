@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const table = document.getElementById("answers");
   const tools = document.getElementById("tools");
@@ -10,7 +9,11 @@
   const texts = new Map();
   const fold = (text) => text.normalize("NFKC").toLowerCase();
   const textOf = (row) => {
-    if (!texts.has(row)) texts.set(row, fold(row.textContent));
+    if (!texts.has(row)) {
+      const copy = row.cloneNode(true);
+      for (const control of copy.querySelectorAll(".choose, .marked, textarea")) control.remove();
+      texts.set(row, fold(copy.textContent));
+    }
     return texts.get(row);
   };
 
@@ -67,4 +70,19 @@
   tools.addEventListener("change", filter);
   tools.hidden = false;
   filter();
+
+  // The question that the address names is shown whatever is filtered, and open.
+  const goTo = () => {
+    const row = rows.find((r) => r.id === location.hash.slice(1));
+    if (!row) return;
+    row.hidden = false;
+    row.querySelector("details").open = true;
+    row.scrollIntoView();
+  };
+  addEventListener("hashchange", goTo);
+  table.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (link) bioqa.copy(link.href, link);
+  });
+  goTo();
 })();

@@ -1,0 +1,25 @@
+"""Ids of records into the addresses of their pages; records that are invented have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+# PubMed has given some 42 million; the records that come with this project stand above.
+LAST_PMID = 90_000_000
+_PUBMED = "https://pubmed.ncbi.nlm.nih.gov/"
+
+
+def pubmed_url(pmid: int) -> str | None:
+    """None for an invented record, whose number may be given to a real one some day."""
+    return f"{_PUBMED}{pmid}/" if pmid <= LAST_PMID else None
+
+
+def pubmed_list_url(pmids: Iterable[int]) -> str | None:
+    """The page that lists these records; None where all of them are invented."""
+    real = [str(pmid) for pmid in pmids if pmid <= LAST_PMID]
+    return f"{_PUBMED}?term={','.join(real)}" if real else None
+
+
+def doi_url(doi: str) -> str:
+    return "https://doi.org/" + quote(doi, safe="/")
