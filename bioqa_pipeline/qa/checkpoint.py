@@ -172,7 +172,7 @@ def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
     weights = read_weights(checkpoint.weights, checkpoint.config)
     missing = sorted(checkpoint.config.weight_shapes().keys() - weights.state.keys())
     if missing:
-        head = [k for k in missing if k.startswith("qa_outputs.")]
+        head = [k for k in missing if k.startswith(f"{checkpoint.config.head}.")]
         what = "no question-answering head" if head else "incomplete weights"
         missing = head or missing
         raise CheckpointError(

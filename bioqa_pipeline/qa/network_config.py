@@ -33,6 +33,7 @@ class NetworkConfig(BaseModel):
         tokenizer: how its texts become tokens and its windows are framed.
         mask: what the network takes for the mask of a batch, so that none is left out for a batch without padding: one
             that its attention uses as it is; the tokens themselves; or one for each of its two kinds of layers.
+        head: what the layer is called that makes logits.
         counts_padding: whether positions are counted over the tokens that are not its padding.
         is_trained_here: whether `flows.train` can go on from it.
         ignored_weights: beginnings of the names of weights that question answering does not use.
@@ -42,6 +43,7 @@ class NetworkConfig(BaseModel):
 
     tokenizer: ClassVar[TokenizerKind] = WORD_PIECE
     mask: ClassVar[Mask] = "pairs"
+    head: ClassVar[str] = "qa_outputs"
     counts_padding: ClassVar[bool] = False
     is_trained_here: ClassVar[bool] = True
     ignored_weights: ClassVar[tuple[str, ...]] = ()

@@ -12,6 +12,7 @@ from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.model_files import checked, shortened
 from bioqa_pipeline.qa.network_config import Activation, Mask, NetworkConfig, Shape, Share, linear, norm
+from bioqa_pipeline.qa.network_modern import ModernBertConfig
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
 from bioqa_pipeline.qa.tokenizer_kinds import ALBERT, DEBERTA, ROBERTA, TokenizerKind
 
@@ -215,6 +216,7 @@ FAMILIES: Mapping[str, type[NetworkConfig]] = {
     "distilbert": DistilBertConfig,
     "deberta-v2": DebertaConfig,
     "albert": AlbertConfig,
+    "modernbert": ModernBertConfig,
 }
 
 

@@ -111,6 +111,8 @@ class _Logits(torch.nn.Module):
 
 def _converted(checkpoint: Checkpoint) -> openvino.Model:
     """The network for batches of any shape."""
+    if checkpoint.config.mask == "local":
+        raise UntraceableError("which tokens are near would be fixed at the length of the example")
     # Without padding the network would leave its attention mask out of the trace.
     example = {
         "input_ids": torch.ones((2, 16), dtype=torch.int64),

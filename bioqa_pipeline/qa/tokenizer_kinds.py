@@ -43,3 +43,4 @@ ROBERTA = TokenizerKind("RoBERTa", "BPE", _BYTE_FILES, "<s>", "</s>", "<pad>", "
 _PIECE_FILES = ("tokenizer.json", "tokenizer_config.json")
 DEBERTA = TokenizerKind("DeBERTa", "Unigram", _PIECE_FILES)
 ALBERT = TokenizerKind("ALBERT", "Unigram", _PIECE_FILES, pad="<pad>", unknown="<unk>")
+MODERN = TokenizerKind("ModernBERT", "BPE", _PIECE_FILES)

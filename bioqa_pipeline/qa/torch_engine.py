@@ -40,7 +40,7 @@ class TorchScorer(Scorer):
         model: Any = load_model(checkpoint)
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         if self._dtype:
-            _reduce_linear_layers(model, self._dtype, self._device.type)
+            _reduce_linear_layers(model, checkpoint.config.head, self._dtype, self._device.type)
         self._model = model.to(self._device)
         self.info = ScorerInfo(
             device=device,
@@ -85,13 +85,18 @@ class TorchScorer(Scorer):
             )
         return output.start_logits, output.end_logits
 
-    def _mask(self, batch: Batch) -> torch.Tensor:
+    def _mask(self, batch: Batch) -> torch.Tensor | dict[str, torch.Tensor]:
         """In the form in which transformers takes it as it is: another it leaves out for a batch without padding, which
         then goes through another kernel."""
         tokens = self._tensor(batch.attention_mask)
         if self._network.mask == "tokens":
             return tokens
         real = tokens[:, None, None, :].bool()
+        if self._network.mask == "local":
+            places = torch.arange(real.shape[-1], device=real.device)
+            near = (places[:, None] - places).abs() <= self._model.config.sliding_window
+            # A row of padding that may look at nothing would be no number in some kernels.
+            return {"full_attention": real, "sliding_attention": real & (near | ~real.transpose(-1, -2))}
         if self._model.config._attn_implementation == "sdpa":
             return real
         return torch.zeros(real.shape, device=real.device).masked_fill_(~real, torch.finfo(torch.float32).min)
@@ -118,9 +123,9 @@ def _lanes() -> Lanes:
     return lanes
 
 
-def _reduce_linear_layers(model: Any, dtype: torch.dtype, device_type: str) -> None:
+def _reduce_linear_layers(model: Any, head_name: str, dtype: torch.dtype, device_type: str) -> None:
     """To be run under autocast, from which the span head is left out."""
-    head = model.qa_outputs
+    head = getattr(model, head_name)
     in_fp32 = head.forward
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:

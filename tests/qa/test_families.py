@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from bioqa_pipeline.config import SpanConfig, WindowConfig
+from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows
 from bioqa_pipeline.qa.windows import char_range, make_windows
 from bioqa_pipeline.records.scores import Window
+from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig
+from bioqa_pipeline.training.trainer import train
 from support.other_checkpoints import FAMILIES, TEXTS, make_other_checkpoint
 
 SMALL = WindowConfig(max_seq_length=64, doc_stride=16, max_query_length=40)
@@ -147,3 +150,17 @@ def test_openvino_gives_the_same_or_torch_takes_over(
         assert one.null_score == pytest.approx(other.null_score, abs=1e-3)
         assert one.margin == pytest.approx(other.margin, abs=1e-3)
     assert score_windows(windows[:1], scorer, SpanConfig()) == found[:1]
+
+
+def test_the_local_attention_of_modernbert_is_left_to_torch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("openvino")
+    checkpoint = open_checkpoint(str(make_other_checkpoint(tmp_path, "modernbert")))
+    assert load_scorer(checkpoint, device="cpu", precision="fp32", engine="openvino").info.engine == "torch"
+    assert "OpenVINO cannot run a modernbert model" in caplog.text
+
+
+def test_a_training_does_not_begin_with_a_family_that_is_only_asked(tmp_path: Path) -> None:
+    base = make_other_checkpoint(tmp_path / "base", "roberta")
+    config = TrainingConfig(base_model=str(base), data=(DataConfig(path=tmp_path / "none.json"),))
+    with pytest.raises(CheckpointError, match="roberta models answer here but are not trained"):
+        train(config, tmp_path / "out", device="cpu")

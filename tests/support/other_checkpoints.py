@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AlbertConfig,
     AlbertForQuestionAnswering,
@@ -20,8 +20,11 @@ from transformers import (
     DistilBertConfig,
     DistilBertForQuestionAnswering,
     DistilBertTokenizer,
+    ModernBertConfig,
+    ModernBertForQuestionAnswering,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForQuestionAnswering,
     RobertaTokenizer,
@@ -107,11 +110,40 @@ def _albert() -> Made:
     return tokenizer, config, AlbertForQuestionAnswering
 
 
+def _modernbert() -> Made:
+    vocabulary, merges = _learnt_bytes(["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"])
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.add_tokens(["   ", "|||EMAIL|||"])
+    frame = [(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame
+    )
+    names = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "CLS", "SEP", "PAD", "MASK")}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_input_names=["input_ids", "attention_mask"], **names
+    )
+    config = ModernBertConfig(
+        vocab_size=len(tokenizer),
+        pad_token_id=3,
+        bos_token_id=1,
+        eos_token_id=2,
+        cls_token_id=1,
+        sep_token_id=2,
+        max_position_embeddings=512,
+        local_attention=16,
+        **SIZES,
+    )
+    return tokenizer, config, ModernBertForQuestionAnswering
+
+
 FAMILIES: Mapping[str, Callable[[], Made]] = {
     "roberta": _roberta,
     "distilbert": _distilbert,
     "deberta-v2": _deberta,
     "albert": _albert,
+    "modernbert": _modernbert,
 }
 
 
