@@ -92,10 +92,34 @@ def reproduce(
     keys = dataset.answers().filter(run_id=run_id).select("pair_id", "pmid", "content_hash").collect().sort("pair_id")
     if keys.is_empty() and not run.n_scored:
         raise ConfigError(f"`run {run_id}`: it scored no pair of its own; {_those_that_did(dataset)}")
-    chosen = keys
-    if limit is not None and limit < len(keys):
-        chosen = keys[sorted(random.Random(seed).sample(range(len(keys)), limit))]
-    again = model_of_run(run, config, model)
+    chosen = _chosen(keys, limit, seed)
+    comparison = _begin(dataset, run, config, chosen, model, Differences(most_named))
+    comparison.found.add(_lost(run, len(keys)))
+    reporter.say(
+        f"scoring {len(chosen):,} of {len(keys):,} pairs of run {run_id} again on {comparison.again.processor}"
+    )
+    with reporter.stage("scoring", len(chosen), "pairs") as progress:
+        for start in range(0, len(chosen), BATCH_PAIRS):
+            pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
+            comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
+    return Reproduction(
+        run_id=run_id,
+        n_pairs=len(keys),
+        n_chosen=len(chosen),
+        n_scored=comparison.n_scored,
+        n_windows=comparison.n_windows,
+        asked_again=comparison.again,
+        causes=comparison.causes,
+        differences=comparison.found,
+        notes=tuple(comparison.notes()),
+    )
+
+
+def _begin(
+    dataset: Dataset, run: RunManifest, config: RunConfig, chosen: pl.DataFrame, place: str | None, found: Differences
+) -> _Comparison:
+    """All that is scored with, loaded."""
+    again = model_of_run(run, config, place)
     checkpoint = open_checkpoint(again.model.name, casing=again.model.casing)
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
     records = find_records(chosen, source)
@@ -105,26 +129,8 @@ def reproduce(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
     causes = what_changed(run, config, checkpoint, again, key)
-    job = _Comparison(run, scorer, records, _identity(run, checkpoint, key), causes, late, Differences(most_named))
-    if run.status != "failed" and len(keys) != run.n_scored:
-        lost = {"question_id": "", "pmid": 0, "pair_id": ""}
-        job.found.add([of_row("answers", "rows", lost, run.n_scored, len(keys), ("lost_rows",))])
-    reporter.say(f"scoring {len(chosen):,} of {len(keys):,} pairs of run {run_id} again on {again.processor}")
-    with reporter.stage("scoring", len(chosen), "pairs") as progress:
-        for start in range(0, len(chosen), BATCH_PAIRS):
-            pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
-            job.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
-    return Reproduction(
-        run_id=run_id,
-        n_pairs=len(keys),
-        n_chosen=len(chosen),
-        n_scored=job.n_scored,
-        n_windows=job.n_windows,
-        asked_again=again,
-        causes=causes,
-        differences=job.found,
-        notes=(*again.notes, *records.notes(), *_late_note(late)),
-    )
+    identity = _identity(run, checkpoint, key)
+    return _Comparison(run, again, scorer, records, identity, causes, late, found)
 
 
 class _Comparison:
@@ -133,6 +139,7 @@ class _Comparison:
     def __init__(
         self,
         run: RunManifest,
+        again: AskedAgain,
         scorer: PairScorer,
         records: Records,
         identity: RunIdentity,
@@ -141,10 +148,19 @@ class _Comparison:
         found: Differences,
     ) -> None:
         self.scorer, self.records, self.identity, self.late, self.found = scorer, records, identity, late, found
-        self.causes = tuple(cause.why for cause in causes)
+        self.again, self.causes = again, tuple(causes)
+        self.whys = tuple(cause.why for cause in causes)
         # Versions that did not keep the calibration wrote a probability where there was none.
         self.had_made_up = "calibration" not in run.model
         self.n_scored = self.n_windows = 0
+
+    def notes(self) -> Iterator[str]:
+        """What else to know, in words."""
+        yield from self.again.notes
+        yield from self.records.notes()
+        if self.late:
+            names = ", ".join(sorted(self.late))
+            yield f"not compared, for the version that wrote the run had no such columns: {names}"
 
     def compare(self, answers: pl.DataFrame, chunks: pl.DataFrame, progress: Progress) -> None:
         """Scores these answers again and adds what differs in them and in their windows."""
@@ -176,10 +192,10 @@ class _Comparison:
         windows = list(chunk_rows(pair, score, self.scorer, self.identity))
         self.n_scored += 1
         self.n_windows += len(windows)
-        for found in differing("answers", row, _as_read([now], ANSWERS)[0], self.causes, left_out=self.late):
+        for found in differing("answers", row, _as_read([now], ANSWERS)[0], self.whys, left_out=self.late):
             is_old = found.column == "answerability" and found.now is None and self.had_made_up
             yield replace(found, why=("bioqa_version",)) if is_old else found
-        yield from differing_windows(stored.to_dicts(), _as_read(windows, CHUNKS), self.causes)
+        yield from differing_windows(stored.to_dicts(), _as_read(windows, CHUNKS), self.whys)
 
     def _identity_differs(self, row: Mapping[str, Any]) -> Iterator[Difference]:
         own = row["question_id"], row["question"], row["pmid"], row["content_hash"]
@@ -188,7 +204,7 @@ class _Comparison:
         if stated != row["pair_id"]:
             yield of_row("answers", "pair_id", row, row["pair_id"], stated, ("changed_row",))
         elif now != stated:
-            yield of_row("answers", "pair_id", row, stated, now, self.causes or ("changed_row",))
+            yield of_row("answers", "pair_id", row, stated, now, self.whys or ("changed_row",))
 
     def _without_record(self, row: Mapping[str, Any]) -> Difference:
         pmid, then = row["pmid"], row["content_hash"]
@@ -202,6 +218,19 @@ def _read_run(dataset: Dataset, run_id: str) -> RunManifest:
     if run_id not in dataset.run_ids():
         raise ConfigError(f"`run {run_id}`: the data set has no manifest of such a run; {_those_that_did(dataset)}")
     return dataset.run(run_id)
+
+
+def _chosen(keys: pl.DataFrame, limit: int | None, seed: int) -> pl.DataFrame:
+    if limit is None or limit >= len(keys):
+        return keys
+    return keys[sorted(random.Random(seed).sample(range(len(keys)), limit))]
+
+
+def _lost(run: RunManifest, n_rows: int) -> Iterator[Difference]:
+    # The manifest of a run that broke off counts nothing.
+    if run.status != "failed" and n_rows != run.n_scored:
+        of_the_run = {"question_id": "", "pmid": 0, "pair_id": ""}
+        yield of_row("answers", "rows", of_the_run, run.n_scored, n_rows, ("lost_rows",))
 
 
 def _those_that_did(dataset: Dataset) -> str:
@@ -255,8 +284,3 @@ def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:
     names = [f.name for f in fields(AnswerRow) if f.default is not MISSING]
     counts = dataset.answers().filter(run_id=run.run_id).select(pl.col(names).count()).collect().row(0, named=True)
     return frozenset(name for name, n in counts.items() if not n)
-
-
-def _late_note(late: frozenset[str]) -> Iterator[str]:
-    if late:
-        yield f"not compared, for the version that wrote the run had no such columns: {', '.join(sorted(late))}"
