@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bioqa_pipeline.errors import BioqaError, ConfigError
-from bioqa_pipeline.messages import shown
-from bioqa_pipeline.report.words import counted
+from bioqa_pipeline.messages import counted, shown
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
 if TYPE_CHECKING:
