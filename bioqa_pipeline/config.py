@@ -26,6 +26,7 @@ from pydantic import (
 
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
+from bioqa_pipeline.receivers import Receivers
 from bioqa_pipeline.setting_values import FirstDay, LastDay, Names, PathOrName, Threshold, UserPath, in_words
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
@@ -282,6 +283,12 @@ class RunConfig(Settings):
     )
     public_url: str | None = Field(
         None, description="address at which people reach the folder of the data set, for links to it"
+    )
+    notify: Receivers = Field(
+        (),
+        max_length=8,
+        description="whom to tell of new, changed and gone answers, where there are some: webhook:https://HOST/PATH, "
+        "or block:TYPE/NAME, a notification block of Prefect",
     )
 
     @field_validator("public_url")

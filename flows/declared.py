@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from bioqa_pipeline.config import EMBEDDED, RunConfig
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.receivers import Receiver
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 ROOTS, ADDRESSES = "BIOQA_ROOTS", "BIOQA_ADDRESSES"
@@ -37,7 +38,7 @@ class Declared:
 
     Attributes:
         roots: folders with all below them, files, prefixes of object stores.
-        addresses: of Ray clusters, and URLs.
+        addresses: of Ray clusters, URLs, and blocks of Prefect that are told.
     """
 
     roots: tuple[Path | ObjectUri, ...]
@@ -46,7 +47,8 @@ class Declared:
     @classmethod
     def by(cls, config: RunConfig) -> Declared:
         """What these settings name."""
-        named = (config.ray_address, config.public_url)
+        told = (receiver.address if receiver.kind == "webhook" else str(receiver) for receiver in config.notify)
+        named = (config.ray_address, config.public_url, *told)
         return cls(tuple(path for _, path in _places(config)), frozenset(filter(None, named)))
 
     def environment(self) -> dict[str, str]:
@@ -81,6 +83,17 @@ class Declared:
             )
         if config.public_url and config.public_url not in self.addresses and not is_public_url(config.public_url):
             raise ConfigError(f"`public_url {config.public_url}` is no http(s) address of a public host")
+        for receiver in config.notify:
+            if not self._may_be_told(receiver.whole(self.addresses)):
+                raise ConfigError(
+                    f"`notify {receiver}` is not one that this deployment may tell; whoever serves it can name it in "
+                    f"{ADDRESSES}"
+                )
+
+    def _may_be_told(self, receiver: Receiver) -> bool:
+        if receiver.kind == "block":
+            return str(receiver) in self.addresses
+        return receiver.address in self.addresses or (not receiver.is_hidden and is_public_url(receiver.address))
 
 
 def roots_in_environment() -> tuple[Path | ObjectUri, ...] | None:

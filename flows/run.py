@@ -23,13 +23,15 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest, shortened
 from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.messages import shown
+from bioqa_pipeline.notify.telling import tell
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.run.preflight import Preflight
 from bioqa_pipeline.run.progress import Reporter
 from bioqa_pipeline.run.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
+from flows.blocks import tell_block
 from flows.credentials import ncbi_api_key
-from flows.declared import check_deployed
+from flows.declared import addresses_in_environment, check_deployed
 from flows.prefect_server import (
     ServerLostError,
     interruption,
@@ -95,7 +97,9 @@ def run(config: RunConfig) -> RunManifest:
                 reporter=reporter,
                 ready=session.ready if session else None,
             )
-        show_result(result, config)
+            show_result(result, config)
+            known = addresses_in_environment() or ()
+            tell(config, result.manifest, say=reporter.say, block=tell_block, addresses=known)
     finally:
         warn_if_unreachable()
     if session:

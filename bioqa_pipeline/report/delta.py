@@ -43,6 +43,7 @@ class Change:
         what, why: in words.
         answer: None where a question is left without one.
         pmids: the records that are why.
+        evidence, best_pmid, answerability: of the answer as it is now; None of one that is gone.
     """
 
     kind: str
@@ -51,6 +52,10 @@ class Change:
     what: str
     why: str
     pmids: tuple[int, ...]
+    question_id: str = ""
+    evidence: str | None = None
+    best_pmid: int | None = None
+    answerability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +94,16 @@ def read_delta(current: pl.DataFrame, run_id: str) -> Delta:
             what="without an answer" if row["answer"] is None else _WORDS.get(row["change"], row["change"]),
             why=why_in_words(row["why"]),
             pmids=tuple(row["why_pmids"]),
+            question_id=row["question_id"],
+            evidence=row["evidence"],
+            best_pmid=row["best_pmid"],
+            answerability=row["answerability"],
         )
         for row in told.iter_rows(named=True)
     ]
-    for question, gone, why in current.filter(gone_run_id=run_id).select("question", "gone", "gone_why").iter_rows():
-        changes += [Change("gone", question, answer, "gone", why_in_words(why), ()) for answer in gone]
+    lost = current.filter(gone_run_id=run_id).select("question_id", "question", "gone", "gone_why")
+    for question_id, question, gone, why in lost.iter_rows():
+        changes += [Change("gone", question, answer, "gone", why_in_words(why), (), question_id) for answer in gone]
     order = {"new": 0, "changed": 1, "gone": 2}
     changes.sort(key=lambda change: order[change.kind])
     counts = {kind: sum(change.kind == kind for change in changes) for kind in order}

@@ -22,6 +22,7 @@ def print_dry_run(config: RunConfig, ready: Preflight) -> None:
     most = "all records for every question" if whole else f"at most {source.max_abstracts:,} abstracts a question"
     lines.append(f"source {source.kind}, {most}")
     lines.append(f"data set {config.out}")
+    lines += [f"new and changed answers are told to {receiver}" for receiver in config.notify]
     if records := source.filters():
         lines.append(f"only records of {records.described()}")
     if source.kind == "pubmed":

@@ -38,7 +38,7 @@ SETTINGS = SettingOptions(
         "where abstracts come from": "source",
         "the model": "model",
         "the answers": "scoring.passage threshold scoring.spans.n_best max_answers",
-        "the run": "shard_pairs workers runner ray_address wait_for_lock public_url",
+        "the run": "shard_pairs workers runner ray_address wait_for_lock public_url notify",
     },
     names={
         "source.kind": "--source",
@@ -138,6 +138,8 @@ def _run(args: argparse.Namespace) -> int:
     from bioqa_pipeline.sources import check_source
     from flows.commands.console import TerminalReporter, print_answers, print_outcome
 
+    if args.no_prefect and any(receiver.kind == "block" for receiver in config.notify):
+        raise ConfigError("`notify block:…` names a block of Prefect, which --no-prefect leaves out")
     check_place(config.out)
     check_source(config.source)
     ready = preflight(config)
@@ -150,10 +152,12 @@ def _run(args: argparse.Namespace) -> int:
     config = config.changed(questions=ready.questions.path)
     reporter = TerminalReporter(quiet=args.quiet)
     if args.no_prefect:
+        from bioqa_pipeline.notify.telling import tell
         from bioqa_pipeline.run.workers import Pooled, worker_count
 
         n_workers = worker_count(config)
         result = run_job(config, executor=Pooled(n_workers) if n_workers > 1 else None, reporter=reporter, ready=ready)
+        tell(config, result.manifest, say=reporter.say)
     else:
         reporter.say("starting Prefect" + _where())
         run_flow: Callable[[RunConfig, Reporter, Preflight], RunResult] = pkgutil.resolve_name(FLOW)

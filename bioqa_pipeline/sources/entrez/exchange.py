@@ -71,7 +71,7 @@ class Exchange:
         redaction: Redaction | None = None,
     ) -> None:
         self._settings, self._limiter = settings, limiter
-        self._http = http or _connections(settings.base_url)
+        self._http = http or connections(settings.base_url)
         self._redaction = redaction or Redaction(())
         self._timeouts = httpx.Timeout(settings.timeout_seconds).as_dict()
         weakref.finalize(self, _close, self._http)
@@ -152,7 +152,7 @@ def _read(response: httpx.Response, deadline: float, limit: int) -> bytes:
     return _unpacked(body, limit) if is_packed else body
 
 
-def _connections(base_url: str) -> httpx.HTTPTransport:
+def connections(base_url: str) -> httpx.HTTPTransport:
     """Connections to the service, through the proxy that the environment names for https, if any."""
     try:
         url = httpx.URL(base_url)

@@ -1,0 +1,143 @@
+"""Who is told of what, night after night, to a receiver on loopback; and what a receiver that fails comes to."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.notify import webhook
+from bioqa_pipeline.notify.telling import tell
+from bioqa_pipeline.run.job import run_job
+from flows.commands.run import main
+from support.checkpoints import make_checkpoint
+from support.medline_folder import Article
+from support.small_runs import ARTICLES, QUESTION, small_config, write_records
+from support.told import SECRET, ToldServer
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
+
+
+@pytest.fixture(autouse=True)
+def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(webhook, "PAUSES_SECONDS", (0.0, 0.0))
+    write_records(tmp_path / "records")
+
+
+def night(config: RunConfig) -> tuple[list[str], int]:
+    """What the run says of it, and how many could not be told."""
+    said: list[str] = []
+    return said, tell(config, run_job(config).manifest, say=said.append)
+
+
+def test_three_nights(tmp_path: Path, model: Path) -> None:
+    config = small_config(tmp_path, model, threshold=1e9, public_url="https://answers.example.org/a")
+    with ToldServer() as server:
+        config = config.changed(notify=f"webhook:{server.url}")
+        night(config)
+        [first] = server.messages
+        assert (first["schema"], first["data_set"], first["n_new"], first["n_changed"]) == ("bioqa.news/1", "out", 3, 0)
+        by_pmid = {change["pmid"]: change for change in first["changes"]}
+        assert set(by_pmid) == {11, 12, 13}
+        told = by_pmid[11]
+        assert (told["kind"], told["why"], told["question"]) == ("new", "a new question", QUESTION)
+        assert told["evidence"] == ARTICLES[0].text and told["answer"] in ARTICLES[0].text
+        assert told["url"] == "https://pubmed.ncbi.nlm.nih.gov/11/"
+        assert first["page"] == f"https://answers.example.org/a/runs/{first['run_id']}.html"
+        assert first["text"].startswith("out: answers: 3 new\n") and first["text"].endswith(first["page"])
+
+        assert night(config) == (["nothing new: nobody is told"], 0)
+        assert len(server.bodies) == 1
+
+        retracted = replace(ARTICLES[0], is_retracted=True, revised="2024-02-02")
+        new = Article(14, "Artemisinin is the drug that treats <malaria> & calls <!channel>.")
+        write_records(tmp_path / "records", [retracted, new], number=2)
+        said, n_missed = night(config)
+        assert n_missed == 0 and said == ["1 of 1 told of out: answers: 1 new, 1 changed"]
+        third = server.messages[-1]
+        assert [(c["kind"], c["what"], c["why"], c["why_pmids"]) for c in third["changes"]] == [
+            ("new", "new", "a new record", [14]),
+            ("changed", "retracted support", "a retraction", [11]),
+        ]
+        assert "retracted support: " in third["text"] and "why: a retraction: 11" in third["text"]
+        # What a record says is no command of the receiver's.
+        assert "<" not in third["text"] and "&lt;!channel&gt;" in third["text"]
+        assert len(server.bodies) == 2
+
+
+def test_a_receiver_that_fails_costs_the_run_nothing(
+    tmp_path: Path, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small_config(tmp_path, model, threshold=1e9)
+    caplog.set_level(logging.DEBUG)
+    with ToldServer(503, "", 204) as passing, ToldServer(404) as gone, ToldServer(302) as elsewhere:
+        urls = [passing.url, gone.url, elsewhere.url, "http://127.0.0.1:1/services/" + SECRET]
+        config = config.changed(notify=[f"webhook:{url}" for url in urls])
+        said, n_missed = night(config)
+        # What may pass is tried again, what does not is not; nobody is followed elsewhere.
+        assert [len(server.bodies) for server in (passing, gone, elsewhere)] == [3, 1, 1]
+    assert n_missed == 3 and said[-1].startswith("1 of 4 told of ") and "3 could not be told" in said[-1]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert sum("could not be told" in line for line in warnings) == 3
+    assert any("HTTP 404" in line for line in warnings) and any("HTTP 302" in line for line in warnings)
+    assert [run.status for run in Dataset(config.out).runs()] == ["completed"]
+    assert "SECRETSECRET" not in caplog.text
+
+
+def test_the_address_is_in_nothing_that_is_written_or_said(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with ToldServer(500) as server:
+        config = small_config(tmp_path, model, threshold=1e9)
+        options = f"--questions {config.questions} --out {config.out} --model {model} --device cpu --precision fp32"
+        options += f" --medline-dir {tmp_path / 'records'} --threshold inf --notify webhook:{server.url}"
+        assert main([*options.split(), "--dry-run"]) == 0
+        assert "are told to webhook:http://127.0.0.1" in capsys.readouterr().out
+        assert main([*options.split(), "--show-config"]) == 0
+        assert main([*options.split(), "--no-prefect", "--verbose"]) == 0
+        assert len(server.bodies) == 3
+    said = capsys.readouterr()
+    assert "0 of 1 told" in said.err and "HTTP 500" in caplog.text
+    written = b"".join(path.read_bytes() for path in config.out.rglob("*") if path.is_file())
+    for text in (said.out, said.err, caplog.text, written.decode("latin-1"), repr(config), str(config.notify)):
+        assert "SECRETSECRET" not in text
+    [manifest] = Dataset(config.out).runs()
+    [stored] = manifest.config["notify"]  # type: ignore[misc, union-attr]
+    assert "/[redacted:" in str(stored)
+
+
+def test_what_is_stored_is_known_again(tmp_path: Path) -> None:
+    config = RunConfig.checked({"questions": "q", "out": "o", "notify": "webhook:https://h.example.org/s/abcdefgh?t=1"})
+    stored = RunConfig.model_validate_json(config.model_dump_json())
+    assert json.loads(stored.model_dump_json())["notify"] == json.loads(config.model_dump_json())["notify"]
+    assert stored.notify[0].is_hidden and stored.notify[0].whole(["https://h.example.org/s/other"]).is_hidden
+    assert stored.notify[0].whole(["head:6379", "https://h.example.org/s/abcdefgh?t=1"]) == config.notify[0]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "webhook:", "webhook:ftp://h/SECRET", "webhook:https://u:SECRET@h/x", "webhook:https:///SECRET"),
+        *(
+            "webhook:https://h/SECRET SECRET",
+            "webhook:https://h/SECRET,",
+            "https://h/SECRET",
+            "webhook:https://h\n/SECRET",
+        ),
+        *("block:slack-webhook", "block:slack-webhook/../x", "mail:SECRET@h", "webhook:https://h/" + "SECRET" * 400),
+    ],
+)
+def test_what_is_no_receiver_is_refused_and_not_repeated(written: str) -> None:
+    with pytest.raises(Exception, match=r"webhook:https://HOST/PATH") as caught:
+        RunConfig.checked({"questions": "q", "out": "o", "notify": [written]})
+    assert "SECRET" not in str(caught.value) and "\n" not in str(caught.value)
