@@ -79,7 +79,7 @@ def test_make_targets_and_marks_are_those_that_there_are() -> None:
 REPORTERS = {"DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED"}
 # What starts a process of theirs, other than our own commands, which turn reports off themselves.
 FOREIGN = re.compile(r"(?:^|[\s;&|/])(prefect|ray|hf|huggingface-cli|uvicorn|gunicorn) +[a-z]")
-SOURCED = '. "$(.venv/bin/python -m flows.server --settings)"'
+SOURCED = '. "$(.venv/bin/bioqa server --settings)"'
 
 
 def shell_blocks(name: str) -> list[str]:

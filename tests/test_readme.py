@@ -1,25 +1,26 @@
-"""The documents name what exists: every column, option and make target."""
+"""What the README and its pages name is there: columns, make targets, keys; badges and output are true."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
 from bioqa_pipeline.dataset.schemas import TABLES, Table
 from bioqa_pipeline.questions.rows import FIELDS
-from flows import report, serve
-from flows.commands import calibrate as calibrate_cli
-from flows.commands import compact as compact_cli
-from flows.commands import evaluate as evaluate_cli
-from flows.commands import run as cli
-from flows.commands import train as train_cli
 from support.paths import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 COLUMNS = (ROOT / "docs" / "columns.md").read_text("utf-8")
-# Named as flags of the old recipe that contradict each other.
-OLD_FLAGS = {"--do_lower_case", "--model_type"}
+RUNNING = (ROOT / "docs" / "running.md").read_text("utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def output_rows() -> list[str]:
+    """The rows of answers that the README shows, white space collapsed."""
+    block = README.split("```text\n")[1].split("```")[0]
+    return [" ".join(line.split()) for line in block.splitlines() if "? " in line]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -29,22 +30,33 @@ def test_every_column_is_explained_once(table: Table) -> None:
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(table.schema.names)
 
 
-def test_every_option_exists() -> None:
-    parsers = [
-        module.build_parser() for module in (cli, evaluate_cli, train_cli, calibrate_cli, compact_cli, serve, report)
-    ]
-    options = {option for parser in parsers for action in parser._actions for option in action.option_strings}
-    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", README))
-    assert {"--questions", "--model", "--threshold"} <= named
-    assert named - OLD_FLAGS <= options
-
-
 def test_every_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, flags=re.MULTILINE))
-    assert {"run", "test", "check"} <= named <= targets
+    assert {"run", "test"} <= named <= targets
 
 
 def test_every_key_of_a_question_file_is_named() -> None:
-    section = README.split("## Your own questions")[1].split("\n## ")[0]
+    section = RUNNING.split("## A file of questions")[1].split("\n## ")[0]
     assert {field for field in FIELDS if f"`{field}`" in section} == set(FIELDS)
+
+
+def test_badges_say_what_the_project_file_says() -> None:
+    licence, python = re.findall(r"img\.shields\.io/badge/\w+-(.+)-blue", README)
+    assert licence.replace("--", "-") == PROJECT["license"]
+    assert PROJECT["requires-python"] == f">={python.removesuffix('%2B')}"
+    assert "shields.io" not in README.replace("img.shields.io/badge/", "")
+
+
+def test_the_picture_is_shown_first_and_described() -> None:
+    [(words, path)] = re.findall(r"^!\[([^\]]+)\]\(([^)]+)\)", README, flags=re.MULTILINE)
+    assert len(words) > 40 and README.index(path) < README.index("\n## ")
+    content = (ROOT / path).read_bytes()
+    assert content.startswith(b"\x89PNG") and len(content) < 400_000
+
+
+def test_every_question_of_the_output_is_the_samples_own() -> None:
+    """The rest of each line is compared with a run in tests/run/test_sample.py."""
+    asked = (ROOT / "data" / "sample" / "questions.txt").read_text("utf-8").splitlines()
+    assert len(output_rows()) >= 4
+    assert {row.split("?")[0] + "?" for row in output_rows()} <= set(asked)

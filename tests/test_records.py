@@ -29,6 +29,7 @@ OTHERS: dict[str, Any] = {
     "print_date": "1965-06",
     "electronic_date": "2008-01-15",
     "publication_types": ("Review",),
+    "journal_names": ("J Chem", "0000001"),
     "corrections": (Correction("ErratumIn", 99, "J"),),
 }
 

@@ -10,9 +10,8 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import PAGE, RUNS
 from bioqa_pipeline.dataset.tables import replace_surrogates
-from bioqa_pipeline.messages import shown
+from bioqa_pipeline.messages import counted, shown
 from bioqa_pipeline.report.delta import MOST_SHOWN, Change, Delta, read_delta
-from bioqa_pipeline.report.words import counted
 
 SCHEMA = "bioqa.news/1"
 # From here on PMIDs are the sample's, of which PubMed has none.

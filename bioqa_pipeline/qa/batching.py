@@ -13,7 +13,7 @@ import numpy as np
 
 from bioqa_pipeline.records.scores import Batch, Window
 
-# Padded lengths are its multiples. On abstracts 16 pads 2.4 % and 32 pads 5 %; tests/benchmarks/NOTES.md has the rest.
+# Padded lengths are its multiples: half of it a window is padding (tests/benchmarks/NOTES.md).
 BUCKET_TOKENS = 16
 
 

@@ -22,7 +22,8 @@ from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.model_files import checked, is_there, open_regular, read_json_object
 from bioqa_pipeline.qa.model_names import model_folder
-from bioqa_pipeline.qa.network_config import CONFIG_FILE, NetworkConfig, check_windows, network_config
+from bioqa_pipeline.qa.network_config import CONFIG_FILE, NetworkConfig
+from bioqa_pipeline.qa.network_kinds import check_padding, check_windows, network_config
 from bioqa_pipeline.qa.tokenizer import TextTokenizer, make_tokenizer
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES, TokenizerFiles, read_tokenizer_files
 from bioqa_pipeline.qa.weight_files import WEIGHT_FILES, check_weights, find_weights, read_weights
@@ -130,7 +131,8 @@ def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
     configuration = read_configuration(folder, casing)
     weights = find_weights(folder)
     check_weights(weights, configuration.network)
-    digest = _digest([folder / CONFIG_FILE, weights, *(folder / f for f in (*TOKENIZER_FILES, SETTINGS_FILE))], casing)
+    names = (*configuration.tokenizer.kind.files, SETTINGS_FILE)
+    digest = _digest([folder / CONFIG_FILE, weights, *(folder / name for name in names)], casing)
     return Checkpoint(
         name=name,
         revision=commit or digest[:12],
@@ -153,7 +155,9 @@ def read_configuration(folder: Path, casing: Casing | None = None) -> Configurat
     if is_there(path):
         settings = checked(partial(CheckpointSettings.model_validate, strict=True), read_json_object(path), path)
         check_windows(settings.windows, network, folder / CONFIG_FILE)
-    return Configuration(network, read_tokenizer_files(folder, casing, rows=network.vocab_size), settings)
+    tokenizer = read_tokenizer_files(folder, casing, rows=network.vocab_size, kind=network.tokenizer)
+    check_padding(network, tokenizer, folder / CONFIG_FILE)
+    return Configuration(network, tokenizer, settings)
 
 
 def load_model(checkpoint: Checkpoint) -> PreTrainedModel:
@@ -197,9 +201,7 @@ def transformers_config(network: NetworkConfig, **changes: Any) -> PreTrainedCon
     """
     from transformers import AutoConfig
 
-    # Fused attention, or the plain one for an architecture that has no other.
-    attention = "eager" if network.model_type == "mpnet" else "sdpa"
-    arguments = {"attn_implementation": attention, "num_labels": 2, **network.arguments(), **changes}
+    arguments = {"attn_implementation": network.attention, "num_labels": 2, **network.arguments(), **changes}
     return AutoConfig.for_model(**arguments)
 
 

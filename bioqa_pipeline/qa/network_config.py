@@ -1,4 +1,4 @@
-"""`config.json` into the few numbers that a network is built from, checked before anything is built.
+"""What a network is built from: the few numbers that are taken from a `config.json`, and the shapes of its weights.
 
 Nothing else of the file reaches transformers: no code, no attention kernel, no quantisation that somebody's file names.
 """
@@ -6,22 +6,19 @@ Nothing else of the file reaches transformers: no code, no attention kernel, no 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bioqa_pipeline.config import WindowConfig
-from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.qa.model_files import checked, shortened
+from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE, TokenizerKind
 
 CONFIG_FILE = "config.json"
-ARCHITECTURES = ("bert", "electra", "mpnet")
 # The largest encoder of these kinds that people use has 335 million (BERT and ELECTRA large).
 MAX_PARAMETERS = 2_000_000_000
 
 Activation = Literal["gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "relu", "silu", "swish"]
+Mask = Literal["pairs", "tokens", "local"]
 Shape = tuple[int, ...]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -29,12 +26,27 @@ Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 class NetworkConfig(BaseModel):
     """What is taken from a `config.json`; the names are those of transformers, and so are the defaults.
 
-    The five sizes have no default: of a file that lacks one nobody knows what network it means.
+    The five sizes have no default: of a file that lacks one nobody knows what network it means. This is BERT, ELECTRA
+    and MPNet; a subclass is another family.
+
+    Attributes:
+        tokenizer: how its texts become tokens and its windows are framed.
+        mask: what the network takes for the mask of a batch, so that none is left out for a batch without padding: one
+            that its attention uses as it is; the tokens themselves; or one for each of its two kinds of layers.
+        counts_padding: whether positions are counted over the tokens that are not its padding.
+        is_trained_here: whether `flows.train` can go on from it.
+        ignored_weights: beginnings of the names of weights that question answering does not use.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
-    model_type: Literal["bert", "electra", "mpnet"]
+    tokenizer: ClassVar[TokenizerKind] = WORD_PIECE
+    mask: ClassVar[Mask] = "pairs"
+    counts_padding: ClassVar[bool] = False
+    is_trained_here: ClassVar[bool] = True
+    ignored_weights: ClassVar[tuple[str, ...]] = ()
+
+    model_type: str
     vocab_size: int = Field(ge=4, le=1 << 20)
     hidden_size: int = Field(ge=1, le=16_384)
     num_hidden_layers: int = Field(ge=1, le=128)
@@ -85,6 +97,21 @@ class NetworkConfig(BaseModel):
         # MPNet counts positions from behind its padding id.
         return self.max_position_embeddings - (self.padding + 1 if self.model_type == "mpnet" else 0)
 
+    @property
+    def takes_segments(self) -> bool:
+        """Whether it is told which tokens are the passage's."""
+        return True
+
+    @property
+    def attention(self) -> str:
+        """transformers' name of the attention: the fused one, or the plain one for a kind that has no other."""
+        return "eager" if self.model_type == "mpnet" else "sdpa"
+
+    @property
+    def encoder(self) -> str:
+        """What the names of the encoder's weights begin with."""
+        return self.model_type
+
     def arguments(self) -> dict[str, Any]:
         """What transformers builds this network from."""
         unused = {"dtype", "torch_dtype", "position_embedding_type"}
@@ -100,7 +127,7 @@ class NetworkConfig(BaseModel):
     def weight_shapes(self) -> dict[str, Shape]:
         """Name and shape of every weight of the network, its question-answering head included."""
         hidden = self.hidden_size
-        shapes = {f"{self.model_type}.{name}": shape for name, shape in self._encoder_shapes()}
+        shapes = {f"{self.encoder}.{name}": shape for name, shape in self._encoder_shapes()}
         return shapes | {"qa_outputs.weight": (2, hidden), "qa_outputs.bias": (2,)}
 
     def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -118,9 +145,9 @@ class NetworkConfig(BaseModel):
             )
         else:
             yield "embeddings.token_type_embeddings.weight", (self.type_vocab_size, width)
-        yield from _norm("embeddings.LayerNorm", width)
+        yield from norm("embeddings.LayerNorm", width)
         if width != hidden:
-            yield from _linear("embeddings_project", hidden, width)
+            yield from linear("embeddings_project", hidden, width)
         attention = (
             [f"attention.attn.{name}" for name in "qkvo"]
             if is_mpnet
@@ -132,54 +159,18 @@ class NetworkConfig(BaseModel):
         for index in range(self.num_hidden_layers):
             layer = f"encoder.layer.{index}"
             for name in attention:
-                yield from _linear(f"{layer}.{name}", hidden, hidden)
-            yield from _norm(f"{layer}.attention.{'' if is_mpnet else 'output.'}LayerNorm", hidden)
-            yield from _linear(f"{layer}.intermediate.dense", self.intermediate_size, hidden)
-            yield from _linear(f"{layer}.output.dense", hidden, self.intermediate_size)
-            yield from _norm(f"{layer}.output.LayerNorm", hidden)
+                yield from linear(f"{layer}.{name}", hidden, hidden)
+            yield from norm(f"{layer}.attention.{'' if is_mpnet else 'output.'}LayerNorm", hidden)
+            yield from linear(f"{layer}.intermediate.dense", self.intermediate_size, hidden)
+            yield from linear(f"{layer}.output.dense", hidden, self.intermediate_size)
+            yield from norm(f"{layer}.output.LayerNorm", hidden)
 
 
-def _linear(name: str, n_out: int, n_in: int) -> Iterator[tuple[str, Shape]]:
+def linear(name: str, n_out: int, n_in: int) -> Iterator[tuple[str, Shape]]:
     yield f"{name}.weight", (n_out, n_in)
     yield f"{name}.bias", (n_out,)
 
 
-def _norm(name: str, size: int) -> Iterator[tuple[str, Shape]]:
+def norm(name: str, size: int) -> Iterator[tuple[str, Shape]]:
     yield f"{name}.weight", (size,)
     yield f"{name}.bias", (size,)
-
-
-def network_config(values: Mapping[str, Any], path: Path) -> NetworkConfig:
-    """The network that the content of a `config.json` means.
-
-    Args:
-        path: what an error names.
-
-    Raises:
-        CheckpointError: another kind of model, or a value that no network of ours can have.
-    """
-    kind = values.get("model_type")
-    if kind not in ARCHITECTURES:
-        raise CheckpointError(
-            f"{path}: model_type {shortened(kind)} is not a BERT-type encoder ({', '.join(ARCHITECTURES)}): windows "
-            "here are [CLS] question [SEP] passage [SEP] with segment ids; give a checkpoint of that kind"
-        )
-    if kind == "mpnet" and values.get("pad_token_id") != 0:
-        raise CheckpointError(
-            f"{path}: an MPNet model with its own vocabulary, whose windows are <s> question </s></s> passage </s>; "
-            "fine-tune it by a recipe that gives it a BERT vocabulary"
-        )
-    for name, what in (("quantization_config", "quantised"), ("pruned_heads", "pruned")):
-        if values.get(name):
-            raise CheckpointError(f"{path}: {name} is set; {what} models are not loaded, give the one it was made from")
-    plain = {k: v.removeprefix("torch.") for k in ("dtype", "torch_dtype") if isinstance(v := values.get(k), str)}
-    return checked(NetworkConfig.model_validate, {**values, **plain}, path)
-
-
-def check_windows(windows: WindowConfig, network: NetworkConfig, path: Path) -> None:
-    """Raises CheckpointError where a window is longer than the position embeddings of the model in `path` reach."""
-    if windows.max_seq_length > network.longest_window:
-        raise CheckpointError(
-            f"{path}: max_position_embeddings {network.max_position_embeddings} are too few for windows of "
-            f"max_seq_length {windows.max_seq_length}; say shorter ones under `windows` in the checkpoint's bioqa.json"
-        )

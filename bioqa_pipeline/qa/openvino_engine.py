@@ -51,6 +51,7 @@ class OpenVinoScorer(Scorer):
                 "`engine torch`"
             )
         n_lanes = thread_count()
+        self._takes_segments = checkpoint.config.takes_segments
         self._network = core.compile_model(
             _converted(checkpoint),
             "CPU",
@@ -58,6 +59,8 @@ class OpenVinoScorer(Scorer):
                 "INFERENCE_PRECISION_HINT": _ELEMENT_TYPES[precision],
                 "INFERENCE_NUM_THREADS": n_lanes,
                 "NUM_STREAMS": n_lanes,
+                # Several processes of one lane each would be put on the same core.
+                "ENABLE_CPU_PINNING": False,
             },
         )
         self._own = threading.local()
@@ -80,30 +83,36 @@ class OpenVinoScorer(Scorer):
         # A request belongs to the thread that asks.
         if not hasattr(self._own, "request"):
             self._own.request = self._network.create_infer_request()
-        found = self._own.request.infer([batch.input_ids, batch.token_type_ids, batch.attention_mask])
+        segments = [batch.token_type_ids] if self._takes_segments else []
+        found = self._own.request.infer([batch.input_ids, batch.attention_mask, *segments])
         start, end = (np.asarray(found[i], dtype=np.float32) for i in range(2))
         return start, end
 
 
 class _Logits(torch.nn.Module):
-    """The network as a function of three tensors, which is what can be traced."""
+    """The network as a function of tensors, which is what can be traced."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
     def forward(
-        self, input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        output = self.network(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.network(input_ids=input_ids, attention_mask=attention_mask, **segments)
         return output.start_logits, output.end_logits
 
 
 def _converted(checkpoint: Checkpoint) -> openvino.Model:
     """The network for batches of any shape."""
-    example = {name: torch.ones((2, 16), dtype=torch.int64) for name in ("input_ids", "token_type_ids")}
     # Without padding the network would leave its attention mask out of the trace.
-    example["attention_mask"] = torch.tensor([[1] * 16, [1] * 8 + [0] * 8])
+    example = {
+        "input_ids": torch.ones((2, 16), dtype=torch.int64),
+        "attention_mask": torch.tensor([[1] * 16, [1] * 8 + [0] * 8]),
+    }
+    if checkpoint.config.takes_segments:
+        example["token_type_ids"] = torch.ones((2, 16), dtype=torch.int64)
     with warnings.catch_warnings(), torch.inference_mode():
         # Tracing warns of every branch of transformers' code, and transformers of its own names.
         warnings.simplefilter("ignore")

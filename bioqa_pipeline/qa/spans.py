@@ -230,13 +230,13 @@ def answer_passage(
 def _passage_n_best(
     scores: Sequence[WindowScore], passage: Passage, tokens: TokenizedText, config: SpanConfig
 ) -> tuple[SpanAnswer, ...]:
-    """Best first; a span that overlaps a better one or has its wording (case folded) is left out."""
+    """Best first; a span that overlaps a better one or has its wording (case folded) is left out, and white space."""
     answers: list[SpanAnswer] = []
     wordings: set[str] = set()
     for span in sorted((s for score in scores for s in score.n_best), key=lambda s: -s.score):
         start, end = char_range(passage.text, tokens, span.token_start, span.token_end, whole_words=config.whole_words)
         text = passage.text[start:end]
-        if text.casefold() in wordings or any(start < a.end and a.start < end for a in answers):
+        if not text.strip() or text.casefold() in wordings or any(start < a.end and a.start < end for a in answers):
             continue
         wordings.add(text.casefold())
         answers.append(

@@ -1,12 +1,13 @@
-"""Texts into tokens with their offsets, by BERT's own tokenizer over a checkpoint's vocabulary."""
+"""Texts into tokens with their offsets, by the tokenizer of a network's family over a checkpoint's vocabulary."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tokenizers
 
+from bioqa_pipeline.qa.byte_level import ByteLevel
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
 from bioqa_pipeline.records.scores import SpecialIds, TokenizedText
 
@@ -15,9 +16,9 @@ class TextTokenizer:
     """Texts into ids and code-point offsets, without special tokens, truncation or padding.
 
     Args:
-        backend: a WordPiece tokenizer; its truncation and padding are switched off, and a text that says "[SEP]"
-            says three letters in brackets, not where a window ends.
-        special: ids of `[CLS]`, `[SEP]`, `[PAD]`.
+        backend: its truncation and padding are switched off, and a text that says "[SEP]" says three letters in
+            brackets, not where a window ends.
+        special: the tokens that frame and fill a window.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, special: SpecialIds) -> None:
@@ -46,7 +47,12 @@ class TextTokenizer:
 
 
 def make_tokenizer(files: TokenizerFiles) -> TextTokenizer:
-    """BERT's own tokenizer over the vocabulary, the same for every checkpoint layout."""
+    """The family's own tokenizer over the vocabulary, the same for every checkpoint layout."""
+    backend = _word_pieces(files) if files.rules is None else _bytes(files.vocabulary, files.rules)
+    return TextTokenizer(backend, files.special)
+
+
+def _word_pieces(files: TokenizerFiles) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(
         tokenizers.models.WordPiece(dict(files.vocabulary), unk_token="[UNK]", max_input_chars_per_word=100)
     )
@@ -57,4 +63,25 @@ def make_tokenizer(files: TokenizerFiles) -> TextTokenizer:
         lowercase=files.casing == "uncased",
     )
     backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    return TextTokenizer(backend, files.special)
+    return backend
+
+
+def _bytes(vocabulary: Mapping[str, int], rules: ByteLevel) -> tokenizers.Tokenizer:
+    model = tokenizers.models.BPE(
+        vocab=dict(vocabulary), merges=list(rules.merges), unk_token=rules.unknown, fuse_unk=rules.fuses_unknown
+    )
+    backend = tokenizers.Tokenizer(model)
+    if rules.composes:
+        backend.normalizer = tokenizers.normalizers.NFC()
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=rules.add_prefix_space)
+    # A token begins with the space before its word, which is not where an answer begins.
+    backend.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True, add_prefix_space=rules.add_prefix_space)
+    backend.add_tokens(
+        [
+            tokenizers.AddedToken(
+                t.content, single_word=t.single_word, lstrip=t.lstrip, rstrip=t.rstrip, normalized=t.normalized
+            )
+            for t in rules.added
+        ]
+    )
+    return backend

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from bioqa_pipeline.config import Casing
 from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.qa.byte_level import BYTES_FILE, MERGES_FILE, ByteLevel, parse_byte_level, read_byte_level
 from bioqa_pipeline.qa.model_files import (
     TOKENIZER_BYTES,
     checked,
@@ -26,17 +27,17 @@ from bioqa_pipeline.qa.model_files import (
     read_text,
     shortened,
 )
+from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE, TokenizerKind
+from bioqa_pipeline.qa.tokenizer_rules import rules_of
+from bioqa_pipeline.qa.vocabularies import added_tokens, check_id, check_vocabulary
 from bioqa_pipeline.records.scores import SpecialIds
 
 logger = logging.getLogger(__name__)
 
 VOCABULARY_FILE, TOKENIZER_JSON, TOKENIZER_CONFIG = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
-TOKENIZER_FILES = (TOKENIZER_JSON, VOCABULARY_FILE, TOKENIZER_CONFIG)
-SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
+TOKENIZER_FILES = (TOKENIZER_JSON, VOCABULARY_FILE, TOKENIZER_CONFIG, BYTES_FILE, MERGES_FILE)
 # bert-base-cased has 9,000 entries with a capital; an uncased vocabulary has only its special tokens.
 CASED_VOCABULARY_ENTRIES = 100
-# A vocabulary may be padded to a multiple of 128 rows for speed; more rows than that belong to another vocabulary.
-VOCABULARY_PADDING = 128
 # Those that change letters as BERT's own does or leave them alone; what counts is whether capitals are kept.
 NORMALIZERS = frozenset({"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Strip", "StripAccents"})
 PRE_TOKENIZERS = frozenset({"BertPreTokenizer"})
@@ -50,13 +51,7 @@ class TokenizerConfig(BaseModel):
     do_lower_case: bool | None = None
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool | None = None
-
-
-class _AddedToken(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
-
-    id: int = Field(ge=0)
-    content: str
+    add_prefix_space: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +62,49 @@ class TokenizerFiles:
         vocabulary: ids of all tokens, each id once.
         casing: what is done with capitals.
         source: the file that holds the vocabulary.
+        rules: of a tokenizer that is not BERT's own.
     """
 
     vocabulary: Mapping[str, int]
     casing: Casing
     config: TokenizerConfig
     source: Path
+    kind: TokenizerKind = WORD_PIECE
+    rules: ByteLevel | None = None
 
     @property
     def special(self) -> SpecialIds:
         """The ids that frame and fill a window."""
-        return SpecialIds(cls=self.vocabulary["[CLS]"], sep=self.vocabulary["[SEP]"], pad=self.vocabulary["[PAD]"])
+        cls, sep, pad, _ = (self.vocabulary[token] for token in self.kind.special_tokens)
+        return SpecialIds(cls=cls, sep=sep, pad=pad, n_middle=self.kind.n_middle)
 
 
-def read_tokenizer_files(folder: Path, casing: Casing | None, *, rows: int) -> TokenizerFiles:
+def read_tokenizer_files(
+    folder: Path, casing: Casing | None, *, rows: int, kind: TokenizerKind = WORD_PIECE
+) -> TokenizerFiles:
     """The vocabulary and the casing, which must suit each other.
 
     Args:
         casing: overrides what the files say.
         rows: of the network's embeddings.
+        kind: what tokenizer the network's family has.
 
     Raises:
-        CheckpointError: the files do not hold the tokenizer of a BERT with so many rows, or it would turn every capital
-            into [UNK].
+        CheckpointError: the files do not hold the tokenizer of such a network with so many rows, or it would turn every
+            capital into an unknown token.
     """
-    config_path, text_path, json_path = (folder / n for n in (TOKENIZER_CONFIG, VOCABULARY_FILE, TOKENIZER_JSON))
+    path = folder / TOKENIZER_CONFIG
     config = TokenizerConfig()
-    if is_there(config_path):
-        config = checked(TokenizerConfig.model_validate, read_json_object(config_path), config_path)
+    if is_there(path):
+        config = checked(TokenizerConfig.model_validate, read_json_object(path), path)
+    read = _read_word_pieces if kind.model == "WordPiece" else _read_bytes
+    return read(folder, casing, config, rows, kind)
+
+
+def _read_word_pieces(
+    folder: Path, casing: Casing | None, config: TokenizerConfig, rows: int, kind: TokenizerKind
+) -> TokenizerFiles:
+    text_path, json_path = folder / VOCABULARY_FILE, folder / TOKENIZER_JSON
     saved, lowercases = None, None
     if is_there(json_path):
         saved, lowercases = parse_tokenizer(read_bytes(json_path, at_most=TOKENIZER_BYTES), json_path, rows=rows)
@@ -104,9 +114,30 @@ def read_tokenizer_files(folder: Path, casing: Casing | None, *, rows: int) -> T
         source, vocabulary = json_path, saved
     else:
         raise CheckpointError(f"{folder} holds neither {TOKENIZER_JSON} nor {VOCABULARY_FILE}")
-    _check_vocabulary(vocabulary, source, rows)
+    check_vocabulary(vocabulary, source, rows, kind)
     said = lowercases if config.do_lower_case is None else config.do_lower_case
-    return TokenizerFiles(vocabulary, _casing(folder, vocabulary, casing, said), config, source)
+    return TokenizerFiles(vocabulary, _casing(folder, vocabulary, casing, said), config, source, kind)
+
+
+def _read_bytes(
+    folder: Path, casing: Casing | None, config: TokenizerConfig, rows: int, kind: TokenizerKind
+) -> TokenizerFiles:
+    if casing == "uncased":
+        raise CheckpointError(
+            f"{folder}: `casing uncased`: a {kind.owner} vocabulary is one of bytes and keeps capitals"
+        )
+    path = folder / TOKENIZER_JSON
+    if is_there(path):
+        vocabulary, rules = parse_byte_level(read_bytes(path, at_most=TOKENIZER_BYTES), path, rows=rows, kind=kind)
+    elif is_there(folder / BYTES_FILE):
+        path = folder / BYTES_FILE
+        vocabulary, rules = read_byte_level(folder, rows=rows)
+    else:
+        raise CheckpointError(f"{folder} holds neither {TOKENIZER_JSON} nor {BYTES_FILE} with {MERGES_FILE}")
+    check_vocabulary(vocabulary, path, rows, kind)
+    if config.add_prefix_space is not None:
+        rules = replace(rules, add_prefix_space=config.add_prefix_space)
+    return TokenizerFiles(vocabulary, "cased", config, path, kind, rules)
 
 
 def _casing(folder: Path, vocabulary: Mapping[str, int], casing: Casing | None, said: bool | None) -> Casing:
@@ -153,40 +184,15 @@ def parse_tokenizer(content: bytes, path: Path, *, rows: int) -> tuple[dict[str,
     if not isinstance(vocabulary, dict):
         raise CheckpointError(f"{path} is not a tokenizer file: its model has no vocab")
     for token, number in vocabulary.items():
-        _check_id(token, number, path, rows)
-    for token in _added_tokens(values.get("added_tokens"), path):
-        _check_id(token.content, token.id, path, rows)
+        check_id(token, number, path, rows)
+    for token in added_tokens(values.get("added_tokens"), path):
+        check_id(token.content, token.id, path, rows)
         if vocabulary.setdefault(token.content, token.id) != token.id:
             raise CheckpointError(f"{path}: {shortened(token.content)} has two ids, one among added_tokens")
-    _rules(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path)
-    rules = _rules(values.get("normalizer"), "normalizers", NORMALIZERS, path)
+    rules_of(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path, WORD_PIECE.owner)
+    rules = rules_of(values.get("normalizer"), "normalizers", NORMALIZERS, path, WORD_PIECE.owner)
     lowercases = any(r["type"] == "Lowercase" or _lowercases(r, path) for r in rules) if rules else None
     return vocabulary, lowercases
-
-
-def _added_tokens(values: object, path: Path) -> list[_AddedToken]:
-    if not isinstance(values, (list, type(None))):
-        raise CheckpointError(f"{path}: added_tokens is no list")
-    return [checked(_AddedToken.model_validate, value, path) for value in values or ()]
-
-
-def _rules(rule: object, parts: str, known: frozenset[str], path: Path) -> list[dict[str, Any]]:
-    """The rules of a tokenizer file one after the other: one, those of a sequence, or none.
-
-    Args:
-        parts: what the file names those of a sequence.
-    """
-    rules: list[Any] = [] if rule is None else [rule]
-    if isinstance(rule, dict) and rule.get("type") == "Sequence" and isinstance(rule.get(parts), list):
-        rules = rule[parts]
-    for each in rules:
-        kind = each.get("type") if isinstance(each, dict) else None
-        if not isinstance(kind, str) or kind not in known:
-            raise CheckpointError(
-                f"{path}: one of its {parts} is {shortened(kind)}, which no BERT tokenizer has "
-                f"({', '.join(sorted(known))}); give the model's own tokenizer, or its vocab.txt in place of this file"
-            )
-    return rules
 
 
 def _lowercases(rule: Mapping[str, Any], path: Path) -> bool:
@@ -198,14 +204,6 @@ def _lowercases(rule: Mapping[str, Any], path: Path) -> bool:
     return found
 
 
-def _check_id(token: str, number: object, path: Path, rows: int) -> None:
-    if type(number) is not int or not 0 <= number < rows:
-        raise CheckpointError(
-            f"{path}: token {shortened(token)} has id {shortened(number)}, but config.json says vocab_size {rows}: "
-            "tokenizer and weights belong to different models"
-        )
-
-
 def read_vocabulary(path: Path) -> dict[str, int]:
     """Ids of the lines of a `vocab.txt`."""
     lines = read_text(path, at_most=TOKENIZER_BYTES).split("\n")
@@ -215,27 +213,3 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     if len(vocabulary) != len(lines):
         raise CheckpointError(f"{path}: {len(lines) - len(vocabulary)} entries stand there twice")
     return vocabulary
-
-
-def _check_vocabulary(vocabulary: Mapping[str, int], path: Path, rows: int) -> None:
-    size = len(vocabulary)
-    highest = max(vocabulary.values(), default=-1)
-    if not highest < rows < size + VOCABULARY_PADDING:
-        raise CheckpointError(
-            f"{path}: the vocabulary has {size} entries but config.json says vocab_size {rows}: "
-            "tokenizer and weights belong to different models"
-        )
-    if len(set(vocabulary.values())) < size:
-        owner: dict[int, str] = {}
-        one, other = next((owner[i], t) for t, i in vocabulary.items() if owner.setdefault(i, t) != t)
-        raise CheckpointError(
-            f"{path}: tokens {shortened(one)} and {shortened(other)} have one id, {vocabulary[other]}; take the file "
-            "from where the model came from"
-        )
-    if highest >= size:
-        logger.warning("%s: %d ids below its highest, %d, belong to no token", path, highest + 1 - size, highest)
-    if absent := [token for token in SPECIAL_TOKENS if token not in vocabulary]:
-        raise CheckpointError(f"{path}: the vocabulary lacks {', '.join(absent)}: not a BERT vocabulary")
-    for token in vocabulary:
-        if not token.isascii() and any("\ud800" <= char <= "\udfff" for char in token):
-            raise CheckpointError(f"{path}: token {shortened(token)} is no text in Unicode")

@@ -36,6 +36,7 @@ class TorchScorer(Scorer):
         self._device = torch.device(device)
         self._as_on_gpu = self._device.type != "cpu" if as_on_gpu is None else as_on_gpu
         self._lanes = _lanes() if self._device.type == "cpu" else None
+        self._network = checkpoint.config
         model: Any = load_model(checkpoint)
         self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         if self._dtype:
@@ -78,10 +79,9 @@ class TorchScorer(Scorer):
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
+            segments = {"token_type_ids": self._tensor(batch.token_type_ids)} if self._network.takes_segments else {}
             output: Any = self._model(
-                input_ids=self._tensor(batch.input_ids),
-                token_type_ids=self._tensor(batch.token_type_ids),
-                attention_mask=self._mask(batch),
+                input_ids=self._tensor(batch.input_ids), attention_mask=self._mask(batch), **segments
             )
         return output.start_logits, output.end_logits
 

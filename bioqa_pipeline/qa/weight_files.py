@@ -175,7 +175,9 @@ def read_weights(path: Path, network: NetworkConfig) -> Weights:
                 f"{path}: {name} holds NaN or infinite numbers: the training that wrote it went wrong; take an earlier "
                 "state of it, or fetch it again"
             )
-    return Weights(state, tuple(sorted(name for name in tensors.keys() - names.keys() if not _is_ignored(name))))
+    return Weights(
+        state, tuple(sorted(name for name in tensors.keys() - names.keys() if not _is_ignored(name, network)))
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def _check_zip(path: Path) -> None:
 def _own_names(path: Path, shapes: Mapping[str, Shape], network: NetworkConfig) -> dict[str, str]:
     """For each weight of the file that the network has, transformers' name of it; their shapes are the network's."""
     wanted = network.weight_shapes()
-    names = {name: own for name in shapes if (own := _own_name(name, wanted, network.model_type)) is not None}
+    names = {name: own for name in shapes if (own := _own_name(name, wanted, network.encoder)) is not None}
     if len(set(names.values())) < len(names):
         raise CheckpointError(f"{path} holds a weight under two names")
     for name, own in names.items():
@@ -248,8 +250,8 @@ def _own_name(name: str, wanted: Mapping[str, Shape], prefix: str) -> str | None
     return next((own for own in (name, f"{prefix}.{name}") if own in wanted), None)
 
 
-def _is_ignored(name: str) -> bool:
-    return name.startswith(IGNORED_WEIGHTS) or name.endswith(IGNORED_BUFFERS)
+def _is_ignored(name: str, network: NetworkConfig) -> bool:
+    return name.startswith(IGNORED_WEIGHTS + network.ignored_weights) or name.endswith(IGNORED_BUFFERS)
 
 
 def _first_line(exc: Exception) -> str:

@@ -1,7 +1,8 @@
 """(question, passage) pairs into windows of at most `max_seq_length` tokens, each text tokenised once.
 
-The layout is that of google-research/bert `run_squad.py`: `[CLS] question [SEP] window [SEP]`, windows starting every
-`doc_stride` passage tokens until one reaches the end. Knows nothing about models.
+The layout is that of google-research/bert `run_squad.py`: `[CLS] question [SEP] window [SEP]`, by RoBERTa's tokens
+`<s> question </s></s> window </s>`, windows starting every `doc_stride` passage tokens until one reaches the end. Knows
+nothing about models.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bioqa_pipeline.config import SPECIAL_TOKENS, WindowConfig
+from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.records.scores import SpecialIds, TokenizedText, Window
 
 
@@ -71,9 +72,9 @@ def make_windows(
     The question is cut at `max_query_length` tokens.
     """
     query_ids = question.ids[: config.max_query_length]
-    head = np.array([special.cls, *query_ids, special.sep], dtype=np.int32)
+    head = np.array([special.cls, *query_ids, *[special.sep] * special.n_middle], dtype=np.int32)
     tail = np.array([special.sep], dtype=np.int32)
-    capacity = config.max_seq_length - len(query_ids) - SPECIAL_TOKENS
+    capacity = config.max_seq_length - len(head) - len(tail)
     ranges = window_ranges(len(passage), capacity, config.doc_stride)
     contexts = max_context_ranges(ranges)
     return [
@@ -97,7 +98,8 @@ def char_range(
     """Code points [start, end) of the passage tokens `token_start` to `token_end`, both included.
 
     Uncased tokenizers drop combining marks, and their offsets with them: the range is drawn out over the marks that
-    follow, so that an answer never ends inside a character.
+    follow, so that an answer never ends inside a character. Tokens of bytes may be white space, which no range begins
+    or ends with where there is anything else.
 
     Args:
         whole_words: draws the range out over the pieces of a word that stand outside it.
@@ -111,7 +113,10 @@ def char_range(
             start -= 1
         while 0 < end < len(text) and _is_inside_word(text, end):
             end += 1
-    return start, end
+    if inside := text[start:end].strip():
+        start += text[start:end].index(inside)
+        end = start + len(inside)
+    return start, max(start, end)
 
 
 def _is_inside_word(text: str, position: int) -> bool:

@@ -16,11 +16,12 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class SpecialIds:
-    """Vocabulary ids of the tokens that frame a window."""
+    """Vocabulary ids of the tokens that frame a window; `n_middle` of `sep` stand between question and passage."""
 
     cls: int
     sep: int
     pad: int
+    n_middle: int = 1
 
 
 @dataclass(frozen=True, slots=True)

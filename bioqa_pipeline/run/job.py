@@ -23,7 +23,7 @@ from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.notify.feed import make_feed
-from bioqa_pipeline.qa.engines import resolve_engine
+from bioqa_pipeline.qa.engines import faster_engine, resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import make_run_page
@@ -246,6 +246,8 @@ class _Run:
         if not plan.shards:
             return [], []
         self.reporter.say(f"scoring on {model.device} in {model.precision} with {model.engine}")
+        if hint := faster_engine(self.config.model.engine, model.device, n_pairs=total):
+            self.reporter.say(hint)
         with (
             self._timed("score"),
             self.reporter.stage("scoring", total, "pairs") as progress,

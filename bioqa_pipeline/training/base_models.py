@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.model_files import MEBIBYTE, read_bytes, read_json_object, shortened
-from bioqa_pipeline.qa.network_config import network_config
+from bioqa_pipeline.qa.network_kinds import network_config
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES, read_vocabulary
 from bioqa_pipeline.qa.weight_files import read_weights
 from bioqa_pipeline.training.output import mark_out

@@ -30,7 +30,7 @@ from transformers import (
     set_seed,
 )
 
-from bioqa_pipeline.errors import TrainingError
+from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.training.base_models import prepare_base
@@ -103,6 +103,11 @@ def train(
     check_out(out)
     where = resolve_device(device)
     base = open_checkpoint(prepare_base(config, out / BASE))
+    if not base.config.is_trained_here:
+        raise CheckpointError(
+            f"{base.name}: {base.config.model_type} models answer here but are not trained; give one of "
+            "bert, electra, mpnet, or train it elsewhere and fit its threshold by `python -m flows.calibrate`"
+        )
     base.check_windows(config.windows)
     training_set = build_training_set(config, base.tokenizer())
     batches = plan_batches(training_set, config)

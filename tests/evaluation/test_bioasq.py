@@ -21,6 +21,7 @@ from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from flows.commands import evaluate as command
 from support.checkpoints import make_checkpoint
+from support.medline_folder import Article
 from support.small_runs import ARTICLES, write_records
 
 URL = "http://www.ncbi.nlm.nih.gov/pubmed/"
@@ -170,6 +171,10 @@ def test_over_documents_and_over_what_a_source_finds(
     assert by_documents.missing == {"documents: not found": 1, "questions without a text to ask": 1}
     by_search = evaluate_checkpoint(golden, model, over="source", source=source)
     assert by_search.answers["q6"].n_texts == 1 and by_search.missing == {}
+    write_records(tmp_path / "records", [Article(11, "")], number=2)
+    without_abstract = evaluate_checkpoint(golden, model, over="documents", source=source)
+    assert without_abstract.missing == {"documents: no abstract": 1, "questions without a text to ask": 1}
+    assert without_abstract.answers["q1"] == by_documents.answers["q1"]
     arguments = ["--dataset", str(golden), "--model", model.name, "--no-prefect", "--over", "medline", "--quiet"]
     arguments += ["--medline-dir", str(tmp_path / "records"), "--max-abstracts", "1", "--precision", "fp32"]
     assert command.main(arguments) == 0

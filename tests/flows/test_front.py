@@ -62,7 +62,7 @@ def test_through_its_module_a_command_keeps_its_name(capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("runn", "bioqa run"), ("evalute", "bioqa evaluate"), ("Train", "bioqa train"), ("comp", "bioqa completion")],
+    [("runn", "bioqa run"), ("evalute", "bioqa evaluate"), ("Train", "bioqa train"), ("comple", "bioqa completion")],
 )
 def test_an_unknown_command_is_answered_with_the_nearest(
     name: str, meant: str, capsys: pytest.CaptureFixture[str]

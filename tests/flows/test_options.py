@@ -18,6 +18,7 @@ from bioqa_pipeline.training.recipe import TrainingConfig
 from flows import serve
 from flows.commands import calibrate, evaluate, run, train
 from flows.commands.options import SettingOptions
+from flows.commands.train_flags import EXPLAINED
 from support.paths import ROOT
 
 # Settings without an option: the checkpoint decides them, or a recipe alone can say them.
@@ -34,12 +35,21 @@ NOT_OFFERED = {
 }
 # Options that are no settings of the model.
 OF_A_FILE = {"config", "no_config"}
+# Where BioASQ's questions are asked of a source.
+OF_SOURCES = {"datetype", "email", "max_abstracts", "maxdate", "medline_dir", "mindate", "pmids_file"}
+OF_RUN_SQUAD = {
+    *("do_train", "do_eval", "predict_file", "version_2_with_negative", "overwrite_output_dir", "fp16", "no_cuda"),
+    *("max_answer_length", "n_best_size", "null_score_diff_threshold", *EXPLAINED),
+}
 OF_THE_COMMAND = {
     run: {"dry_run", "show_config", "no_prefect", "quiet", "verbose"} | OF_A_FILE,
     serve: {"cron", "timezone", "name", "port", "root"} | OF_A_FILE,
-    evaluate: {"dataset", "out", "predictions", "na_prob", "threshold", "no_prefect", "quiet"} | OF_A_FILE,
+    evaluate: {"dataset", "out", "predictions", "na_prob", "threshold", "no_prefect", "quiet", "beside", "over"}
+    | OF_A_FILE
+    | OF_SOURCES,
     calibrate: {"dataset", "weights", "out", "in_place", "no_prefect", "quiet"} | OF_A_FILE,
-    train: {"recipe", "data", "train_file", "calibrate_on", "out", "device", "threads", "no_prefect", "quiet"},
+    train: {"recipe", "data", "train_file", "calibrate_on", "out", "device", "threads", "no_prefect", "quiet"}
+    | OF_RUN_SQUAD,
 }
 COMMANDS = [
     (run, RunConfig),

@@ -108,7 +108,7 @@ def with_weight(name: str, *shape: int) -> object:
         (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
         (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "JSON object"),
-        (lambda f: edit_json(f / "config.json", model_type="roberta"), "not a BERT-type encoder"),
+        (lambda f: edit_json(f / "config.json", model_type="xlm-roberta"), "not a BERT-type encoder"),
         (lambda f: (f / "model.safetensors").unlink(), "neither model.safetensors nor"),
         (lambda f: (f / "vocab.txt").unlink(), "neither tokenizer.json nor vocab.txt"),
         (lambda f: (f / "vocab.txt").write_bytes(b"\xff\xfe"), "not UTF-8"),

@@ -21,7 +21,7 @@ from transformers import AutoModelForQuestionAnswering
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint, read_configuration, transformers_config
-from bioqa_pipeline.qa.network_config import network_config
+from bioqa_pipeline.qa.network_kinds import network_config
 from support.checkpoints import make_checkpoint, vocabulary
 
 Damage = Callable[[Path], object]

@@ -18,7 +18,7 @@ from bioqa_pipeline.qa.batching import make_batches
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
-from bioqa_pipeline.qa.engines import load_scorer, resolve_engine
+from bioqa_pipeline.qa.engines import faster_engine, load_scorer, resolve_engine
 from bioqa_pipeline.qa.inference import Scorer, score_windows
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
@@ -223,6 +223,7 @@ def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
     pytest.importorskip("openvino")
     assert resolve_engine("auto", "cpu", n_pairs=10**6) == "openvino"
     assert resolve_engine("auto", "cpu", n_pairs=1) == "torch"
+    assert faster_engine("auto", "cpu", n_pairs=10**6) is None
     assert resolve_engine("auto", "cuda", n_pairs=10**6) == "torch"
     assert resolve_engine("openvino", "cpu", n_pairs=1) == "openvino"
     with pytest.raises(ConfigError, match="engine torch"):
@@ -232,6 +233,10 @@ def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
 def test_an_engine_that_is_not_installed_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert resolve_engine("auto", "cpu", n_pairs=10**6) == "torch"
+    hint = faster_engine("auto", "cpu", n_pairs=1000)
+    assert hint is not None and "pip install 'bioqa[openvino]'" in hint
+    assert faster_engine("auto", "cpu", n_pairs=999) is faster_engine("auto", "cuda", n_pairs=10**6) is None
+    assert faster_engine("torch", "cpu", n_pairs=10**6) is None, "it was asked for by name"
     with pytest.raises(ConfigError, match=r"pip install 'bioqa\[openvino\]'"):
         resolve_engine("openvino", "cpu", n_pairs=1)
 

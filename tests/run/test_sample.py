@@ -77,10 +77,17 @@ socket.create_connection(("192.0.2.1", 80), timeout=1)
 def guarded(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     offline = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}
     env = {name: value for name, value in os.environ.items() if name not in offline}
+    env |= {"BIOQA_CACHE": str(folder / "cache"), "HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
     return subprocess.run(
         [sys.executable, "-c", GUARDED + program, *arguments],
         cwd=ROOT,
-        env={**env, "BIOQA_CACHE": str(folder / "cache"), "HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        env={
+            **env,
+            "COLUMNS": "160",
+            "BIOQA_CACHE": str(folder / "cache"),
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+        },
         capture_output=True,
         text=True,
         timeout=580,
@@ -105,6 +112,14 @@ def test_the_sample_is_asked_without_a_network(asked: tuple[subprocess.Completed
     assert "REACHED OUT" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
     assert Dataset(out).runs()[0].n_scored > 50
+
+
+def test_the_readme_shows_what_came_out(asked: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    block = (ROOT / "README.md").read_text("utf-8").split("```text\n")[1].split("```")[0]
+    # Ids and folders differ from run to run.
+    shown = [" ".join(line.split()) for line in block.splitlines() if line and "answers-sample" not in line]
+    printed = {" ".join(line.split()) for line in asked[0].stdout.splitlines()}
+    assert len(shown) == 7 and set(shown) <= printed, asked[0].stdout
 
 
 def test_the_guard_would_have_noticed(tmp_path: Path) -> None:

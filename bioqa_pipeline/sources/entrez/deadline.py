@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,18 +59,24 @@ class Bounds:
         return data
 
 
-_bounds: ContextVar[Bounds | None] = ContextVar("bounds", default=None)
+class _OfThread(threading.local):
+    """No context variable: what a library leaves behind in a context, garbage that is collected too, can change which
+    context a thread has in the middle of a request."""
+
+    bounds: Bounds | None = None
+
+
+_own = _OfThread()
 
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[Bounds]:
     """Requests of this thread through a `BoundedTransport` keep to these bounds, and nothing of them is logged."""
-    bounds = Bounds(time.monotonic() + seconds)
-    token = _bounds.set(bounds)
+    before, _own.bounds = _own.bounds, Bounds(time.monotonic() + seconds)
     try:
-        yield bounds
+        yield _own.bounds
     finally:
-        _bounds.reset(token)
+        _own.bounds = before
 
 
 class BoundedTransport(httpx.HTTPTransport):
@@ -87,7 +92,7 @@ class BoundedTransport(httpx.HTTPTransport):
 
 
 def _is_of_others(record: logging.LogRecord) -> bool:
-    return _bounds.get() is None
+    return _own.bounds is None
 
 
 class _Backend(httpcore.SyncBackend):
@@ -116,7 +121,7 @@ class _Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
-        bounds = _bounds.get()
+        bounds = _own.bounds
         return data if bounds is None else bounds.count(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -174,5 +179,5 @@ def _resolve(key: tuple[str, int], lookup: Future[list[Any]]) -> None:
 
 
 def _left(timeout: float | None, late: type[Exception]) -> float | None:
-    bounds = _bounds.get()
+    bounds = _own.bounds
     return timeout if bounds is None else bounds.seconds_left(timeout, late)

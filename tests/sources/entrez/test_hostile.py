@@ -113,12 +113,16 @@ def check_nothing_of_the_key(shown: str) -> None:
 
 @pytest.mark.parametrize("mode", ENDLESS)
 def test_what_does_not_end_is_ended(server: HostileServer, tmp_path: Path, mode: str) -> None:
-    asked = client(server, mode, tmp_path, try_seconds=0.2, max_tries=1)
-    began = time.monotonic()
-    with pytest.raises(SourceError) as caught:
-        search(asked)
-    # Silence alone would be waited for for 30 s.
-    assert time.monotonic() - began < 5
+    for try_seconds in (0.2, 2.0):
+        asked = client(server, mode, tmp_path, try_seconds=try_seconds, max_tries=1)
+        began = time.monotonic()
+        with pytest.raises(SourceError) as caught:
+            search(asked)
+        # Silence alone would be waited for for 30 s.
+        assert time.monotonic() - began < try_seconds + 5
+        # On a busy machine the first wait can end before anything is sent.
+        if server.n_requests:
+            break
     assert caught.value.kind in {"timeout", "connection", "truncated"}
     assert server.n_requests == {mode: 1}
 

@@ -1,0 +1,150 @@
+"""`config.json` into the network of its family, checked before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from bioqa_pipeline.config import WindowConfig
+from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.qa.model_files import checked, shortened
+from bioqa_pipeline.qa.network_config import Activation, NetworkConfig, Shape, Share, linear, norm
+from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
+from bioqa_pipeline.qa.tokenizer_kinds import ROBERTA, TokenizerKind
+
+
+class RobertaConfig(NetworkConfig):
+    """BERT without segments, over bytes; positions are counted from behind the padding id."""
+
+    tokenizer: ClassVar[TokenizerKind] = ROBERTA
+    counts_padding: ClassVar[bool] = True
+    is_trained_here: ClassVar[bool] = False
+    ignored_weights: ClassVar[tuple[str, ...]] = ("roberta.pooler.", "lm_head.")
+
+    model_type: Literal["roberta"]
+    # The one segment of its embeddings is added to every token.
+    type_vocab_size: int = Field(2, ge=1, le=256)
+    pad_token_id: int = Field(1, ge=0)
+
+    @property
+    def takes_segments(self) -> bool:
+        return False
+
+    @property
+    def longest_window(self) -> int:
+        return self.max_position_embeddings - self.padding - 1
+
+
+class DistilBertConfig(NetworkConfig):
+    """BERT without segments, with half its layers; its sizes have names of their own."""
+
+    is_trained_here: ClassVar[bool] = False
+    ignored_weights: ClassVar[tuple[str, ...]] = ("vocab_transform.", "vocab_layer_norm.", "vocab_projector.")
+
+    model_type: Literal["distilbert"]
+    hidden_size: int = Field(ge=1, le=16_384, validation_alias="dim")
+    num_hidden_layers: int = Field(ge=1, le=128, validation_alias="n_layers")
+    num_attention_heads: int = Field(ge=1, le=256, validation_alias="n_heads")
+    intermediate_size: int = Field(ge=1, le=65_536, validation_alias="hidden_dim")
+    hidden_act: Activation = Field("gelu", validation_alias="activation")
+    hidden_dropout_prob: Share = Field(0.1, validation_alias="dropout")
+    attention_probs_dropout_prob: Share = Field(0.1, validation_alias="attention_dropout")
+
+    @property
+    def takes_segments(self) -> bool:
+        return False
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "model_type": self.model_type,
+            "vocab_size": self.vocab_size,
+            "dim": self.hidden_size,
+            "n_layers": self.num_hidden_layers,
+            "n_heads": self.num_attention_heads,
+            "hidden_dim": self.intermediate_size,
+            "activation": self.hidden_act,
+            "dropout": self.hidden_dropout_prob,
+            "attention_dropout": self.attention_probs_dropout_prob,
+            "initializer_range": self.initializer_range,
+            "max_position_embeddings": self.max_position_embeddings,
+            "pad_token_id": self.pad_token_id,
+        }
+
+    def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        hidden, inner = self.hidden_size, self.intermediate_size
+        yield "embeddings.word_embeddings.weight", (self.vocab_size, hidden)
+        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, hidden)
+        yield from norm("embeddings.LayerNorm", hidden)
+        for index in range(self.num_hidden_layers):
+            layer = f"transformer.layer.{index}"
+            for name in ("q_lin", "k_lin", "v_lin", "out_lin"):
+                yield from linear(f"{layer}.attention.{name}", hidden, hidden)
+            yield from norm(f"{layer}.sa_layer_norm", hidden)
+            yield from linear(f"{layer}.ffn.lin1", inner, hidden)
+            yield from linear(f"{layer}.ffn.lin2", hidden, inner)
+            yield from norm(f"{layer}.output_layer_norm", hidden)
+
+
+FAMILIES: Mapping[str, type[NetworkConfig]] = {
+    "bert": NetworkConfig,
+    "electra": NetworkConfig,
+    "mpnet": NetworkConfig,
+    "roberta": RobertaConfig,
+    "distilbert": DistilBertConfig,
+}
+
+
+def network_config(values: Mapping[str, Any], path: Path) -> NetworkConfig:
+    """The network that the content of a `config.json` means.
+
+    Args:
+        path: what an error names.
+
+    Raises:
+        CheckpointError: another kind of model, or a value that no network of ours can have.
+    """
+    kind = values.get("model_type")
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is None:
+        raise CheckpointError(
+            f"{path}: model_type {shortened(kind)} is not a BERT-type encoder that loads here ({', '.join(FAMILIES)}); "
+            "give a checkpoint of one of these kinds"
+        )
+    if kind == "mpnet" and values.get("pad_token_id") != 0:
+        raise CheckpointError(
+            f"{path}: an MPNet model with its own vocabulary, whose windows are <s> question </s></s> passage </s>; "
+            "fine-tune it by a recipe that gives it a BERT vocabulary"
+        )
+    for name, what in (("quantization_config", "quantised"), ("pruned_heads", "pruned")):
+        if values.get(name):
+            raise CheckpointError(f"{path}: {name} is set; {what} models are not loaded, give the one it was made from")
+    plain = {k: v.removeprefix("torch.") for k in ("dtype", "torch_dtype") if isinstance(v := values.get(k), str)}
+    return checked(family.model_validate, {**values, **plain}, path)
+
+
+def check_padding(network: NetworkConfig, files: TokenizerFiles, path: Path) -> None:
+    """Raises CheckpointError where a network that counts positions by its padding has another than its vocabulary."""
+    if network.counts_padding and network.padding != files.special.pad:
+        raise CheckpointError(
+            f"{path}: pad_token_id {network.padding}, but {files.kind.pad} has id {files.special.pad} in "
+            f"{files.source}: tokenizer and weights belong to different models"
+        )
+
+
+def check_windows(windows: WindowConfig, network: NetworkConfig, path: Path) -> None:
+    """Raises CheckpointError where windows are longer than the positions of the model in `path`, or leave gaps."""
+    if windows.max_seq_length > network.longest_window:
+        raise CheckpointError(
+            f"{path}: max_position_embeddings {network.max_position_embeddings} are too few for windows of "
+            f"max_seq_length {windows.max_seq_length}; say shorter ones under `windows` in the checkpoint's bioqa.json"
+        )
+    capacity = windows.max_seq_length - windows.max_query_length - network.tokenizer.n_frame
+    if capacity < windows.doc_stride:
+        raise CheckpointError(
+            f"{path}: doc_stride {windows.doc_stride} leaves gaps: a window of {network.tokenizer.owner} holds only "
+            f"{capacity} passage tokens behind a question of {windows.max_query_length}; say a shorter step under "
+            "`windows` in the checkpoint's bioqa.json"
+        )

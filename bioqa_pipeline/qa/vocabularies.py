@@ -1,0 +1,73 @@
+"""The tokens of a vocabulary and their ids, whatever file they come from, checked against the network's embeddings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.qa.model_files import checked, shortened
+from bioqa_pipeline.qa.tokenizer_kinds import TokenizerKind
+
+logger = logging.getLogger(__name__)
+
+# A vocabulary may be padded to a multiple of 128 rows for speed; more rows than that belong to another vocabulary.
+VOCABULARY_PADDING = 128
+
+
+class AddedToken(BaseModel):
+    """A token that stands beside the vocabulary of the model; one that is not special is looked for in texts first."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
+
+    id: int = Field(ge=0)
+    content: str
+    special: bool = False
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = True
+
+
+def added_tokens(values: object, path: Path) -> list[AddedToken]:
+    """What a `tokenizer.json` says of them."""
+    if not isinstance(values, (list, type(None))):
+        raise CheckpointError(f"{path}: added_tokens is no list")
+    return [checked(AddedToken.model_validate, value, path) for value in values or ()]
+
+
+def check_id(token: str, number: object, path: Path, rows: int) -> None:
+    """Raises CheckpointError where the network has no row for this token."""
+    if type(number) is not int or not 0 <= number < rows:
+        raise CheckpointError(
+            f"{path}: token {shortened(token)} has id {shortened(number)}, but config.json says vocab_size {rows}: "
+            "tokenizer and weights belong to different models"
+        )
+
+
+def check_vocabulary(vocabulary: Mapping[str, int], path: Path, rows: int, kind: TokenizerKind) -> None:
+    """Raises CheckpointError for the vocabulary of another network or family, or one that gives an id twice."""
+    size = len(vocabulary)
+    highest = max(vocabulary.values(), default=-1)
+    if not highest < rows < size + VOCABULARY_PADDING:
+        raise CheckpointError(
+            f"{path}: the vocabulary has {size} entries but config.json says vocab_size {rows}: "
+            "tokenizer and weights belong to different models"
+        )
+    if len(set(vocabulary.values())) < size:
+        owner: dict[int, str] = {}
+        one, other = next((owner[i], t) for t, i in vocabulary.items() if owner.setdefault(i, t) != t)
+        raise CheckpointError(
+            f"{path}: tokens {shortened(one)} and {shortened(other)} have one id, {vocabulary[other]}; take the file "
+            "from where the model came from"
+        )
+    if highest >= size:
+        logger.warning("%s: %d ids below its highest, %d, belong to no token", path, highest + 1 - size, highest)
+    if absent := [token for token in kind.special_tokens if token not in vocabulary]:
+        raise CheckpointError(f"{path}: the vocabulary lacks {', '.join(absent)}: not a {kind.owner} vocabulary")
+    for token in vocabulary:
+        if not token.isascii() and any("\ud800" <= char <= "\udfff" for char in token):
+            raise CheckpointError(f"{path}: token {shortened(token)} is no text in Unicode")

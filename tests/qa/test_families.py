@@ -1,0 +1,126 @@
+"""Checkpoints of every family that loads: windows, logits and texts beside transformers' own, and the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+from bioqa_pipeline.config import SpanConfig, WindowConfig
+from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
+from bioqa_pipeline.qa.engines import load_scorer
+from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows
+from bioqa_pipeline.qa.windows import char_range, make_windows
+from bioqa_pipeline.records.scores import Window
+from support.other_checkpoints import FAMILIES, TEXTS, make_other_checkpoint
+
+SMALL = WindowConfig(max_seq_length=48, doc_stride=12, max_query_length=16)
+QUESTION = "Which gene causes  breast cancer?"
+FRAGMENTS = (
+    *("interferon-γ", "TNF-α", "naïve", "x\u0304", "p\u0301\u0323", "5\u00a0mg/kg", "患者", "日本語text", "🧬"),
+    *("👩\u200d🔬", "❤\ufe0f", "हिन्दी", "ภาษาไทย", "ﬁbrosis", "a\u200bb", "\u0007", "½", "İ", "Å"),
+    *("[SEP]", "</s>", "<pad>", "<unk>", "[CLS]", "[MASK]", "[UNK]", "▁", "Ġ", "''", "``", "..."),
+    *("(p<0.05)", "BRCA1", "cancer", "  ", "\n", "\t", "\u2003"),
+)
+texts = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4)), max_size=30).map(" ".join)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return open_checkpoint(str(make_other_checkpoint(tmp_path_factory.mktemp("model"), request.param)))
+
+
+@pytest.fixture(scope="module")
+def scorer(checkpoint: Checkpoint) -> Scorer:
+    return load_scorer(checkpoint, device="cpu", precision="fp32", engine="torch")
+
+
+def passage_of(n_words: int, seed: int = 0) -> str:
+    words = [w for text in TEXTS for w in text.split()] + ["患者", "🧬", "x\u0304", "", "IL-2"]
+    return " ".join(np.random.default_rng(seed).choice(words, size=n_words))
+
+
+def windows_of(checkpoint: Checkpoint, question: str, passage: str) -> list[Window]:
+    tokenizer = checkpoint.tokenizer()
+    query, tokens = tokenizer([question, passage])
+    return make_windows(query, tokens, tokenizer.special, SMALL)
+
+
+@pytest.mark.parametrize("n_words", [1, 8, 60])
+def test_windows_are_those_of_the_pair_encoding(checkpoint: Checkpoint, n_words: int) -> None:
+    theirs = AutoTokenizer.from_pretrained(checkpoint.folder)
+    passage = passage_of(n_words)
+    windows = windows_of(checkpoint, QUESTION, passage)
+    frame = theirs.num_special_tokens_to_add(pair=True)
+    n_question = len(theirs(QUESTION, add_special_tokens=False)["input_ids"])
+    capacity = SMALL.max_seq_length - n_question - frame
+    assert windows[0].passage_offset == n_question + frame - 1
+    found = theirs(
+        QUESTION,
+        passage,
+        truncation="only_second",
+        max_length=SMALL.max_seq_length,
+        stride=capacity - SMALL.doc_stride,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    assert [w.input_ids.tolist() for w in windows] == found["input_ids"]
+    assert len(windows) > 2 or n_words < 60
+    tokens = checkpoint.tokenizer()([passage])[0]
+    for number, window in enumerate(windows):
+        offsets = found["offset_mapping"][number][window.passage_offset : -1]
+        for index, (start, end) in enumerate(offsets, start=window.token_start):
+            ours = char_range(passage, tokens, index, index)
+            assert passage[slice(*ours)].strip() == passage[start:end].strip() or passage[end : ours[1]]
+
+
+def test_logits_are_those_of_transformers(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    theirs = AutoTokenizer.from_pretrained(checkpoint.folder)
+    model = AutoModelForQuestionAnswering.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
+    passage = passage_of(12)
+    [window] = windows_of(checkpoint, QUESTION, passage)
+    [batch] = batches_of([window], scorer.info)
+    start, end = scorer.logits(batch)
+    with torch.inference_mode():
+        output = model(**theirs(QUESTION, passage, return_tensors="pt"))
+    np.testing.assert_allclose(start[0, : len(window)], output.start_logits[0].numpy(), atol=2e-5)
+    np.testing.assert_allclose(end[0, : len(window)], output.end_logits[0].numpy(), atol=2e-5)
+    [score] = score_windows([window], scorer, SpanConfig())
+    assert score.null_score == pytest.approx(float(output.start_logits[0, 0] + output.end_logits[0, 0]), abs=5e-5)
+
+
+@given(text=texts, data=st.data())
+def test_answers_are_what_stands_there(checkpoint: Checkpoint, text: str, data: st.DataObject) -> None:
+    tokenizer = checkpoint.tokenizer()
+    [tokens] = tokenizer([text])
+    special = {tokenizer.special.cls, tokenizer.special.sep, tokenizer.special.pad}
+    assert not special & set(tokens.ids.tolist())
+    assert (tokens.starts <= tokens.ends).all() and (tokens.ends <= len(text)).all() and (tokens.starts >= 0).all()
+    assert (np.diff(tokens.starts) >= 0).all() and (np.diff(tokens.ends) >= 0).all()
+    if len(tokens):
+        first = data.draw(st.integers(0, len(tokens) - 1))
+        last = data.draw(st.integers(first, len(tokens) - 1))
+        start, end = char_range(text, tokens, first, last)
+        assert 0 <= start <= end <= len(text) and (not (inside := text[start:end].strip()) or text[start:end] == inside)
+        # All that is not white space between the two tokens' edges.
+        assert text[tokens.starts[first] : tokens.ends[last]].strip() in text[start:end]
+
+
+def test_every_character_is_read(checkpoint: Checkpoint) -> None:
+    text = "Interferon-γ (IL-2) naïve 5 µg/kg 患者 🧬"
+    [tokens] = checkpoint.tokenizer()([text])
+    covered = {i for start, end in zip(tokens.starts, tokens.ends, strict=True) for i in range(start, end)}
+    assert {i for i, char in enumerate(text) if not char.isspace()} <= covered
+
+
+def test_the_same_bits_in_any_company(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    windows = [w for n in (0, 3, 8, 8, 15, 30, 60) for w in windows_of(checkpoint, QUESTION, passage_of(n, seed=n))]
+    alone = [score_windows([w], scorer, SpanConfig())[0] for w in windows]
+    assert score_windows(windows, scorer, SpanConfig()) == alone
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        chosen = rng.permutation(len(windows))[: rng.integers(2, len(windows))].tolist()
+        assert score_windows([windows[i] for i in chosen], scorer, SpanConfig()) == [alone[i] for i in chosen]

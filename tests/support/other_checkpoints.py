@@ -1,0 +1,80 @@
+"""Tiny checkpoints of the families beside BERT, with random weights and small tokenizers, saved by transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import (
+    DistilBertConfig,
+    DistilBertForQuestionAnswering,
+    DistilBertTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    RobertaConfig,
+    RobertaForQuestionAnswering,
+    RobertaTokenizer,
+)
+
+from support.checkpoints import vocabulary
+
+# What small vocabularies are learnt from.
+TEXTS = (
+    "Mutations of the BRCA1 gene cause breast cancer and ovarian cancer in women who carry it.",
+    "Interferon-γ and TNF-α were raised in naïve patients with malaria; 5 µg/kg lowered the fever.",
+    "Insulin is made by beta cells of the pancreas. Vitamin C deficiency causes scurvy.",
+    "which gene protein causes disease what treats pain where when many how who of the breast liver heart lowers",
+)
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+Made = tuple[PreTrainedTokenizerBase, PreTrainedConfig, Any]
+
+
+def _learnt_bytes(special: list[str]) -> tuple[dict[str, int], list[str]]:
+    """Vocabulary and merges of a byte-level BPE tokenizer."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(TEXTS, trainer)
+    model = json.loads(backend.to_str())["model"]
+    return model["vocab"], [tuple(m) for m in model["merges"]]
+
+
+def _roberta() -> Made:
+    vocabulary, merges = _learnt_bytes(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer = RobertaTokenizer(vocab=vocabulary, merges=merges)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, **SIZES
+    )
+    return tokenizer, config, RobertaForQuestionAnswering
+
+
+def _distilbert() -> Made:
+    words = vocabulary(cased=False)
+    tokenizer = DistilBertTokenizer(vocab={word: index for index, word in enumerate(words)})
+    config = DistilBertConfig(vocab_size=len(words), dim=32, n_layers=2, n_heads=2, hidden_dim=64)
+    return tokenizer, config, DistilBertForQuestionAnswering
+
+
+FAMILIES: Mapping[str, Callable[[], Made]] = {"roberta": _roberta, "distilbert": _distilbert}
+
+
+def make_other_checkpoint(folder: Path, family: str) -> Path:
+    """A checkpoint of this family in `folder`; the logits of its random head spread over a few units."""
+    tokenizer, config, network = FAMILIES[family]()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = network(config)
+        head = model.classifier if family == "modernbert" else model.qa_outputs
+        torch.nn.init.normal_(head.weight, std=1.0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
