@@ -11,11 +11,10 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import PAGE, RUNS
 from bioqa_pipeline.dataset.tables import replace_surrogates
 from bioqa_pipeline.messages import counted, shown
+from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.report.delta import MOST_SHOWN, Change, Delta, read_delta
 
 SCHEMA = "bioqa.news/1"
-# From here on PMIDs are the sample's, of which PubMed has none.
-FIRST_INVENTED = 90_000_000
 # Of evidence and other sentences in a message, and of changes that its text tells.
 SENTENCE_CHARS = 400
 MOST_TOLD = 20
@@ -96,7 +95,7 @@ def page_url(config: RunConfig, run_id: str) -> str | None:
 
 def pubmed_link(pmid: int | None) -> str | None:
     """The record's page at PubMed; None of a record of the sample."""
-    return None if pmid is None or pmid >= FIRST_INVENTED else f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"
+    return None if pmid is None else pubmed_url(pmid)
 
 
 def change_lines(change: Change) -> list[str]:

@@ -49,7 +49,9 @@ def make_index(runs: Sequence[RunManifest], n_new: Mapping[str, int], pages: Col
         )
         for run in reversed(runs[-MOST_RUNS:])
     ]
-    body = environment().get_template("index.html.j2").render(runs=listed, n_left_out=len(runs) - len(listed))
+    is_sample = bool(runs) and runs[-1].source.get("kind") == "sample"
+    page = environment().get_template("index.html.j2")
+    body = page.render(runs=listed, n_left_out=len(runs) - len(listed), is_sample=is_sample)
     return html_page("Runs of this data set", body, style=asset("report.css"))
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "compact": Command("flows.commands.compact", "merge the many small files of a data set into few"),
     "verify": Command("flows.commands.verify", "say whether a data set is whole, or what is wrong with it"),
+    "reproduce": Command("flows.commands.reproduce", "score a run again and say whether the same bits come out"),
     "evaluate": Command("flows.commands.evaluate", "measure a model on questions with known answers: SQuAD, BioASQ"),
     "calibrate": Command("flows.commands.calibrate", "fit a model's threshold and probabilities on labelled questions"),
     "train": Command("flows.commands.train", "fine-tune a model on SQuAD files"),
