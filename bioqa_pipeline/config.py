@@ -43,7 +43,8 @@ SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 # The name of the checkpoint that comes with the project.
 EMBEDDED = "embedded"
 AUTO_PRECISION = (
-    "auto takes bf16 where the device computes in it, else fp16 on an NVIDIA GPU and fp32 on any other device"
+    "format of the numbers that are computed with; auto is the fastest sound one of the device: bf16 where it computes "
+    "in that, else fp16 on an NVIDIA GPU and fp32 on any other"
 )
 
 _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
@@ -106,7 +107,7 @@ class SpanConfig(Settings):
     whole_words: bool = Field(
         True, description="draw answers out to whole words; run_squad can cut them between two pieces of a word"
     )
-    n_best: int = Field(5, ge=1, le=100, description="answers kept for a (question, abstract) pair")
+    n_best: int = Field(5, ge=1, le=100, description="candidate answers kept for each question and abstract")
 
 
 class ScoringConfig(Settings):
@@ -238,7 +239,8 @@ class ModelConfig(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Precision = Field("auto", description=AUTO_PRECISION)
     engine: Engine = Field(
-        "auto", description="auto takes openvino, where it is installed, for long jobs on a CPU, else torch"
+        "auto",
+        description="runs the model; auto takes openvino for long jobs on a CPU, where it is installed, else torch",
     )
 
 
@@ -248,7 +250,7 @@ class RunConfig(Settings):
     questions: UserPath = Field(description="file of questions: text, TSV, CSV or JSONL; - is standard input")
     long_questions: Literal["ask", "refuse"] = Field(
         "ask",
-        description="questions of more tokens than the model reads of one (max_query_length, 64): ask their beginning, "
+        description="questions too long for the model, which reads 64 tokens, some 45 words: ask their beginning, "
         "and say so, or refuse them",
     )
     out: Place = Field(
@@ -260,14 +262,14 @@ class RunConfig(Settings):
     scoring: ScoringConfig = Field(default_factory=ScoringConfig)
     threshold: Threshold | None = Field(
         None,
-        description="an abstract answers a question when its score_diff is at most this; higher answers more, inf "
-        "always (default: the checkpoint's own, else 0.0)",
+        description="an abstract answers a question when its no-answer score (score_diff) is at most this: higher "
+        "answers more, inf always (default: the checkpoint's own, else 0.0)",
     )
-    max_answers: int = Field(10, ge=1, description="merged answers kept for a question in summary/")
+    max_answers: int = Field(10, ge=1, description="answers kept for a question after those of one meaning are merged")
     shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="(question, abstract) pairs scored and committed together; auto: 256 on a CPU, 4,096 on a GPU, "
-        "more in runs of over a million pairs, fewer where workers would be idle",
+        description="pairs of question and abstract that are scored and saved together; auto: 256 on a CPU, 4,096 on "
+        "a GPU, more in runs of over a million pairs, fewer where workers would be idle",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",
@@ -275,7 +277,7 @@ class RunConfig(Settings):
         "cluster one for each GPU, or, without GPUs, one for each node",
     )
     wait_for_lock: bool = Field(True, description="wait for another run that writes the data set to end")
-    runner: Runner = Field("local", description="where shards are scored: on this machine, or on a Ray cluster")
+    runner: Runner = Field("local", description="where abstracts are read: on this machine, or on a Ray cluster")
     ray_address: str | None = Field(
         None,
         description="of a running Ray cluster: auto (the one that this machine belongs to), HOST:6379 or "

@@ -76,3 +76,8 @@ def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def _environment_redaction(secrets: tuple[str, ...]) -> Redaction:
     return Redaction(secrets)
+
+
+def counted(n: int, noun: str) -> str:
+    """ "1 abstract", "2,000 abstracts"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -48,7 +48,7 @@ DEFAULT_PORT = 4200
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.server", DESCRIPTION, EPILOG)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help=f"(default: {DEFAULT_PORT})")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help=f"port (default: {DEFAULT_PORT})")
     parser.add_argument("--settings", action="store_true", help="say which file holds address and login, then stop")
     # The listening socket, where `running` has it already.
     parser.add_argument("--descriptor", type=int, help=argparse.SUPPRESS)

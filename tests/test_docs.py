@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import yaml
@@ -85,9 +86,27 @@ def shell_blocks(name: str) -> list[str]:
     """Every block of commands: those in fences, and in comments of YAML those that are set off by three blanks."""
     text = read(name)
     if name.endswith(".md"):
-        return re.findall(r"^```(?:sh|bash|shell)?\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        # Every fence with its end, whatever its language, or the end of one is taken for the beginning of the next.
+        fences = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", text, flags=re.MULTILINE | re.DOTALL)
+        return [dedent(block) for _, language, block in fences if language in {"", "sh", "bash", "shell"}]
     commented = re.findall(r"(?:^ *#   .+\n)+", text, flags=re.MULTILINE)
     return [re.sub(r"^ *#   ", "", block, flags=re.MULTILINE) for block in commented]
+
+
+def test_every_block_of_commands_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [
+        "```python\nx\n```",
+        "prose",
+        "```\na\n```",
+        "  ```sh\n  b\n  c\n  ```",
+        "```toml\ny\n```",
+        "```bash\nd\n```",
+        "",
+    ]
+    text = "\n".join(blocks)
+    (tmp_path / "x.md").write_text(text)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert shell_blocks("x.md") == ["a\n", "b\nc\n", "d\n"]
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, "prefect.yaml"])
@@ -101,7 +120,7 @@ def test_no_command_reports_to_anyone(name: str) -> None:
             assert SOURCED in before or off >= REPORTERS, f"{name}: {block}"
     if name.endswith(".md"):
         # Within a sentence there is no room for it: such commands belong into blocks.
-        prose = re.sub(r"^```.*?^```", "", read(name), flags=re.MULTILINE | re.DOTALL)
+        prose = re.sub(r"^( *)```.*?^\1```$", "", read(name), flags=re.MULTILINE | re.DOTALL)
         inline = [code for code in re.findall(r"`([^`\n]+)`", prose) if FOREIGN.search(code)]
         assert set(inline) <= {"prefect server start"} | {code for code in inline if code.startswith("RAY_USAGE")}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_DELETED, IS_RETRACTED, Entry, batched
@@ -110,6 +111,15 @@ def read_rows(path: Path, rows: Sequence[int]) -> list[Abstract]:
             taken = table.take([row - group * ROW_GROUP_RECORDS for row in members])
             found += (_abstract(values) for values in taken.to_pylist())
     return found
+
+
+def find_contents(path: Path, content_hashes: Collection[str]) -> list[Abstract]:
+    """The records of a part that have one of these contents, be they current or not."""
+    with _open(path) as file:
+        hashes = file.read(["content_hash"])["content_hash"]
+    is_wanted = pc.is_in(hashes, value_set=pa.array(sorted(content_hashes), pa.string()))
+    rows = pc.indices_nonzero(is_wanted).to_pylist()
+    return read_rows(path, rows) if rows else []
 
 
 def scan(path: Path, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from bioqa_pipeline.abstracts.locator import HAS_ABSTRACT, IS_RETRACTED, Entry, Locator, batched, is_broken
-from bioqa_pipeline.abstracts.parts import read_rows, scan
+from bioqa_pipeline.abstracts.parts import find_contents, read_rows, scan
 from bioqa_pipeline.abstracts.writer import PARTS, AddCount, StoreWriter, explained, make_store, part_numbers, part_path
 from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records.texts import Abstract
@@ -128,6 +128,14 @@ class AbstractStore:
     def deleted(self, pmids: Collection[int]) -> set[int]:
         """Those of the PMIDs whose record was deleted."""
         return {pmid for pmid, entry in self._find(pmids).items() if entry.is_deleted}
+
+    def earlier(self, content_hashes: Collection[str]) -> dict[str, Abstract]:
+        """Records by content, also those that a revision or deletion replaced; reads a column of each part."""
+        found: dict[str, Abstract] = {}
+        for part in sorted(self.parts(), reverse=True):
+            if lacking := set(content_hashes) - found.keys():
+                found |= {record.content_hash: record for record in find_contents(part_path(self.path, part), lacking)}
+        return found
 
     def pmids(self, *, after: int = 0, limit: int = 100_000) -> list[int]:
         """PMIDs that are there, ascending, from the first one above `after`."""

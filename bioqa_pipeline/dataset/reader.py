@@ -7,6 +7,7 @@
     summary/*.parquet     one row per (run, question, merged answer)
     current/*.parquet     one row per (question, merged answer over all runs); one file, which is replaced as a whole
     runs/index.html       the list of the runs, to be read by people; replaced by each run
+    runs/feed.xml         new and changed answers, for feed readers; replaced by each run that has some
     runs/RUN_ID.html      one page per run, to be read by people
     runs/RUN_ID.json      one manifest per run, written last
     _staging/RUN_ID/      work in progress; not for readers
@@ -52,7 +53,7 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.marker import Marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, old_table, refusal
 from bioqa_pipeline.dataset.opening import opened
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FILE, PARQUET, RUNS, SUMMARY, Table
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FILE, FEED, PARQUET, RUNS, SUMMARY, Table
 from bioqa_pipeline.dataset.staging import check_name, write_staged
 from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, scan_schema
 from bioqa_pipeline.dataset.writer import DatasetWriter
@@ -163,6 +164,13 @@ class Dataset:
         # Columns that came later are absent in older files.
         whole = pa.concat_tables([empty, table.replace_schema_metadata()], promote_options="default")
         return whole.select(CURRENT.schema.names), metadata
+
+    def feed(self) -> tuple[str, bytes]:
+        """The id of the data set, and the bytes of its feed, none where it has none."""
+        marker = self._marker(must_exist=True)
+        if marker is None:
+            raise DatasetError(f"{self.storage.location}: the next run makes it a data set of this version")
+        return marker.id, self._contents.read(marker.id, FEED) if FEED in self.storage.files(RUNS) else b""
 
     def run_summary(self, run_id: str) -> pl.DataFrame:
         """The merged answers of one run, which may be one that has no manifest yet."""

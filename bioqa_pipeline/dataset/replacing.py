@@ -1,4 +1,4 @@
-"""The files that each run puts in the place of those before: current answers, list of runs.
+"""The files that each run puts in the place of those before: current answers, list of runs, feed.
 
 A name has one file at any moment, the old one or the new one, and the log names both while it changes: each step leaves
 what readers take. Before the run's manifest: an entry that waits for it, and files whose name was free. After it: the

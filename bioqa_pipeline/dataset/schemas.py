@@ -27,10 +27,11 @@ QUARANTINE = "_quarantine"
 PARQUET = ".parquet"
 PAGE = ".html"
 
-# The two files that are replaced, each as a whole; all others are written once.
+# The files that are replaced, each as a whole; all others are written once.
 CURRENT_FILE = f"current/current{PARQUET}"
 INDEX = f"{RUNS}/index{PAGE}"
-REPLACED = (CURRENT_FILE, INDEX)
+FEED = f"{RUNS}/feed.xml"
+REPLACED = (CURRENT_FILE, INDEX, FEED)
 
 
 def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, scoring_key: str) -> str:

@@ -29,7 +29,7 @@ from bioqa_pipeline.dataset.schemas import (
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
 from bioqa_pipeline.errors import DatasetError
-from bioqa_pipeline.messages import words_of
+from bioqa_pipeline.messages import counted, words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
 
@@ -170,7 +170,9 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     _verify_files(storage, report, contents, view, data_set)
     aside = {record.path for entry in log.entries.values() for record in entry.gone} - view.present.keys()
     if aside and QUARANTINE in entries:
-        report.notes.append(f"{QUARANTINE}: {len(aside)} files were set aside; what a run asks of them it scores anew")
+        report.notes.append(
+            f"{QUARANTINE}: {counted(len(aside), 'file')} set aside; what a run asks of them it scores anew"
+        )
     strangers = _strangers(storage, entries, STAGING in folders)
     report.notes += [f"{name}: not of this data set; left as it is" for name in strangers]
 

@@ -10,10 +10,9 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import PAGE, RUNS
 from bioqa_pipeline.dataset.tables import replace_surrogates
-from bioqa_pipeline.messages import shown
+from bioqa_pipeline.messages import counted, shown
 from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.report.delta import MOST_SHOWN, Change, Delta, read_delta
-from bioqa_pipeline.report.words import counted
 
 SCHEMA = "bioqa.news/1"
 # Of evidence and other sentences in a message, and of changes that its text tells.

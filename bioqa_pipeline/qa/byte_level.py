@@ -20,7 +20,7 @@ from bioqa_pipeline.qa.model_files import (
 )
 from bioqa_pipeline.qa.tokenizer_kinds import TokenizerKind
 from bioqa_pipeline.qa.tokenizer_rules import rules_of
-from bioqa_pipeline.qa.vocabularies import AddedToken, added_tokens, check_id
+from bioqa_pipeline.qa.vocabularies import AddedToken, check_id, join_added, model_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ PLAIN = {
     "byte_fallback": (None, False),
     "ignore_merges": (None, False),
 }
-# Texts are searched for each of them; the most in use are 90.
-MOST_ADDED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +63,7 @@ def parse_byte_level(content: bytes, path: Path, *, rows: int, kind: TokenizerKi
         CheckpointError: another kind of tokenizer, or ids that the network does not have.
     """
     values = parse_json_object(content, path)
-    model = values.get("model")
-    if not isinstance(model, dict):
-        raise CheckpointError(f"{path} is not a tokenizer file: it has no model")
-    if (found := model.get("type", "BPE")) != "BPE":
-        raise CheckpointError(f"{path}: a {shortened(found)} tokenizer; {kind.owner} models use BPE over bytes")
+    model = model_of(values, kind, path)
     for name, plain in PLAIN.items():
         if model.get(name) not in plain:
             raise CheckpointError(f"{path}: {name} {shortened(model[name])}, which no {kind.owner} tokenizer has")
@@ -78,13 +72,7 @@ def parse_byte_level(content: bytes, path: Path, *, rows: int, kind: TokenizerKi
     unknown = model.get("unk_token")
     if unknown is not None and unknown not in vocabulary:
         raise CheckpointError(f"{path}: unk_token {shortened(unknown)} is not in its vocab")
-    added = added_tokens(values.get("added_tokens"), path)
-    for token in added:
-        check_id(token.content, token.id, path, rows)
-        if vocabulary.setdefault(token.content, token.id) != token.id:
-            raise CheckpointError(f"{path}: {shortened(token.content)} has two ids, one among added_tokens")
-    if len(added) > MOST_ADDED or not all(token.content for token in added):
-        raise CheckpointError(f"{path}: {len(added):,} added_tokens, or one without a text: no model has such")
+    added = join_added(values.get("added_tokens"), vocabulary, path, rows)
     normalizers = rules_of(values.get("normalizer"), "normalizers", NORMALIZERS, path, kind.owner)
     splits = rules_of(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path, kind.owner)
     if len(splits) != 1 or splits[0].get("use_regex", True) is not True:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.model_files import checked, shortened
-from bioqa_pipeline.qa.network_config import Activation, NetworkConfig, Shape, Share, linear, norm
+from bioqa_pipeline.qa.network_config import Activation, Mask, NetworkConfig, Shape, Share, linear, norm
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
-from bioqa_pipeline.qa.tokenizer_kinds import ROBERTA, TokenizerKind
+from bioqa_pipeline.qa.tokenizer_kinds import DEBERTA, ROBERTA, TokenizerKind
 
 
 class RobertaConfig(NetworkConfig):
@@ -88,12 +88,90 @@ class DistilBertConfig(NetworkConfig):
             yield from norm(f"{layer}.output_layer_norm", hidden)
 
 
+class DebertaConfig(NetworkConfig):
+    """DeBERTa of the second and third version: attention between what tokens are and how far apart they stand."""
+
+    tokenizer: ClassVar[TokenizerKind] = DEBERTA
+    mask: ClassVar[Mask] = "tokens"
+    is_trained_here: ClassVar[bool] = False
+    ignored_weights: ClassVar[tuple[str, ...]] = ("deberta.pooler.", "lm_predictions.", "mask_predictions.", "lm_head.")
+
+    model_type: Literal["deberta-v2"]
+    type_vocab_size: int = Field(0, ge=0, le=256)
+    layer_norm_eps: float = Field(1e-7, gt=0, le=1e-2, allow_inf_nan=False)
+    embedding_size: int | None = Field(None, ge=1, le=16_384)  # type: ignore[assignment]
+    relative_attention: bool = False
+    max_relative_positions: int = Field(-1, ge=-1, le=65_536)
+    position_buckets: int = Field(-1, ge=-1, le=65_536)
+    pos_att_type: list[Literal["c2p", "p2c"]] | None = None
+    share_att_key: bool = False
+    norm_rel_ebd: Literal["none", "layer_norm"] = "none"
+    position_biased_input: bool = True
+    # Those of the second version with a convolution are too large to answer here.
+    conv_kernel_size: Literal[0] = 0
+
+    @field_validator("pos_att_type", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.lower().split("|")] if isinstance(value, str) else value
+
+    @property
+    def takes_segments(self) -> bool:
+        return self.type_vocab_size > 0
+
+    @property
+    def attention(self) -> str:
+        return "eager"
+
+    @property
+    def encoder(self) -> str:
+        return "deberta"
+
+    def arguments(self) -> dict[str, Any]:
+        unused = {"dtype", "torch_dtype", "position_embedding_type", "is_decoder", "add_cross_attention"}
+        unused |= {"relative_attention_num_buckets", "conv_kernel_size"}
+        return self.model_dump(exclude=unused | ({"embedding_size"} if self.embedding_size is None else set()))
+
+    def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        hidden = self.hidden_size
+        width = self.embedding_size or hidden
+        yield "embeddings.word_embeddings.weight", (self.vocab_size, width)
+        if self.position_biased_input:
+            yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, width)
+        if self.type_vocab_size:
+            yield "embeddings.token_type_embeddings.weight", (self.type_vocab_size, width)
+        if width != hidden:
+            yield "embeddings.embed_proj.weight", (hidden, width)
+        yield from norm("embeddings.LayerNorm", hidden)
+        for index in range(self.num_hidden_layers):
+            layer = f"encoder.layer.{index}"
+            for name in (*("query_proj", "key_proj", "value_proj"), *self._position_projections()):
+                yield from linear(f"{layer}.attention.self.{name}", hidden, hidden)
+            yield from linear(f"{layer}.attention.output.dense", hidden, hidden)
+            yield from norm(f"{layer}.attention.output.LayerNorm", hidden)
+            yield from linear(f"{layer}.intermediate.dense", self.intermediate_size, hidden)
+            yield from linear(f"{layer}.output.dense", hidden, self.intermediate_size)
+            yield from norm(f"{layer}.output.LayerNorm", hidden)
+        if self.relative_attention:
+            reach = self.max_relative_positions if self.max_relative_positions > 0 else self.max_position_embeddings
+            rows = 2 * (self.position_buckets if self.position_buckets > 0 else reach)
+            yield "encoder.rel_embeddings.weight", (rows, hidden)
+        if self.norm_rel_ebd == "layer_norm":
+            yield from norm("encoder.LayerNorm", hidden)
+
+    def _position_projections(self) -> Iterator[str]:
+        if self.relative_attention and not self.share_att_key:
+            names = {"c2p": "pos_key_proj", "p2c": "pos_query_proj"}
+            yield from (names[kind] for kind in dict.fromkeys(self.pos_att_type or ()))
+
+
 FAMILIES: Mapping[str, type[NetworkConfig]] = {
     "bert": NetworkConfig,
     "electra": NetworkConfig,
     "mpnet": NetworkConfig,
     "roberta": RobertaConfig,
     "distilbert": DistilBertConfig,
+    "deberta-v2": DebertaConfig,
 }
 
 

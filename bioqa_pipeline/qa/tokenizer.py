@@ -9,6 +9,7 @@ import tokenizers
 
 from bioqa_pipeline.qa.byte_level import ByteLevel
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
+from bioqa_pipeline.qa.vocabularies import add_tokens
 from bioqa_pipeline.records.scores import SpecialIds, TokenizedText
 
 
@@ -48,7 +49,13 @@ class TextTokenizer:
 
 def make_tokenizer(files: TokenizerFiles) -> TextTokenizer:
     """The family's own tokenizer over the vocabulary, the same for every checkpoint layout."""
-    backend = _word_pieces(files) if files.rules is None else _bytes(files.vocabulary, files.rules)
+    rules = files.rules
+    if rules is None:
+        backend = _word_pieces(files)
+    elif isinstance(rules, ByteLevel):
+        backend = _bytes(files.vocabulary, rules)
+    else:
+        backend = rules.backend(lowercase=files.casing == "uncased")
     return TextTokenizer(backend, files.special)
 
 
@@ -76,12 +83,5 @@ def _bytes(vocabulary: Mapping[str, int], rules: ByteLevel) -> tokenizers.Tokeni
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=rules.add_prefix_space)
     # A token begins with the space before its word, which is not where an answer begins.
     backend.post_processor = tokenizers.processors.ByteLevel(trim_offsets=True, add_prefix_space=rules.add_prefix_space)
-    backend.add_tokens(
-        [
-            tokenizers.AddedToken(
-                t.content, single_word=t.single_word, lstrip=t.lstrip, rstrip=t.rstrip, normalized=t.normalized
-            )
-            for t in rules.added
-        ]
-    )
+    add_tokens(backend, rules.added)
     return backend

@@ -29,6 +29,7 @@ from bioqa_pipeline.qa.model_files import (
 )
 from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE, TokenizerKind
 from bioqa_pipeline.qa.tokenizer_rules import rules_of
+from bioqa_pipeline.qa.unigram import Unigram, parse_unigram
 from bioqa_pipeline.qa.vocabularies import added_tokens, check_id, check_vocabulary
 from bioqa_pipeline.records.scores import SpecialIds
 
@@ -70,7 +71,7 @@ class TokenizerFiles:
     config: TokenizerConfig
     source: Path
     kind: TokenizerKind = WORD_PIECE
-    rules: ByteLevel | None = None
+    rules: ByteLevel | Unigram | None = None
 
     @property
     def special(self) -> SpecialIds:
@@ -97,7 +98,7 @@ def read_tokenizer_files(
     config = TokenizerConfig()
     if is_there(path):
         config = checked(TokenizerConfig.model_validate, read_json_object(path), path)
-    read = _read_word_pieces if kind.model == "WordPiece" else _read_bytes
+    read = {"WordPiece": _read_word_pieces, "BPE": _read_bytes, "Unigram": _read_pieces}[kind.model]
     return read(folder, casing, config, rows, kind)
 
 
@@ -138,6 +139,30 @@ def _read_bytes(
     if config.add_prefix_space is not None:
         rules = replace(rules, add_prefix_space=config.add_prefix_space)
     return TokenizerFiles(vocabulary, "cased", config, path, kind, rules)
+
+
+def _read_pieces(
+    folder: Path, casing: Casing | None, config: TokenizerConfig, rows: int, kind: TokenizerKind
+) -> TokenizerFiles:
+    path = folder / TOKENIZER_JSON
+    if not is_there(path):
+        raise CheckpointError(
+            f"{folder} holds no {TOKENIZER_JSON}; SentencePiece's own file is not read: have transformers write it, by "
+            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+        )
+    vocabulary, rules = parse_unigram(read_bytes(path, at_most=TOKENIZER_BYTES), path, rows=rows, kind=kind)
+    check_vocabulary(vocabulary, path, rows, kind)
+    said = rules.lowercases if config.do_lower_case is None else config.do_lower_case
+    has_capitals = any("A" <= char <= "Z" for piece, _ in rules.pieces if "[" not in piece for char in piece)
+    if not has_capitals and (casing == "cased" or (casing is None and not said)):
+        raise CheckpointError(
+            f"{folder}: the tokenizer keeps capitals but the vocabulary has none, so every one would be unknown; set "
+            f"do_lower_case to true in {TOKENIZER_CONFIG}, or use `casing uncased`"
+        )
+    casing = casing or ("uncased" if said else "cased")
+    if casing == "uncased" and has_capitals:
+        logger.warning("%s: the vocabulary is cased but the tokenizer lowercases, unless `casing cased`", folder)
+    return TokenizerFiles(vocabulary, casing, config, path, kind, rules)
 
 
 def _casing(folder: Path, vocabulary: Mapping[str, int], casing: Casing | None, said: bool | None) -> Casing:

@@ -40,3 +40,6 @@ class TokenizerKind:
 WORD_PIECE = TokenizerKind("BERT", "WordPiece")
 _BYTE_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 ROBERTA = TokenizerKind("RoBERTa", "BPE", _BYTE_FILES, "<s>", "</s>", "<pad>", "<unk>", n_middle=2)
+_PIECE_FILES = ("tokenizer.json", "tokenizer_config.json")
+DEBERTA = TokenizerKind("DeBERTa", "Unigram", _PIECE_FILES)
+ALBERT = TokenizerKind("ALBERT", "Unigram", _PIECE_FILES, pad="<pad>", unknown="<unk>")

@@ -88,7 +88,10 @@ class TorchScorer(Scorer):
     def _mask(self, batch: Batch) -> torch.Tensor:
         """In the form in which transformers takes it as it is: another it leaves out for a batch without padding, which
         then goes through another kernel."""
-        real = self._tensor(batch.attention_mask)[:, None, None, :].bool()
+        tokens = self._tensor(batch.attention_mask)
+        if self._network.mask == "tokens":
+            return tokens
+        real = tokens[:, None, None, :].bool()
         if self._model.config._attn_implementation == "sdpa":
             return real
         return torch.zeros(real.shape, device=real.device).masked_fill_(~real, torch.finfo(torch.float32).min)

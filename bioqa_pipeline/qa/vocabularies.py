@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import tokenizers
 from pydantic import BaseModel, ConfigDict, Field
 
 from bioqa_pipeline.errors import CheckpointError
@@ -16,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # A vocabulary may be padded to a multiple of 128 rows for speed; more rows than that belong to another vocabulary.
 VOCABULARY_PADDING = 128
+# Texts are searched for each of them; the most in use are 90.
+MOST_ADDED = 1024
 
 
 class AddedToken(BaseModel):
@@ -37,6 +41,38 @@ def added_tokens(values: object, path: Path) -> list[AddedToken]:
     if not isinstance(values, (list, type(None))):
         raise CheckpointError(f"{path}: added_tokens is no list")
     return [checked(AddedToken.model_validate, value, path) for value in values or ()]
+
+
+def join_added(values: object, vocabulary: dict[str, int], path: Path, rows: int) -> list[AddedToken]:
+    """The added tokens, put into the vocabulary too.
+
+    Raises:
+        CheckpointError: one has another id there, none in the network, or no text; or they are too many.
+    """
+    added = added_tokens(values, path)
+    for token in added:
+        check_id(token.content, token.id, path, rows)
+        if vocabulary.setdefault(token.content, token.id) != token.id:
+            raise CheckpointError(f"{path}: {shortened(token.content)} has two ids, one among added_tokens")
+    if len(added) > MOST_ADDED or not all(token.content for token in added):
+        raise CheckpointError(f"{path}: {len(added):,} added_tokens, or one without a text: no model has such")
+    return added
+
+
+def add_tokens(backend: tokenizers.Tokenizer, added: Sequence[AddedToken]) -> None:
+    """Lets a tokenizer look for these before it cuts a text; they are in its vocabulary already."""
+    names = ("single_word", "lstrip", "rstrip", "normalized")
+    backend.add_tokens([tokenizers.AddedToken(t.content, **{name: getattr(t, name) for name in names}) for t in added])
+
+
+def model_of(values: Mapping[str, Any], kind: TokenizerKind, path: Path) -> dict[str, Any]:
+    """The model in a `tokenizer.json`, which is that of this kind."""
+    model = values.get("model")
+    if not isinstance(model, dict):
+        raise CheckpointError(f"{path} is not a tokenizer file: it has no model")
+    if (found := model.get("type", kind.model)) != kind.model:
+        raise CheckpointError(f"{path}: a {shortened(found)} tokenizer; {kind.owner} models use {kind.model}")
+    return model
 
 
 def check_id(token: str, number: object, path: Path, rows: int) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.report.runs import only_newest, read_manifest
-from bioqa_pipeline.report.words import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import polars as pl
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.html.page import asset, environment, html_page
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.pubmed.links import doi_url, pubmed_list_url, pubmed_url
 from bioqa_pipeline.qa.calibration import UNCALIBRATED, Calibration
 from bioqa_pipeline.records.scores import AnswerOutcome
@@ -23,7 +24,7 @@ from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.delta import read_current
 from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
-from bioqa_pipeline.report.words import PROBABILITY, STRONG, counted, strength, why_behind, without_answer
+from bioqa_pipeline.report.words import PROBABILITY, STRONG, strength, why_behind, without_answer
 
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150

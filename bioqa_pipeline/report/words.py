@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.merging import is_echo
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import FetchStatus
@@ -81,11 +82,6 @@ def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:
             return "yes/no question: read the evidence"
         case _:
             return f"no answer in {counted(n_abstracts, 'abstract')}"
-
-
-def counted(n: int, noun: str) -> str:
-    """ "1 abstract", "2,000 abstracts"."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def statuses(counts: Mapping[FetchStatus, int]) -> str:

@@ -40,10 +40,15 @@ _Seen = Mapping[str, Mapping[str | None, tuple[datetime, str]]]
 
 @dataclass(frozen=True, slots=True)
 class CurrentAnswers:
-    """The table, and its file where that is another than before."""
+    """The table, and its file where that is another than before.
+
+    Attributes:
+        before: the table as it was, and the run that left it so.
+    """
 
     rows: pl.DataFrame
     file: Replacement | None
+    before: tuple[pl.DataFrame, str | None]
 
 
 def update_current(
@@ -62,6 +67,7 @@ def update_current(
         answers: what the run found, of all questions.
     """
     table, metadata = dataset.current_table()
+    before = _frame(table), metadata.get("run_id")
     seen: _Seen = {}
     if not metadata:
         table, seen = _from_history(dataset)
@@ -72,14 +78,15 @@ def update_current(
     run = _Run(night, dataset, questions, retrievals, plan, store, answers, seen)
     changed = run.changed(_frame(table), is_as_before=is_as_before)
     if not changed and is_as_before:
-        return CurrentAnswers(_frame(table), None)
+        return CurrentAnswers(_frame(table), None, before)
     fresh = to_table(run.rows(_frame(table), changed), CURRENT)
     ids = pa.array([questions[i].id for i in changed], pa.string())
     kept = table.filter(pc.invert(pc.is_in(table["question_id"], value_set=ids)))
     new = pa.concat_tables([kept, fresh], promote_options="default").select(CURRENT.schema.names)
     new = new.sort_by([(name, "ascending") for name in CURRENT.sorted_by]).cast(CURRENT.schema).combine_chunks()
     stamp = {"config": night.config_json, "run_id": night.run_id, "program": __version__}
-    return CurrentAnswers(_frame(new), Replacement(CURRENT_FILE, encode(new, CURRENT, stamp), new.num_rows))
+    file = Replacement(CURRENT_FILE, encode(new, CURRENT, stamp), new.num_rows)
+    return CurrentAnswers(_frame(new), file, before)
 
 
 def night_of(run_id: str, started_at: datetime, scoring_key: str, config: RunConfig, checkpoint: Checkpoint) -> Night:

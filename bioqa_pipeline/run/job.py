@@ -22,6 +22,7 @@ from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
+from bioqa_pipeline.notify.feed import make_feed
 from bioqa_pipeline.qa.engines import faster_engine, resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
@@ -154,6 +155,10 @@ class _Run:
         files = [self.current.file] if self.current and self.current.file else []
         with self._whole_without("list of runs"):
             files.append(list_runs(self.dataset, manifest, self.current))
+        if self.current:
+            with self._whole_without("feed"):
+                feed = make_feed(self.dataset, self.config, manifest, self.current.rows, self.current.before)
+                files += [feed] if feed else []
         return files
 
     @contextmanager

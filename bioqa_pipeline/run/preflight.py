@@ -11,6 +11,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceKind
 from bioqa_pipeline.dataset.marker import MARKER
 from bioqa_pipeline.dataset.old import first_foreign, refusal
 from bioqa_pipeline.errors import ConfigError, InputError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import resolve_engine
@@ -83,7 +84,7 @@ class Preflight:
         if len(merged) > SAID:
             yield f"{path}: {len(merged):,} questions are asked more than once, of which the first {SAID} are named"
         yield from (f"{path}: {note}" for note in self.notes)
-        yield f"{len(self.questions.questions):,} questions; model {self.checkpoint.description}"
+        yield f"{counted(len(self.questions.questions), 'question')}; model {self.checkpoint.description}"
 
 
 def _first(names: Sequence[object]) -> str:

@@ -17,7 +17,7 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.errors import NonFiniteLogitError, ShardError
-from bioqa_pipeline.qa.checkpoint import open_checkpoint
+from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import processor_name
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.scoring import PairScore, PairScorer
@@ -59,7 +59,13 @@ _loading = threading.Lock()
 @lru_cache(maxsize=1)
 def load_pair_scorer(model: ModelConfig, scoring: ScoringConfig, threshold: float) -> PairScorer:
     """The checkpoint on its device, kept for the life of the process."""
-    checkpoint = open_checkpoint(model.name, casing=model.casing)
+    return open_pair_scorer(open_checkpoint(model.name, casing=model.casing), model, scoring, threshold)
+
+
+def open_pair_scorer(
+    checkpoint: Checkpoint, model: ModelConfig, scoring: ScoringConfig, threshold: float
+) -> PairScorer:
+    """The checkpoint on the device of these settings, loaded anew."""
     scorer = load_scorer(checkpoint, device=model.device, precision=model.precision, engine=model.engine)
     logger.info("%s: %s", checkpoint.description, scorer.info)
     return PairScorer(
@@ -91,7 +97,7 @@ def score_shard(
     try:
         storage = storage_at(root)
         pairs, failed = _load_pairs(planned_pairs(storage, plan, shard), store)
-        scored, unscorable = _score_pairs(pairs, scorer, progress)
+        scored, unscorable = score_pairs(pairs, scorer, progress)
         failed += unscorable
         if not scored:
             raise ShardError(
@@ -134,10 +140,10 @@ def _load_pairs(table: pl.DataFrame, store: AbstractStore) -> tuple[list[Pair], 
     return pairs, failed
 
 
-def _score_pairs(
+def score_pairs(
     pairs: Sequence[Pair], scorer: PairScorer, progress: Progress | None
 ) -> tuple[list[tuple[Pair, PairScore]], list[FailedPair]]:
-    """Together; where a logit is not finite, one by one, so that the poisoned pair alone is lost."""
+    """Scores pairs together; where a logit is not finite, one by one, so that the poisoned pair alone is lost."""
     asked = [
         (p.question.text, Passage(str(p.abstract.pmid), p.abstract.passage_text(scorer.config.passage))) for p in pairs
     ]

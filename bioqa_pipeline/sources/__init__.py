@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.records.texts import PassageKind
 from bioqa_pipeline.sources.base import Source
 
@@ -75,7 +76,8 @@ def what_source_leaves_out(described: Mapping[str, str], passage: PassageKind) -
     if left_out := described.get("left_out_by_filters"):
         yield f"{left_out} left out by filters: {described['filters']}"
     if passage == "abstract" and (n := described.get("without_abstract", "0")) != "0":
-        yield f"{int(n):,} records have no abstract and are not searched; `passage title+abstract` asks their titles"
+        n_records = counted(int(n), "record")
+        yield f"{n_records} without an abstract: not searched; `passage title+abstract` asks their titles"
 
 
 def check_source(config: SourceConfig) -> None:

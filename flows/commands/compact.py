@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from bioqa_pipeline.messages import counted
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 DESCRIPTION = """\
@@ -19,7 +20,7 @@ that writes the data set is waited for."""
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.compact", DESCRIPTION)
-    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of flows.run")
+    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of a run")
     parser.add_argument("--dry-run", action="store_true", help="say what would be merged, and change nothing")
     return parser
 
@@ -39,7 +40,9 @@ def _compact(data_set: str, *, dry_run: bool) -> int:
     groups = plan_compaction(storage) if dry_run else compact(storage)
     did = "would merge" if dry_run else "merged"
     for group in groups:
-        sys.stdout.write(f"{did} {len(group.answers):,} files of {group.rows:,} answers, and their windows\n")
+        sys.stdout.write(
+            f"{did} {counted(len(group.answers), 'file')} of {counted(group.rows, 'answer')}, and their windows\n"
+        )
     if not groups:
         sys.stdout.write("nothing to merge\n")
     return EXIT_DONE

@@ -21,10 +21,10 @@ from rich.text import Text
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
-from bioqa_pipeline.messages import shown
+from bioqa_pipeline.messages import counted, shown
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
-from bioqa_pipeline.report.words import PROBABILITY, best_words, counted, statuses, weighed
+from bioqa_pipeline.report.words import PROBABILITY, best_words, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri

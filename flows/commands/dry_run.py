@@ -6,8 +6,8 @@ import sys
 
 from bioqa_pipeline.config import RunConfig, SourceConfig
 from bioqa_pipeline.errors import SourceError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.questions.query import QueryFilters, build_queries, render_ladder
-from bioqa_pipeline.report.words import counted
 from bioqa_pipeline.run.preflight import Preflight
 
 

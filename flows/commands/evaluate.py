@@ -36,9 +36,9 @@ SOURCES = SettingOptions(
 OVER = ("snippets", "documents", "sample", "pubmed", "medline", "pmids")
 
 DESCRIPTION = """\
-Score a checkpoint on a SQuAD v2.0 file, or on BioASQ's own JSON, with the windows, the inference, the spans and the
-merging of the main job, and give the official metrics. Or score somebody's official prediction files. Questions
-without gold are answered, and not scored."""
+Measure a model on questions whose answers are known, in SQuAD's or BioASQ's own JSON, by the very steps of the main
+job, and give the official metrics. Or score somebody's official prediction files. Questions without known answers are
+answered, and not scored."""
 
 EPILOG = """\
 what --out gets: metrics.txt, metrics.json, metrics.parquet, report.html (plots), predictions.json, and

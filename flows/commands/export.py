@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.messages import shown
-from bioqa_pipeline.report.words import STRONG, counted
+from bioqa_pipeline.messages import counted, shown
+from bioqa_pipeline.report.words import STRONG
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ strong: a probability of at least {STRONG:.2f}
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.export", DESCRIPTION, EPILOG)
-    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of flows.run")
+    parser.add_argument("--data-set", required=True, metavar="DIR", help="the data set, --out of a run")
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write; - is standard output")
     parser.add_argument("--format", choices=FORMATS, help="how it is written (default: by the name of --out, else csv)")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there (default: refuse)")
@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--pmid", metavar="N", type=int, action="append", default=[], help="of these abstracts (default: all)"
     )
     weight = group.add_mutually_exclusive_group()
-    weight.add_argument("--min-probability", metavar="P", type=float, help="at least so probable (default: all)")
+    weight.add_argument("--min-probability", metavar="X", type=float, help="at least so probable (default: all)")
     weight.add_argument("--strong-only", action="store_true", help=f"at least {STRONG:.2f} probable (default: all)")
     return parser
 

@@ -29,7 +29,8 @@ COMMANDS = {
     ),
     "compact": Command("flows.commands.compact", "merge the many small files of a data set into few"),
     "verify": Command("flows.commands.verify", "say whether a data set is whole, or what is wrong with it"),
-    "evaluate": Command("flows.commands.evaluate", "score a model on a SQuAD file"),
+    "reproduce": Command("flows.commands.reproduce", "score a run again and say whether the same bits come out"),
+    "evaluate": Command("flows.commands.evaluate", "measure a model on questions with known answers: SQuAD, BioASQ"),
     "calibrate": Command("flows.commands.calibrate", "fit a model's threshold and probabilities on labelled questions"),
     "train": Command("flows.commands.train", "fine-tune a model on SQuAD files"),
     "completion": Command("flows.commands.completion", "print what makes a shell complete all this"),
@@ -47,6 +48,7 @@ options:
   {"-h, --help":{_WIDTH}}show this, or with a command its options
   {"--version":{_WIDTH}}show the version
 
+to begin with: {PROGRAM} run --questions q.txt --files export.nbib --out answers
 settings are taken from bioqa.toml in this folder, where there is one: {PROGRAM} run --show-config prints one
 """
 

@@ -49,8 +49,8 @@ SETTINGS = SettingOptions(
 )
 
 DESCRIPTION = """\
-Ask PubMed a file of questions and keep the answers, with their evidence and their null scores, as a Parquet data set.
-Run it again and only what is new is scored."""
+Ask PubMed a file of questions. Each answer is kept with its sentence, its PMID, its probability and the score of "no
+answer here", in a Parquet data set with a page to read. Run it again and only what is new is read."""
 
 EPILOG = """\
 question files:
@@ -83,7 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
     group.add_argument("--quiet", action="store_true", help="no progress; results only")
-    group.add_argument("--verbose", action="store_true", help="log every shard")
+    group.add_argument(
+        "--verbose", action="store_true", help="say more: queries as PubMed understood them, each part of the run"
+    )
     return parser
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.training.recipe import TrainingConfig, check_training_config, read_toml
 from flows.commands.options import SettingOptions
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
@@ -36,7 +37,7 @@ exit codes: 0 done; 1 the training failed (the same command goes on from its las
 
 examples:
   python -m flows.train --train-file train-v2.0.json --base-model dmis-lab/biobert-v1.1 --out model
-  python -m flows.train --do_train --do_eval --version_2_with_negative --data_dir squad --fp16 --output_dir model \
+  python -m flows.train --do_train --do_eval --version_2_with_negative --data_dir squad --fp16 --output_dir model \\
     --model_name_or_path monologg/biobert_v1.1_pubmed --per_gpu_train_batch_size 18 --num_train_epochs 3.0
   python -m flows.train --recipe data/model/recipe.toml --data DIR --out model
   torchrun --nproc-per-node 4 -m flows.train --train-file train-v2.0.json --base-model DIR --out model
@@ -206,7 +207,7 @@ def _tell(result: FineTuned, config: TrainingConfig) -> None:
 
     counts = result.training.counts
     for reason in (k for k in counts if k.startswith(("skipped", "held out"))):
-        sys.stderr.write(f"{reason}: {counts[reason]:,} questions\n")
+        sys.stderr.write(f"{reason}: {counted(counts[reason], 'question')}\n")
     if result.held_out and result.settings:
         sys.stdout.write(format_table(result.held_out))
         sys.stdout.write(f"threshold from now on  {result.settings.score_diff_threshold:g}\n")

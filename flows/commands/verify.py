@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bioqa_pipeline.messages import shown
-from bioqa_pipeline.report.words import counted
+from bioqa_pipeline.messages import counted, shown
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
 if TYPE_CHECKING:
@@ -70,8 +69,7 @@ def _as_lines(location: str, report: Report, moved: Sequence[str]) -> str:
     lines += [f"set aside: {path}" for path in moved]
     counts = (
         f"{counted(report.n_files, 'file')}, {counted(report.n_bytes, 'byte')}, {counted(report.n_runs, 'run')}, "
-        f"{counted(report.n_answers, 'answer')}, "
-        f"{report.n_chunks:,} windows"
+        f"{counted(report.n_answers, 'answer')}, {counted(report.n_chunks, 'window')}"
     )
     end = counted(len(report.findings), "finding") if report.findings else "whole"
     return "".join(f"{' '.join(shown(line).splitlines())}\n" for line in [*lines, f"{location}: {end}; {counts}"])

@@ -44,6 +44,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "runner": "ray",
         "ray_address": "head:6379",
         "public_url": "http://127.0.0.1:8000/out",
+        "notify": ["webhook:http://127.0.0.1:8000/SECRET", "block:slack-webhook/alerts"],
     }
 
 
@@ -63,6 +64,7 @@ def config(served: dict[str, Any], changes: dict[str, Any]) -> RunConfig:
         {"source": {"kind": "sample"}, "max_answers": 3, "threshold": 1.0},
         {"ray_address": None, "public_url": None},
         {"public_url": "https://answers.example.org/out"},
+        {"notify": ["webhook:https://hooks.example.org/any"]},
     ],
 )
 def test_what_was_served_can_be_run(served: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -89,6 +91,13 @@ def test_what_was_served_can_be_run(served: dict[str, Any], changes: dict[str, A
         ({"model": {"name": "out-link/../../other"}}, "model.name out-link/../../other"),
         ({"ray_address": "10.0.0.1:6379"}, "ray_address 10.0.0.1:6379"),
         ({"ray_address": "auto"}, "ray_address auto"),
+        (
+            {"notify": ["webhook:http://127.0.0.1:8000/other"]},
+            "notify webhook:http://127.0.0.1:8000/[redacted:2ddd915d]",
+        ),
+        ({"notify": ["webhook:http://169.254.169.254/"]}, "notify webhook:http://169.254.169.254/[redacted:e5602f1d]"),
+        ({"notify": ["webhook:https://h.org/[redacted:00000000]"]}, "notify webhook:https://h.org/[redacted:00000000]"),
+        ({"notify": ["block:slack-webhook/other"]}, "notify block:slack-webhook/other"),
         ({"public_url": "javascript:alert(1)"}, "public_url javascript:alert(1)"),
         ({"public_url": "http://169.254.169.254/latest"}, "public_url http://169.254.169.254/latest"),
     ],
@@ -131,7 +140,14 @@ def test_processes_elsewhere_are_told_the_same(
     monkeypatch.chdir("/")
     home = tmp_path / "home"
     assert roots_in_environment() == (home / "q.txt", "s3://bucket/answers", home / "model", home / "medline")
-    assert addresses_in_environment() == {"head:6379", "http://127.0.0.1:8000/out"}
+    assert addresses_in_environment() == {
+        *("head:6379", "http://127.0.0.1:8000/out"),
+        *("http://127.0.0.1:8000/SECRET", "block:slack-webhook/alerts"),
+    }
+    # Stored without its secret, it is known by what the environment says.
+    Declared((home, Path("/")), addresses_in_environment() or frozenset()).check(
+        RunConfig.model_validate_json(RunConfig.checked(served).model_dump_json())
+    )
 
 
 @pytest.mark.parametrize(

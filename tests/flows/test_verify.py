@@ -66,7 +66,7 @@ def test_whole_then_damaged_then_set_aside(root: str, capsys: pytest.CaptureFixt
     assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("set aside: ")]) == 3
     assert verify(["--data-set", root]) == 0
     [note, line] = capsys.readouterr().out.splitlines()
-    assert note.startswith("note: _quarantine: ") and "were set aside" in note and "0 answers" in line
+    assert note.startswith("note: _quarantine: ") and "set aside" in note and "0 answers" in line
     assert Dataset(root).answers().collect().is_empty()
     assert write_again(root) == name
     assert verify(["--data-set", root]) == 0

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.dataset.quarantine import quarantine
 from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.notify import webhook
+from bioqa_pipeline.notify.news import read_news
 from bioqa_pipeline.notify.telling import tell
 from bioqa_pipeline.run.job import run_job
 from flows.commands.run import main
@@ -19,6 +25,8 @@ from support.checkpoints import make_checkpoint
 from support.medline_folder import Article
 from support.small_runs import ARTICLES, QUESTION, small_config, write_records
 from support.told import SECRET, ToldServer
+
+ATOM = "{http://www.w3.org/2005/Atom}"
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +39,25 @@ def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(webhook, "PAUSES_SECONDS", (0.0, 0.0))
     write_records(tmp_path / "records")
+
+
+def feed(config: RunConfig) -> tuple[bytes, list[tuple[str, str, list[str]]]]:
+    """The bytes of the feed and, checked for what Atom asks of each, title, id and links of its entries."""
+    raw = (config.out / "runs" / "feed.xml").read_bytes()
+    tree = ElementTree.fromstring(raw)
+    dated = [tree, *tree.findall(f"{ATOM}entry")]
+    assert tree.tag == f"{ATOM}feed" and tree.find(f"{ATOM}author/{ATOM}name") is not None
+    entries = []
+    for node in dated:
+        [title], [name], [updated] = (node.findall(f"{ATOM}{tag}") for tag in ("title", "id", "updated"))
+        assert title.text and datetime.fromisoformat(str(updated.text)).tzinfo is not None
+        assert uuid.UUID(name.text)
+        links = [link.attrib["href"] for link in node.findall(f"{ATOM}link")]
+        assert "://" in links[0] or (config.out / "runs" / links[0]).is_file()
+        entries.append((title.text, str(name.text), links))
+    assert len({name for _, name, _ in entries}) == len(entries)
+    assert not verify(Dataset(config.out).storage).findings
+    return raw, entries[1:]
 
 
 def night(config: RunConfig) -> tuple[list[str], int]:
@@ -55,8 +82,11 @@ def test_three_nights(tmp_path: Path, model: Path) -> None:
         assert first["page"] == f"https://answers.example.org/a/runs/{first['run_id']}.html"
         assert first["text"].startswith("out: answers: 3 new\n") and first["text"].endswith(first["page"])
 
+        raw, entries = feed(config)
+        assert {links[-1] for _, _, links in entries} == {f"https://pubmed.ncbi.nlm.nih.gov/{n}/" for n in (11, 12, 13)}
+
         assert night(config) == (["nothing new: nobody is told"], 0)
-        assert len(server.bodies) == 1
+        assert len(server.bodies) == 1 and feed(config) == (raw, entries)
 
         retracted = replace(ARTICLES[0], is_retracted=True, revised="2024-02-02")
         new = Article(14, "Artemisinin is the drug that treats <malaria> & calls <!channel>.")
@@ -72,6 +102,47 @@ def test_three_nights(tmp_path: Path, model: Path) -> None:
         # What a record says is no command of the receiver's.
         assert "<" not in third["text"] and "&lt;!channel&gt;" in third["text"]
         assert len(server.bodies) == 2
+        raw, latest = feed(config)
+        assert latest[2:] == entries and [title.split(":")[0] for title, _, _ in latest[:2]] == [
+            *("new", "retracted support"),
+        ]
+        assert b"&amp;lt;malaria" in raw
+
+
+def test_what_a_killed_run_left_unsaid_the_next_one_says(tmp_path: Path, model: Path) -> None:
+    config = small_config(tmp_path, model, threshold=1e9)
+    run_job(config)
+    raw, entries = feed(config)
+    write_records(tmp_path / "records", [Article(14, "A drug that treats malaria.", "T" * 3)], number=2)
+    with pytest.MonkeyPatch.context() as patch:
+        # As where it is killed between the files that it replaces.
+        patch.setattr("bioqa_pipeline.run.job.make_feed", lambda *_: None)
+        run_job(config)
+    assert feed(config)[0] == raw
+    run_job(config)
+    latest = feed(config)[1]
+    assert len(latest) == 4 and latest[1:] == entries
+    (config.out / "runs" / "feed.xml").write_bytes(b"<feed>")
+    quarantine(Dataset(config.out).storage)
+    run_job(config)
+    assert [name for _, name, _ in feed(config)[1]] == [latest[0][1]]
+
+
+def test_old_entries_go_and_invented_records_are_not_linked(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bioqa_pipeline.notify.feed.MOST_ENTRIES", 4)
+    config = small_config(tmp_path, model, threshold=1e9)
+    run_job(config)
+    first = feed(config)[1]
+    new = [Article(n, f"Drug {n} is the drug that treats malaria.") for n in (90_000_001, 90_000_002)]
+    write_records(tmp_path / "records", new[:2], number=2)
+    run_job(config)
+    latest = feed(config)[1]
+    assert latest[2:] == first[:2]
+    assert all(not any("pubmed" in link for link in links) for _, _, links in latest[:2])
+    news = read_news(config, Dataset(config.out).runs()[-1])
+    assert "PMID 90000001, of the sample" in news.text() and {c["url"] for c in news.fields()["changes"]} == {None}
 
 
 def test_a_receiver_that_fails_costs_the_run_nothing(

@@ -17,7 +17,7 @@ from bioqa_pipeline.qa.windows import char_range, make_windows
 from bioqa_pipeline.records.scores import Window
 from support.other_checkpoints import FAMILIES, TEXTS, make_other_checkpoint
 
-SMALL = WindowConfig(max_seq_length=48, doc_stride=12, max_query_length=16)
+SMALL = WindowConfig(max_seq_length=64, doc_stride=16, max_query_length=40)
 QUESTION = "Which gene causes  breast cancer?"
 FRAGMENTS = (
     *("interferon-γ", "TNF-α", "naïve", "x\u0304", "p\u0301\u0323", "5\u00a0mg/kg", "患者", "日本語text", "🧬"),
@@ -43,10 +43,10 @@ def passage_of(n_words: int, seed: int = 0) -> str:
     return " ".join(np.random.default_rng(seed).choice(words, size=n_words))
 
 
-def windows_of(checkpoint: Checkpoint, question: str, passage: str) -> list[Window]:
+def windows_of(checkpoint: Checkpoint, question: str, passage: str, config: WindowConfig = SMALL) -> list[Window]:
     tokenizer = checkpoint.tokenizer()
     query, tokens = tokenizer([question, passage])
-    return make_windows(query, tokens, tokenizer.special, SMALL)
+    return make_windows(query, tokens, tokenizer.special, config)
 
 
 @pytest.mark.parametrize("n_words", [1, 8, 60])
@@ -81,7 +81,7 @@ def test_logits_are_those_of_transformers(checkpoint: Checkpoint, scorer: Scorer
     theirs = AutoTokenizer.from_pretrained(checkpoint.folder)
     model = AutoModelForQuestionAnswering.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
     passage = passage_of(12)
-    [window] = windows_of(checkpoint, QUESTION, passage)
+    [window] = windows_of(checkpoint, QUESTION, passage, WindowConfig())
     [batch] = batches_of([window], scorer.info)
     start, end = scorer.logits(batch)
     with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
+    DebertaV2Config,
+    DebertaV2ForQuestionAnswering,
+    DebertaV2Tokenizer,
     DistilBertConfig,
     DistilBertForQuestionAnswering,
     DistilBertTokenizer,
@@ -64,7 +68,35 @@ def _distilbert() -> Made:
     return tokenizer, config, DistilBertForQuestionAnswering
 
 
-FAMILIES: Mapping[str, Callable[[], Made]] = {"roberta": _roberta, "distilbert": _distilbert}
+def _learnt_pieces(special: list[str], unknown: str, *, lowercase: bool) -> list[tuple[str, float]]:
+    """The pieces of a Unigram tokenizer with their scores."""
+    backend = Tokenizer(models.Unigram())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    texts = [text.lower() for text in TEXTS] if lowercase else TEXTS
+    trainer = trainers.UnigramTrainer(vocab_size=260, special_tokens=special, unk_token=unknown, show_progress=False)
+    backend.train_from_iterator([*texts, string.printable.lower() if lowercase else string.printable], trainer)
+    return [(piece, score) for piece, score in json.loads(backend.to_str())["model"]["vocab"]]
+
+
+def _deberta() -> Made:
+    pieces = _learnt_pieces(["[PAD]", "[CLS]", "[SEP]", "[UNK]"], "[UNK]", lowercase=False)
+    tokenizer = DebertaV2Tokenizer(vocab=pieces, unk_id=3)
+    config = DebertaV2Config(
+        vocab_size=len(tokenizer) + 10,
+        max_position_embeddings=512,
+        relative_attention=True,
+        position_buckets=16,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type="p2c|c2p",
+        position_biased_input=False,
+        type_vocab_size=0,
+        **SIZES,
+    )
+    return tokenizer, config, DebertaV2ForQuestionAnswering
+
+
+FAMILIES: Mapping[str, Callable[[], Made]] = {"roberta": _roberta, "distilbert": _distilbert, "deberta-v2": _deberta}
 
 
 def make_other_checkpoint(folder: Path, family: str) -> Path:

@@ -17,6 +17,7 @@ from typing import Literal
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.abstracts.writer import make_store
 from bioqa_pipeline.errors import ConfigError, InputError, SourceError, SourceErrorKind
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, Missing, Question, Retrieval, content_digest
 from bioqa_pipeline.sources.base import Source, cache_dir
@@ -206,8 +207,8 @@ def describe_files(files: Sequence[Path]) -> list[str]:
         n_none = sum(not record.abstract.pmid for record in content.records)
         encoding = "" if content.encoding == "utf-8" else f", {content.encoding}"
         lines.append(
-            f"{content.path}: {content.format}{encoding}: {len(content.records):,} records, {n_with:,} with an "
-            f"abstract, {len(content.records) - n_with:,} without"
+            f"{content.path}: {content.format}{encoding}: {counted(len(content.records), 'record')}, {n_with:,} with "
+            f"an abstract, {len(content.records) - n_with:,} without"
             + (f", {n_none:,} without a PMID" if n_none else "")
             + (f", {len(content.bad):,} that cannot be read" if content.bad else "")
         )
@@ -219,7 +220,8 @@ def describe_files(files: Sequence[Path]) -> list[str]:
 
 
 def _sum(gathered: Gathered) -> str:
+    n_lacking = len(gathered.without_abstract())
     return (
-        f"in all {len(gathered.records):,} distinct PMIDs, {len(gathered.without_abstract()):,} of them without an "
-        f"abstract; {len(gathered.without_pmid):,} records without a PMID"
+        f"in all {counted(len(gathered.records), 'distinct PMID')}, {n_lacking:,} of them without an abstract; "
+        f"{counted(len(gathered.without_pmid), 'record')} without a PMID"
     )
