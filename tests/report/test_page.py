@@ -117,7 +117,11 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0
     assert len(result.failures) == 1
     assert "no ink" in result.failures[0] and not result.has_page
-    assert {p.name for p in (config.out / "runs").iterdir()} == {"index.html", f"{result.manifest.run_id}.json"}
+    assert {p.name for p in (config.out / "runs").iterdir()} == {
+        "feed.xml",
+        "index.html",
+        f"{result.manifest.run_id}.json",
+    }
     assert Dataset(config.out).summary().collect().height == len(result.answers)
 
 
