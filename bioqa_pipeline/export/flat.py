@@ -15,8 +15,10 @@ import polars as pl
 
 _JOINT = "; "
 _USER_COLUMNS = "user_columns"
-# With white space before it, and as wide signs, too, which some versions take for the narrow ones.
-FORMULA = r"^[\s\x00]*[=+\-@＝＋－＠]|^[\t\r\n|%]"
+# What shows nothing: white space, control characters, marks of width and direction.
+_UNSEEN = r"\s\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+# With such before it, and as wide signs, too, which some versions take for the narrow ones. Read by Python and by Rust.
+FORMULA = rf"^[{_UNSEEN}]*[=+\-@＝＋－＠]|^[\t\r\n|%]"
 # One, or several that were joined.
 NUMBER = r"^[-+]?[0-9]+(?:[.,][0-9]+)*(?:e[-+]?[0-9]+)?%?(?:; [-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)*$"
 

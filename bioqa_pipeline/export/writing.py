@@ -8,6 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from bioqa_pipeline.dataset.marker import MARKER
 from bioqa_pipeline.errors import ConfigError, DatasetError
 from bioqa_pipeline.files import kind_of
 from bioqa_pipeline.storage.local import LocalStorage
@@ -17,8 +18,13 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     """Says before any work is done that a file cannot be written there.
 
     Raises:
-        ConfigError: something is there that is not to be replaced.
+        ConfigError: something is there that is not to be replaced, or it lies in a data set.
     """
+    for folder in path.absolute().resolve().parents:
+        if (folder / MARKER).exists():
+            raise ConfigError(
+                f"`out {path}`: {folder} is a data set, which holds its own files alone; name another place"
+            )
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -198,7 +198,10 @@ def _support(
     new = pl.col("run_id") == manifest.run_id
     new = (new | (pl.col("scored_at") > previous.finished_at)) if previous else pl.lit(False)
     pairs = _pairs(dataset, manifest).join(asked.lazy(), on=["question_id", "question", "pmid"], how="inner")
-    last = pairs.with_columns(is_new=new).collect(engine="streaming").sort("scored_at", "pmid_version", "pair_id")
+    # A record that was revised supports as it did before.
+    supported = (~new & pl.col("is_answerable")).any().over("question_id", "rank", "pmid")
+    every = pairs.with_columns(is_new=new & ~supported).collect(engine="streaming")
+    last = every.sort("scored_at", "pmid_version", "pair_id")
     return last.unique(["question_id", "rank", "pmid"], keep="last").sort("question_id", "rank", "place")
 
 

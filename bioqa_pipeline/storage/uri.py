@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bioqa_pipeline.setting_values import expanded
 
@@ -43,12 +43,14 @@ class ObjectUri(str):
         return self
 
 
-def place(value: Path | str) -> Path | ObjectUri:
+def place(value: Any) -> Path | ObjectUri:
     """A folder, or an object store's prefix where `value` is a URI, also one that went through `Path`.
 
     Raises:
         ValueError: a URI of another kind, or one that says more than bucket and prefix.
     """
+    if not isinstance(value, str | Path | ObjectUri):
+        raise ValueError(f"it is {value!r}; a data set lies in {SUPPORTED}")
     text = str(value)
     if not text.isprintable() and any(unicodedata.category(sign) == "Cc" for sign in text):
         raise ValueError(f"{text!r}: a line break or another control character; a data set lies in {SUPPORTED}")

@@ -21,6 +21,7 @@ from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.options import all_fields, types_of
 
 NAME = "bioqa.toml"
+MOST_DOTS = 50
 # The options of `bioqa serve` that are no settings of a run.
 SERVE: dict[str, tuple[type, str]] = {
     "cron": (str, "a text"),
@@ -67,6 +68,10 @@ def read_settings_file(path: Path, options: Mapping[str, str]) -> SettingsFile:
         InputError: it cannot be read, is not TOML, or holds what is no setting.
     """
     text = read_text(path, most_bytes=SMALL)
+    for line, written in enumerate(text.splitlines(), start=1):
+        # The parser takes the square of them.
+        if written.partition("=")[0].count(".") > MOST_DOTS:
+            raise InputError("no setting has a name of so many parts", path, line)
     content = parse_toml(text, path)
     fields = dict(all_fields(RunConfig))
     sections = {name.rpartition(".")[0] for name in fields} - {""} | {"serve"}
@@ -78,6 +83,10 @@ def read_settings_file(path: Path, options: Mapping[str, str]) -> SettingsFile:
         if (problem := _problem(names, known, sections, options)) is not None:
             raise InputError(problem, path, lines.get(names))
     values = {".".join(names): value for names, value in found.items()}
+    for name, value in values.items():
+        if isinstance(value, bool) and name in fields and bool not in types_of(fields[name].annotation):
+            place = lines.get(tuple(name.split(".")))
+            raise InputError(f"{name}: {str(value).lower()} is no value of it", path, place)
     by_path = {".".join(names): line for names, line in lines.items()}
     return SettingsFile(
         path, {name: _located(name, value, fields, path.parent) for name, value in values.items()}, by_path

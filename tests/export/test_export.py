@@ -34,7 +34,21 @@ from bioqa_pipeline.sources.files.values import FoundRecord
 from bioqa_pipeline.text import normalize_text
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer, unanswered_row
 
-FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1+1", "%0A=1", "|x", "-1; =2")
+FORMULAS = (
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    "＝1+1",
+    "%0A=1",
+    "|x",
+    "-1; =2",
+    "\ufeff=1",
+    "\u200b=1",
+)
 HARMLESS = ("-5", "+5.5", "-5.5%", "-1; -2.5", "-1e-05; 3", "5 mg", "a=b", "", "BRCA1", "–5", "'x", "1-2")
 STARTED = datetime(2026, 11, 23, tzinfo=UTC)
 CHROMOSOME = {"question_id": "q2", "question": "Which chromosome?"}
@@ -248,7 +262,15 @@ def test_a_file_is_written_whole_and_over_nothing(tmp_path: Path, monkeypatch: p
     write_target(path, b"two", overwrite=True)
     assert path.read_bytes() == b"two" and names(path.parent) == ["a.csv"]
     (tmp_path / "link.csv").symlink_to(path)
-    for wrong in (tmp_path, tmp_path / "link.csv", Path("/dev/null"), path / "below.csv"):
+    (tmp_path / "set" / "answers").mkdir(parents=True)
+    (tmp_path / "set" / "_bioqa.json").write_bytes(b"a data set's")
+    (tmp_path / "other").symlink_to(tmp_path / "set" / "answers")
+    in_data_set = (
+        tmp_path / "set" / "_bioqa.json",
+        tmp_path / "set" / "answers" / "a.csv",
+        tmp_path / "other" / "a.csv",
+    )
+    for wrong in (tmp_path, tmp_path / "link.csv", Path("/dev/null"), path / "below.csv", *in_data_set):
         with pytest.raises((ConfigError, DatasetError)):
             write_target(wrong, b"three", overwrite=True)
     assert path.read_bytes() == b"two"

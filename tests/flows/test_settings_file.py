@@ -248,3 +248,20 @@ def test_the_example_of_the_documents_is_taken(folder: Path) -> None:
     (folder / NAME).write_text(text.split("```toml\n")[1].split("```")[0])
     config = settings()
     assert (config.source.since_last_run, config.scoring.spans.n_best, config.model.device) == (True, 10, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('out = ["a"]', "out"),
+        ("[source]\nmax_abstracts = true", "source.max_abstracts: true is no value of it"),
+        ("a." * 20_000 + "b = 1", f"{NAME}:1: no setting has a name of so many parts"),
+        ("questions = 'q'\n" * 100_000, NAME),
+    ],
+    ids=["list", "truth", "dots", "long"],
+)
+def test_what_no_setting_takes_is_refused_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], written: str, said: str
+) -> None:
+    (folder / NAME).write_text(written)
+    assert said in refused(["--questions", "q.txt"], capsys)
