@@ -13,13 +13,14 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.text import normalize_text
 
-What = Literal["merged", "answers", "evidence", "abstracts"]
+What = Literal["merged", "current", "answers", "evidence", "abstracts"]
 _OF_QUESTION = ("question_id", "question")
 _OF_RECORD = ("title", "journal", "pub_date", "pub_year", "doi", "is_retracted", "publication_types", "mesh_terms")
 # Columns that tables may have, or may get.
 _PERHAPS = ("authors",)
 _ORDER = {
     "merged": ("question_id", "question", "rank", "run_id"),
+    "current": ("question_id", "question", "rank"),
     "answers": ("question_id", "question", "rank", "pmid", "scoring_key", "pair_id"),
     "evidence": ("question_id", "question", "answer_rank", "answer", "place", "pmid"),
     "abstracts": ("pmid",),
@@ -31,11 +32,12 @@ class Selection:
     """What is wanted.
 
     Attributes:
-        what: merged, the answers of each question's newest run; answers, a row for each abstract and question;
-            evidence, a row for each abstract that gives a merged answer, with its sentence; abstracts, a row for each
-            of these abstracts.
+        what: merged, the answers of each question's newest run; current, those over all its runs, with what changed and
+            why; answers, a row for each abstract and question; evidence, a row for each abstract that gives a merged
+            answer, with its sentence; abstracts, a row for each of these abstracts.
         columns: in this order; empty for all.
-        run_id: of merged answers, and of evidence and abstracts for them; of the pairs that it scored, for answers.
+        run_id: of merged answers, and of evidence and abstracts for them; of the pairs that it scored, for answers; of
+            the changes, for current.
         questions: ids, or words that stand in the text of a question.
         min_probability: rows of a lower probability, or of none, are left out.
         pmids: only what is of these abstracts; empty for all.
@@ -62,6 +64,9 @@ def select(dataset: Dataset, wanted: Selection) -> pl.DataFrame:
     match wanted.what:
         case "merged":
             rows = _filtered(_merged(dataset, wanted.run_id), wanted)
+        case "current":
+            rows = dataset.current()
+            rows = _filtered(rows if wanted.run_id is None else rows.filter(run_id=wanted.run_id), wanted)
         case "answers":
             rows = dataset.answers(current=True)
             rows = _filtered(rows if wanted.run_id is None else rows.filter(run_id=wanted.run_id), wanted)

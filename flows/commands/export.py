@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bioqa_pipeline.export.selection import Selection
 
 FORMATS = ("csv", "xlsx", "ris", "bibtex", "jsonl")
-WHAT = ("merged", "answers", "evidence", "abstracts")
+WHAT = ("merged", "current", "answers", "evidence", "abstracts")
 _NAMED = re.compile(r"`(out|overwrite|format|what|columns|run|question)( [^`]*)?`")
 
 DESCRIPTION = """\
@@ -28,6 +28,7 @@ Write answers of a data set as a table, a spreadsheet, references or JSON Lines;
 EPILOG = f"""\
 what is written (--what):
   merged     the merged answers of each question's newest run, the best first
+  current    the merged answers over all runs, with when each came, what changed last and why
   answers    a row for each question and abstract, whether it answers or not
   evidence   a row for each abstract that gives a merged answer, with its sentence and citation
   abstracts  each of these abstracts once, with its answers; what ris and bibtex write

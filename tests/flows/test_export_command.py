@@ -63,6 +63,18 @@ def test_the_second_command_makes_a_table(folder: Path, capsys: pytest.CaptureFi
         )
 
 
+def test_what_stands_now_is_a_table_with_what_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        [run_id] = Dataset("answers").run_ids()
+        for run_options in ([], ["--run", run_id]):
+            assert export.main(["--data-set", "answers", "--what", "current", "--out", "-", *run_options]) == 0
+            table = pl.read_csv(capsys.readouterr().out.encode())
+            assert set(table["question"]) == {f"What treats {disease}?" for disease in DRUGS}
+            assert set(table["change"]) == {"new"} and set(table["why"]) == {"new_question"}
+            assert set(table["first_run_id"]) == {run_id}
+
+
 def test_what_is_exported_is_read_in_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
