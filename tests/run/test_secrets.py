@@ -35,7 +35,8 @@ def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hostile
         settings = EntrezSettings(
             base_url=server.url("echo"),
             requests_per_second=100,
-            try_seconds=0.3,
+            # On a busy machine less can end before anything is sent.
+            try_seconds=1.0,
             max_tries=1,
             backoff_seconds=0,
             lock_dir=tmp_path / "rate",
