@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
 from bioqa_pipeline.messages import shown
@@ -17,9 +19,26 @@ from flows.signals import Terminated, sigterm_raises
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in two lines, with the nearest option; the list of all is what --help is for."""
+
+    def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches
+
+        unknown = re.search(r"arguments: (?:.* )?(--[\w-]+)", message)
+        options = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+        name = unknown[1] if unknown else ""
+        # A prefix is nearer than any other word.
+        close = [known for known in options if name and known.startswith(name)] or get_close_matches(name, options, 1)
+        meant = f"; is {close[0]} meant?" if close else ""
+        self.exit(
+            EXIT_USAGE, f"usage: {self.prog} [OPTION ...], see {self.prog} --help\nerror: {shown(message + meant)}\n"
+        )
+
+
 def command_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """A parser that leaves texts as they are and takes no option by half its name."""
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=spelled(prog),
         description=spelled(description),
         epilog=spelled(epilog),

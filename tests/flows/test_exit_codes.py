@@ -31,6 +31,19 @@ def test_an_option_that_does_not_exist_is_wrong_usage(name: str, capsys: pytest.
 
 
 @pytest.mark.parametrize(
+    ("options", "meant"),
+    [("--file a.nbib", "--files"), ("--questions q --outt x", "--out"), ("--question q", "--questions")],
+)
+def test_the_nearest_option_is_named_and_the_others_are_not(
+    options: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run.main(options.split())
+    error = capsys.readouterr().err
+    assert f"; is {meant} meant?" in error and error.count("\n") == 2
+
+
+@pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("run", ["--questions", "none.txt", "--no-prefect"]),
