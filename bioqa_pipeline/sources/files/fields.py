@@ -145,7 +145,8 @@ def pmid_in(text: str) -> int | None:
 
 
 def _pmid_of(citation: Citation, notes: Iterable[str]) -> int | None:
-    if own := whole_number(citation.pmid.strip()) or pmid_in(citation.pmid[:_LOOKED_AT_CHARS]):
+    # A column with gaps goes through spreadsheets and pandas as numbers that end in .0.
+    if own := whole_number(citation.pmid.strip().removesuffix(".0")) or pmid_in(citation.pmid[:_LOOKED_AT_CHARS]):
         return own
     if _PUBMED.search(citation.database) and (number := whole_number(citation.accession.strip())):
         return number

@@ -226,3 +226,9 @@ def test_whatever_is_in_a_file_it_gives_records_or_is_refused(tmp_path: Path, na
             assert not record.is_bare or record.abstract.pmid or record.identifier
             assert record.abstract.pmid >= 0 and record.abstract.text == record.abstract.text.strip()
     assert not any("\n" in refusal for refusal in refusals)
+
+
+def test_a_pmid_that_went_through_a_column_of_numbers_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("PMID,Title,Abstract\n90000001.0,A,It is so.\n,B,It is not.\n90000002.5,C,It may be.\n")
+    assert [record.abstract.pmid for record in read_records(path).records] == [90000001, 0, 0]
