@@ -8,6 +8,7 @@ through a pipe has no suffix and is told apart by its beginning.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,10 @@ __all__ = ["MAX_QUESTION_CHARS", "MergedQuestion", "QuestionFile", "default_id",
 MAX_QUESTIONS = 1_000_000
 _TABLES = {".tsv": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
+_RECORDS = "holds records, not questions: name it as `files`, and give the questions in a file of their own"
+_RECORD_LINE = re.compile(r"PMID- ?\d|TY  - |%0 |@\w+\{")
 _OTHER_FORMATS = {
+    **dict.fromkeys((".nbib", ".ris", ".enw", ".bib", ".xml"), _RECORDS),
     ".json": "JSON is read as JSON Lines: one object a line, in a file named .jsonl",
     ".xls": "a spreadsheet is not read: save it as CSV (UTF-8)",
     ".xlsx": "a spreadsheet is not read: save it as CSV (UTF-8)",
@@ -93,6 +97,8 @@ def read_questions(path: Path) -> QuestionFile:
     raw = read_standard_input() if path == STANDARD_INPUT else read_input(path, or_pipe=True)
     path = Path("standard input") if path == STANDARD_INPUT else path
     content = _decoded(raw, path)
+    if _RECORD_LINE.match(content.lstrip()):
+        raise InputError(_RECORDS, path)
     if piped:
         suffix = ".jsonl" if content.lstrip()[:1] == "{" else ".csv" if has_header(content) else ""
     if suffix in _TABLES:
@@ -150,7 +156,10 @@ def _decoded(raw: bytes, path: Path) -> str:
         line = before.count(b"\n") + 1
         column = len(before) - before.rfind(b"\n")
         raise InputError(
-            f"byte {raw[exc.start]:#04x} (byte {column} of the line) is not UTF-8: save the file as UTF-8", path, line
+            f"byte {raw[exc.start]:#04x} (byte {column} of the line) is not UTF-8: save the file as UTF-8 "
+            "(Excel: CSV UTF-8; Notepad: Save as, Encoding)",
+            path,
+            line,
         ) from exc
 
 
