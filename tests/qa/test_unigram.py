@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import read_configuration
 from bioqa_pipeline.qa.tokenizer import make_tokenizer
 from support.charsmaps import TABLE
-from support.other_checkpoints import make_other_checkpoint
+from support.other_checkpoints import change, make_other_checkpoint, without_weights
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +23,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path) -> Path:
-    """All but the weights, to be changed."""
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).write_bytes((whole / name).read_bytes())
-    return tmp_path
-
-
-def change(path: Path, edit: Callable[[Any], object]) -> None:
-    values = json.loads(path.read_text("utf-8"))
-    edit(values)
-    path.write_text(json.dumps(values), "utf-8")
+    return without_weights(whole, tmp_path)
 
 
 def normalizer(**rule: object) -> Callable[[Any], object]:

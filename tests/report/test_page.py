@@ -206,6 +206,18 @@ def test_what_is_new_since_the_last_run(root: Path) -> None:
     assert make_run_page(Dataset(root), "20260102") == (root / "runs" / "20260102.html").read_text("utf-8")
 
 
+def test_a_revised_record_supports_as_it_did_before(root: Path) -> None:
+    add_run(root, "20260101", [said(GENE, 1, "BRCA1", p=0.6), said(VITAMIN, 2, "C", p=0.3)])
+    revised = [
+        said(GENE, 1, "BRCA1", p=0.7, pair_id="gene again", content_hash="revised"),
+        said(VITAMIN, 2, "C", p=0.9, pair_id="vitamin again", content_hash="revised"),
+    ]
+    page = add_run(root, "20260102", revised)
+    assert cells(questions(page)[GENE])[2] == "BRCA1"
+    assert cells(questions(page)[VITAMIN])[2] == "C new changed not answered before"
+    assert "1 question with new answers, 1 whose best answer changed." in text(html.fromstring(page))
+
+
 def test_another_spelling_of_the_best_answer_is_no_change(root: Path) -> None:
     add_run(root, "20260101", [said(GENE, 1, "BRCA1", p=0.6)])
     page = add_run(root, "20260102", [said(GENE, 1, "BRCA1", p=0.6), said(GENE, 2, "the BRCA1 gene", p=0.8)])

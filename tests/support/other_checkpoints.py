@@ -158,3 +158,17 @@ def make_other_checkpoint(folder: Path, family: str) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def without_weights(whole: Path, folder: Path) -> Path:
+    """All but the weights of a checkpoint in another folder, to be changed there."""
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((whole / name).read_bytes())
+    return folder
+
+
+def change(path: Path, edit: Callable[[Any], object]) -> None:
+    """Edits a JSON file."""
+    values = json.loads(path.read_text("utf-8"))
+    edit(values)
+    path.write_text(json.dumps(values), "utf-8")
