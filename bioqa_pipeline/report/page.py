@@ -26,6 +26,8 @@ from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
 from bioqa_pipeline.report.words import PROBABILITY, STRONG, strength, why_behind, without_answer
 
+# Where answers come from, in the title; all other sources are PubMed.
+_WHENCE = {"sample": "the sample records", "files": "your records"}
 # PMIDs that PubMed's own page takes in one address.
 LINK_PMIDS = 150
 MOST_NAMED = 100
@@ -72,7 +74,7 @@ def make_run_page(
 def render_run_page(report: RunReport) -> str:
     """The page as HTML."""
     manifest = report.manifest
-    whence = "the sample records" if manifest.source.get("kind") == "sample" else "PubMed"
+    whence = _WHENCE.get(manifest.source.get("kind", ""), "PubMed")
     title = f"Answers from {whence}, {manifest.started_at:%d %B %Y}"
     body = (
         environment()
