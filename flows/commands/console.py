@@ -6,7 +6,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,12 +39,13 @@ PIPE_WIDTH = 160
 class TerminalReporter:
     """Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, in_options: Callable[[str], str] = str) -> None:
+        self._in_options = in_options
         self.console = Console(stderr=True, highlight=False, quiet=quiet)
 
     def say(self, text: str) -> None:
         """One line, at once."""
-        self.console.print(escape(shown(text)), soft_wrap=True)
+        self.console.print(escape(shown(self._in_options(text))), soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Progress]:

@@ -152,7 +152,7 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_DONE
     # What came through a pipe can be read once, and is in `ready` now.
     config = config.changed(questions=ready.questions.path)
-    reporter = TerminalReporter(quiet=args.quiet)
+    reporter = TerminalReporter(quiet=args.quiet, in_options=SETTINGS.in_options)
     if args.no_prefect:
         from bioqa_pipeline.notify.telling import tell
         from bioqa_pipeline.run.workers import Pooled, worker_count

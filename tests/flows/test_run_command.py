@@ -172,3 +172,12 @@ def test_what_is_left_is_said_when_it_means_something(done: float, total: int, s
     from bioqa_pipeline.run.progress import progress_text
 
     assert progress_text("scoring", done, total, "pairs", seconds).endswith("/s" + said)
+
+
+def test_a_run_without_prefect_says_options_for_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "q.txt").write_text("What causes scurvy?\n")
+    model, out = make_checkpoint(tmp_path / "model", layers=1), tmp_path / "out"
+    options = ["--questions", str(tmp_path / "q.txt"), "--model", str(model), "--out", str(out), "--max-abstracts", "1"]
+    assert main([*options, "--device", "cpu", "--no-prefect"]) == 0
+    said = capsys.readouterr().err
+    assert "not searched; --passage title+abstract asks their titles" in said and "`" not in said
