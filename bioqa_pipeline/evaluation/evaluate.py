@@ -209,11 +209,7 @@ def fit_settings(paragraphs: Sequence[SquadParagraph], scorer: PairScorer) -> tu
         ValueError: the paragraphs have only answerable or only unanswerable questions.
     """
     held_out = evaluate(paragraphs, scorer, dataset="held out", model="")
-    calibration = fit_calibration(
-        [q.margin for q in held_out.questions],
-        [q.n_windows for q in held_out.questions],
-        [q.has_answer for q in held_out.questions],
-    )
+    calibration = fit_calibration([q.margin for q in held_out.questions], [q.has_answer for q in held_out.questions])
     settings = CheckpointSettings(
         score_diff_threshold=rounded_threshold(held_out.metrics["best_f1_thresh"]),
         calibration=calibration,

@@ -201,7 +201,6 @@ def _check_questions(parts: Sequence[Sequence[SquadParagraph]], datasets: Sequen
 def _fit(labels: Sequence[_Label]) -> Calibration:
     return fit_calibration(
         [x.scored.margin for x in labels],
-        [x.scored.n_windows for x in labels],
         [x.scored.has_answer for x in labels],
         [x.weight for x in labels],
     )

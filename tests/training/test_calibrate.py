@@ -177,12 +177,11 @@ def test_files_of_one_kind_each_count_together(folder: Path, tmp_path: Path) -> 
 def test_a_weight_of_two_is_a_question_twice() -> None:
     rng = np.random.default_rng(5)
     margins = rng.normal(0, 2, 200)
-    windows = rng.integers(1, 4, 200)
     labels = margins + rng.normal(0, 2, 200) > 0
     counts = rng.integers(1, 3, 200)
-    weighed = fit_calibration(margins.tolist(), windows.tolist(), labels.tolist(), counts.tolist())
-    repeated = fit_calibration(*(np.repeat(x, counts).tolist() for x in (margins, windows, labels)))
-    # The ridge acts on features that are standardised without the weights: alike to the third digit.
+    weighed = fit_calibration(margins.tolist(), labels.tolist(), counts.tolist())
+    repeated = fit_calibration(*(np.repeat(x, counts).tolist() for x in (margins, labels)))
+    # The ridge acts on margins that are standardised without the weights: alike to the third digit.
     assert dict(weighed) == pytest.approx(dict(repeated), abs=5e-3)
 
 
