@@ -89,8 +89,8 @@ def read_questions(path: Path) -> QuestionFile:
         path: `-` is standard input. What comes from there or through another pipe can be read once.
 
     Raises:
-        InputError: the file cannot be read, is no text in UTF-8 (or, by its mark, UTF-16), or has a line that is not a usable question; names
-            file and line.
+        InputError: the file cannot be read, is no text in UTF-8 (or UTF-16 or UTF-32 by its mark), or has a line that
+            is not a usable question; names file and line.
     """
     piped = path == STANDARD_INPUT or is_pipe(path)
     suffix = "" if piped else path.suffix.lower()
