@@ -125,8 +125,8 @@ _IRREGULAR = dict(
         "pancreases/pancreas"
     ).split()
 )
-# No word without vowels is but an abbreviation, in any case; a last S would read like a plural.
-_SPELLED = re.compile("[B-DF-HJ-NP-TV-XZ]{2,}[B-DF-HJ-NP-RTV-XZ]")
+# A word without vowels is an abbreviation in any case.
+_SPELLED = re.compile("[b-df-hj-np-tv-xz]{3,}")
 _GREEK_PLURAL = re.compile(r"(?:gno|sta|aly|paraly|the|cri|mbo|cho|uro|teno|clero|ptosi|pto|necro|fibro|myco|alo)ses")
 _MANY = re.compile(r"(?P<stem>.+(?:ss|sh|ch|x|zz|[^ao]us|o))es")
 _ACHES = re.compile(r".*(?:head|tooth|ear|back|stomach)aches")
@@ -134,8 +134,9 @@ _ACHES = re.compile(r".*(?:head|tooth|ear|back|stomach)aches")
 
 @lru_cache(maxsize=1 << 16)
 def common_word(word: str) -> str:
-    """A word in small letters: American, singular."""
-    return _singular(american(word))
+    """A word in small letters: American, singular; in capitals where it can be but an abbreviation."""
+    word = _singular(american(word))
+    return word.upper() if _SPELLED.fullmatch(word) else word
 
 
 def american(word: str) -> str:
@@ -167,11 +168,9 @@ def is_name(word: str) -> bool:
 
 
 def name(word: str) -> str:
-    """A name without its plural s; in one case where it is long enough, or spelled, for that to be safe."""
+    """A name without its plural s; in one case where it is long enough for that to be safe."""
     if len(word) > 2 and word[-1] == "s" and word[-2].isupper() and sum(c.isupper() for c in word) > 1:
         word = word[:-1]
-    if word.isupper() and _SPELLED.fullmatch(word):
-        return word.lower()
     return word.upper() if len(word) >= _FREE_CASE_CHARS else word
 
 
