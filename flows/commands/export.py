@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import counted, shown
-from bioqa_pipeline.report.words import STRONG
+from bioqa_pipeline.records.scores import STRONG
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 if TYPE_CHECKING:
