@@ -13,6 +13,7 @@ BioqaError
 │   └── RetryableSourceError   the same, but the next try may succeed
 ├── StoreError             the store of abstracts cannot be read or written
 ├── DatasetError           the data set on disk cannot be read or written
+│   ├── NoDatasetError         there is none where one is named
 │   └── DatasetLockedError     another writer holds it
 ├── ShardError             one shard could not be scored; the others go on
 └── TrainingError          a fine-tuning cannot go on
@@ -151,6 +152,15 @@ class StoreError(BioqaError):
 
 class DatasetError(BioqaError):
     """The data set on disk cannot be read or written."""
+
+
+class NoDatasetError(DatasetError):
+    """There is no data set where one is named."""
+
+    def __init__(
+        self, location: str, why: str = "there is no data set here; a run that writes to this place makes one"
+    ) -> None:
+        super().__init__(f"{location}: {why}")
 
 
 class DatasetLockedError(DatasetError):

@@ -27,7 +27,7 @@ from bioqa_pipeline.dataset.opening import opened, publish_entry
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, Table, make_shard_id
 from bioqa_pipeline.dataset.staging import clear, stage_tables
 from bioqa_pipeline.dataset.tables import decode, file_metadata
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
 
@@ -79,10 +79,11 @@ def compact(storage: Storage, *, wait: bool = True, most_bytes: int = MOST_BYTES
 
 
 def _data_set(storage: Storage, contents: Contents) -> str:
-    marker = contents.marker() if storage.exists() else None
-    if marker is None:
-        raise DatasetError(
-            f"{storage.location}: no data set with a log; one of an earlier version gets its log with the next run"
+    if not storage.exists():
+        raise NoDatasetError(storage.location)
+    if (marker := contents.marker()) is None:
+        raise NoDatasetError(
+            storage.location, "no data set with a log; one of an earlier version gets its log with the next run"
         )
     return marker.id
 

@@ -57,7 +57,7 @@ from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FIL
 from bioqa_pipeline.dataset.staging import check_name, write_staged
 from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, scan_schema
 from bioqa_pipeline.dataset.writer import DatasetWriter
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.places import storage_at
 
@@ -270,9 +270,7 @@ class Dataset:
         """
         if not self.storage.exists():
             if must_exist:
-                raise DatasetError(
-                    f"{self.storage.location}: there is no data set here; a run that writes to this place makes one"
-                )
+                raise NoDatasetError(self.storage.location)
             return None
         marker = self._contents.marker()
         if marker is None and (foreign := first_foreign(self.storage.list(""))):

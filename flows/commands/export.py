@@ -37,7 +37,7 @@ In csv and xlsx lists are joined by "; ", structs are columns of their own, and 
 (they begin with = + - @) have an apostrophe before them or are marked as text. A cell of xlsx takes 32,767 characters,
 a sheet 1,048,576 rows.
 
-exit codes: 0 written; 1 the data set cannot be read, or the file not be written; 2 wrong usage
+exit codes: 0 written; 1 the data set cannot be read, or the file not be written; 2 wrong usage, or no data set there
 
 examples:
   python -m flows.export --data-set answers --out answers.csv

@@ -136,5 +136,5 @@ def test_in_an_object_store(s3: S3Server) -> None:
 
 
 def test_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--data-set", str(tmp_path / "nothing")]) == 1
-    assert "no data set with a log" in capsys.readouterr().err
+    assert main(["--data-set", str(tmp_path / "nothing")]) == 2
+    assert "there is no data set here" in capsys.readouterr().err
