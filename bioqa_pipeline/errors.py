@@ -55,7 +55,9 @@ class InputError(BioqaError):
     def __init__(self, message: str, path: Path | str, line: int | None = None) -> None:
         self.path = Path(path)
         self.line = line
-        place = f"{path}:{line}" if line is not None else f"{path}"
+        # A path has one slash where an address has two.
+        name = re.sub(r"^([a-z][a-z0-9+.]+):/(?!/)", r"\1://", f"{path}", flags=re.IGNORECASE)
+        place = f"{name}:{line}" if line is not None else name
         super().__init__(f"{place}: {message}")
 
 
