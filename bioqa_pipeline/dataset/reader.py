@@ -175,9 +175,17 @@ class Dataset:
     def run_summary(self, run_id: str) -> pl.DataFrame:
         """The merged answers of one run, which may be one that has no manifest yet."""
         path = f"{SUMMARY.name}/{run_id}{PARQUET}"
-        if path not in self.storage.files(SUMMARY.name):
-            return empty_frame(SUMMARY).collect()
-        frame = pl.from_arrow(decode(self._read(path)))
+        table = None
+        if path in self.storage.files(SUMMARY.name):
+            try:
+                table = decode(self._read(path))
+            except DatasetError:
+                if path in self.storage.files(SUMMARY.name):
+                    raise
+        if table is None:
+            # Merged with others, perhaps at this moment.
+            return self.summary().filter(run_id=run_id).collect()
+        frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
         # Columns that came later are absent in older files.
         return pl.concat([empty_frame(SUMMARY).collect(), frame], how="diagonal_relaxed")
