@@ -57,7 +57,7 @@ from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FIL
 from bioqa_pipeline.dataset.staging import check_name, write_staged
 from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, scan_schema
 from bioqa_pipeline.dataset.writer import DatasetWriter
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.places import storage_at
 
@@ -175,9 +175,17 @@ class Dataset:
     def run_summary(self, run_id: str) -> pl.DataFrame:
         """The merged answers of one run, which may be one that has no manifest yet."""
         path = f"{SUMMARY.name}/{run_id}{PARQUET}"
-        if path not in self.storage.files(SUMMARY.name):
-            return empty_frame(SUMMARY).collect()
-        frame = pl.from_arrow(decode(self._read(path)))
+        table = None
+        if path in self.storage.files(SUMMARY.name):
+            try:
+                table = decode(self._read(path))
+            except DatasetError:
+                if path in self.storage.files(SUMMARY.name):
+                    raise
+        if table is None:
+            # Merged with others, perhaps at this moment.
+            return self.summary().filter(run_id=run_id).collect()
+        frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
         # Columns that came later are absent in older files.
         return pl.concat([empty_frame(SUMMARY).collect(), frame], how="diagonal_relaxed")
@@ -270,9 +278,7 @@ class Dataset:
         """
         if not self.storage.exists():
             if must_exist:
-                raise DatasetError(
-                    f"{self.storage.location}: there is no data set here; a run that writes to this place makes one"
-                )
+                raise NoDatasetError(self.storage.location)
             return None
         marker = self._contents.marker()
         if marker is None and (foreign := first_foreign(self.storage.list(""))):

@@ -13,6 +13,9 @@ from bioqa_pipeline.records.texts import Abstract, Question
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
 
+# Of answers with at least this probability four in five are right, by the model's calibration.
+STRONG = 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class SpecialIds:

@@ -362,9 +362,9 @@ def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Pa
     rows = list(csv.DictReader(io.StringIO(saved["csv"], newline="")))
     assert {row["question"] for row in rows} == {GENE, VITAMIN}
     vitamin = [row for row in rows if row["answer"] == "vitamin C"]
-    assert [(row["pmid"], row["probability"], row["evidence"]) for row in vitamin] == [
-        ("2", "0.9", "It is vitamin C."),
-        ("3", "0.9", "It is vitamin C."),
+    assert [(row["pmid"], row["probability"], row["strength"], row["evidence"]) for row in vitamin] == [
+        ("2", "0.9", "strong", "It is vitamin C."),
+        ("3", "0.9", "strong", "It is vitamin C."),
     ]
     assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
     assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]

@@ -140,5 +140,10 @@ def test_two_runs_compared(tmp_path: Path, model: Path, capsys: pytest.CaptureFi
     assert "threshold: 1000000000.0 -> -1000000000.0" in out
     assert out.count("\n  gone  ") == 3 and " -> no answer" in out
     assert out.endswith("1 question answered otherwise\n")
+    # The page of the first run shows what is so no more: it is not lost to one that is made now.
+    before = (config.out / "runs" / f"{runs[0]}.html").read_bytes()
+    assert main(["--data-set", str(config.out), "--run", runs[0]]) == 2
+    assert "later runs have changed its answers" in capsys.readouterr().err
+    assert (config.out / "runs" / f"{runs[0]}.html").read_bytes() == before
     assert main(["--data-set", str(config.out), "--compare", runs[0], runs[0]]) == 0
     assert capsys.readouterr().out.endswith("0 questions answered otherwise\n")
