@@ -11,13 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import prefect.settings
 import pytest
-from fastapi import FastAPI
-from prefect.server.api.server import create_app
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -32,10 +30,22 @@ from flows import prefect_server, server
 from flows.server_settings import CLIENT_LOGIN, SERVER_LOGIN, read_settings, server_environment, settings_file
 from support.paths import ROOT
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 OWN, EVIL = "http://127.0.0.1:4200", "http://evil.example:4200"
+
+
+def plain_app() -> FastAPI:
+    # Of the processes that tests run in, one needs what takes three seconds to load.
+    from prefect.server.api.server import create_app
+
+    return create_app(ignore_cache=True)
+
+
 APPS: dict[str, Callable[[], FastAPI]] = {
     "flows.server": lambda: server.guarded_app(final=False),
-    "prefect server start": lambda: create_app(ignore_cache=True),
+    "prefect server start": plain_app,
 }
 # What a page would want: the key, a token against forged requests, a run of its own, the settings.
 WANTED = [
