@@ -56,14 +56,13 @@ def _card(
     yield "An extractive question answering model, made by `python -m flows.train`; `training.json` has every setting."
     yield ""
     vocabulary = f", with the vocabulary of `{config.vocabulary}`" if config.vocabulary else ""
-    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{base.revision}`, whose files have these digests:"
-    yield ""
-    yield "| file | SHA-256 |"
-    yield "| --- | --- |"
-    yield from (f"| {name} | `{digest}` |" for name, digest in base.files.items())
-    yield ""
+    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{base.revision}`."
     if config.distillation:
         yield f"Learns from the answers of `{config.distillation.teacher}` as well."
+    yield ""
+    yield "| file of the base model | SHA-256 |"
+    yield "| --- | --- |"
+    yield from (f"| {name} | `{digest}` |" for name, digest in base.files.items())
     yield ""
     yield "| | |"
     yield "| --- | --- |"
