@@ -390,7 +390,7 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     add_run(root, "20260101", pairs)
     page = make_run_page(Dataset(root), "20260101", limits=Limits(answers=2, evidence=4, evidence_each=2))
     shown = questions(page)
-    assert "Less likely answers that only the data set holds: 2." in text(shown[GENE])
+    assert "Further answers that only the data set holds: 2." in text(shown[GENE])
     assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
     assert "This page shows 2 of 4 answers with 4 sentences of evidence from 39 supporting abstracts" in page
     link = shown[VITAMIN].xpath(".//a[contains(., 'All 9 in PubMed')]/@href")[0]

@@ -134,7 +134,7 @@ def test_two_runs_compared(tmp_path: Path, model: Path, capsys: pytest.CaptureFi
     told = Dataset(config.out).current().collect().row(0, named=True)
     assert (told["answer"], told["change"], told["why"]) == (None, "new", "new_threshold")
     assert (len(told["gone"]), told["gone_run_id"], told["gone_why"]) == (3, runs[1], "new_threshold")
-    assert shown(config, runs[1])[0][0].startswith("without an answer")
+    assert shown(config, runs[1])[0][0].startswith("no answer in 3 abstracts")
     assert main(["--data-set", str(config.out), "--compare", *runs]) == 0
     out = capsys.readouterr().out
     assert "threshold: 1000000000.0 -> -1000000000.0" in out
