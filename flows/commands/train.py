@@ -48,7 +48,7 @@ SETTINGS = SettingOptions(
     TrainingConfig,
     {
         "windows": "windows",
-        "training": "base_model learning_rate epochs max_steps train_batch_size batch_tokens eval_batch_size "
+        "training": "base_model learning_rate epochs max_steps max_hours train_batch_size batch_tokens eval_batch_size "
         "gradient_accumulation_steps warmup_steps decay_steps weight_decay adam_epsilon max_grad_norm dropout "
         "average_checkpoints save_steps logging_steps precision seed",
     },
@@ -212,7 +212,7 @@ def _tell(result: FineTuned, config: TrainingConfig) -> None:
         sys.stdout.write(format_table(result.held_out))
         sys.stdout.write(f"threshold from now on  {result.settings.score_diff_threshold:g}\n")
     sys.stdout.write(
-        f"{config.epochs} epochs, {result.training.steps:,} steps; the checkpoint lies in {result.training.folder}\n"
+        f"{config.epochs:g} epochs, {result.training.steps:,} steps; the checkpoint lies in {result.training.folder}\n"
     )
 
 

@@ -24,10 +24,10 @@ from bioqa_pipeline.training.data import (
     crop,
     label_examples,
     merge_paragraphs,
-    plan_batches,
 )
 from bioqa_pipeline.training.negatives import make_negatives
 from bioqa_pipeline.training.phrases import sentence_bounds
+from bioqa_pipeline.training.plan import plan_batches
 from bioqa_pipeline.training.recipe import DataConfig, NegativesConfig, TrainingConfig
 from support.checkpoints import make_checkpoint
 from support.squad_files import write_squad

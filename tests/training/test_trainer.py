@@ -21,10 +21,11 @@ from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.training.base_models import resolve_base
+from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import LoggedPoint, train
-from bioqa_pipeline.training.weights import last_checkpoint
+from bioqa_pipeline.training.states import last_state
+from bioqa_pipeline.training.trainer import train
 from support.checkpoints import WORDS, make_checkpoint
 from support.paths import ROOT
 from support.squad_files import write_squad
@@ -134,7 +135,7 @@ def test_another_training_in_the_same_folder_is_refused(base: Path, squad: Path,
         train(settings(base, squad), tmp_path, device="cpu", on_progress=killer(5))
     with pytest.raises(TrainingError, match=r"other settings \(learning_rate\)"):
         train(settings(base, squad, learning_rate=1e-4), tmp_path, device="cpu")
-    found = last_checkpoint(tmp_path / "checkpoints")
+    found = last_state(tmp_path / "checkpoints")
     assert found is not None
     assert found.name == "checkpoint-4"
 
