@@ -134,6 +134,17 @@ def test_epochs_repeat_what_was_drawn(tokenizer: TextTokenizer, tmp_path: Path) 
     assert repeated[1] == repeated[3]
 
 
+@pytest.mark.parametrize(("epochs", "sizes"), [(0.5, [2]), (1.0, [5]), (2.5, [5, 5, 2]), (0.01, [1])])
+def test_of_the_last_epoch_a_part(tokenizer: TextTokenizer, tmp_path: Path, epochs: float, sizes: list[int]) -> None:
+    write_squad(PARAGRAPHS, tmp_path / "s.json")
+    settings = config(tmp_path / "s.json", epochs=epochs)
+    found = build_training_set(settings, tokenizer)
+    assert [len(indices) for indices in found.epochs] == sizes
+    assert len(set(found.epochs[-1])) == sizes[-1]
+    assert found.counts["answerable"] + found.counts["unanswerable"] == found.counts["windows"] == sum(sizes)
+    assert sum(map(len, plan_batches(found, settings))) == sum(sizes)
+
+
 def test_wrong_offsets_are_counted_and_named(
     tokenizer: TextTokenizer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -92,8 +92,8 @@ def recipe(base: str, squad: Path, **changes: object) -> dict[str, object]:
     plain: dict[str, object] = {
         "base_model": base,
         "data": [{"path": str(squad), "held_out": ["H"]}],
-        "epochs": 2,
-        "batch_tokens": 160,
+        "epochs": 1,
+        "batch_tokens": 512,
         "warmup_steps": 2,
         "learning_rate": 2e-3,
         "logging_steps": 1,
