@@ -34,7 +34,6 @@ class WindowsOnDevice:
         self.device = torch.device(device)
         self._lengths = np.asarray([len(w.window) for w in windows])
         self._longest = network.longest_window
-        self._takes_segments = network.takes_segments
         tokens = np.concatenate([*(w.window.input_ids for w in windows), [network.padding]])
         self._tokens = torch.from_numpy(tokens.astype(np.int32)).to(self.device)
         self.n_places = len(self._tokens)
@@ -58,16 +57,14 @@ class WindowsOnDevice:
         real = places < self._ends[indices][:, None]
         places = places.where(real, self.n_places - 1)
         start_positions, end_positions = self._targets[indices].unbind(dim=1)
-        inputs = {
+        return {
             "input_ids": self._tokens[places].long(),
             "attention_mask": real.long(),
+            "token_type_ids": (real & (positions >= self._passages[indices][:, None])).long(),
             "start_positions": start_positions,
             "end_positions": end_positions,
             "places": places,
         }
-        if self._takes_segments:
-            inputs["token_type_ids"] = (real & (positions >= self._passages[indices][:, None])).long()
-        return inputs
 
 
 class Plan:

@@ -38,7 +38,7 @@ def span_logits(
         config: what transformers built the model from, which may be wrapped.
     """
     mask = network_mask(inputs["attention_mask"], network, config)
-    segments = {k: inputs[k] for k in ("token_type_ids",) if k in inputs}
+    segments = {"token_type_ids": inputs["token_type_ids"]} if network.takes_segments else {}
     with torch.autocast(inputs["input_ids"].device.type, REDUCED.get(precision), enabled=precision in REDUCED):
         output = model(input_ids=inputs["input_ids"], attention_mask=mask, **segments)
     return output.start_logits, output.end_logits

@@ -30,6 +30,7 @@ from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig, c
 from bioqa_pipeline.training.teacher import ask_teacher
 from bioqa_pipeline.training.trainer import TrainingResult, train
 from support.checkpoints import WORDS, make_checkpoint, vocabulary
+from support.other_checkpoints import make_other_checkpoint
 from support.squad_files import write_squad
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -206,8 +207,10 @@ def test_distillation_loss_by_hand() -> None:
 
 
 def test_a_teacher_is_asked_once_of_each_window_and_says_what_its_network_says(
-    student: Path, squad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of its own segments, too, which this student knows nothing of."""
+    student = make_other_checkpoint(tmp_path / "student", "distilbert")
     larger = make_checkpoint(tmp_path / "larger", seed=3, tokenizer_config={"do_lower_case": True})
     base = open_checkpoint(str(student))
     windows = build_training_set(TrainingConfig.model_validate(recipe(str(student), squad)), base.tokenizer()).windows

@@ -138,6 +138,14 @@ def test_the_losses_of_the_plain_loop(
     assert expected[-1] < 0.95 * expected[0]
 
 
+def test_windows_are_padded_to_multiples_of_32_within_what_the_network_takes(bert: Path, squad: Path) -> None:
+    base, training_set, batches = prepared(recipe(bert, squad, batch_tokens=128))
+    for longest, lengths in ((512, {32, 64}), (48, {32, 48})):
+        network = base.config.model_copy(update={"max_position_embeddings": longest})
+        plan = Plan(WindowsOnDevice(training_set.windows, network, device="cpu"), batches)
+        assert {inputs["input_ids"].shape[1] for inputs in plan} == lengths
+
+
 class ReadBacks(TorchDispatchMode):
     """Counts what waits for the device: numbers that Python asks for, and tensors that are as large as others say."""
 
@@ -213,7 +221,8 @@ def test_saved_states_are_checkpoints(bert: Path, squad: Path, tmp_path: Path) -
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe(bert, squad, save_steps=2), tmp_path, device="cpu", on_progress=stop)
+        train(recipe(bert, squad, save_steps=1, epochs=2), tmp_path, device="cpu", on_progress=stop)
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-3", "checkpoint-4"]
     state = tmp_path / "checkpoints" / "checkpoint-4"
     trained = load_model(open_checkpoint(str(state))).state_dict()
     before = load_file(bert / "model.safetensors")
