@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FLOW = "flows.train:train"
 
 DESCRIPTION = """\
-Fine-tune a BERT encoder on SQuAD files into a checkpoint that answers questions and knows when there is no answer.
+Fine-tune an encoder on SQuAD files into a checkpoint that answers questions and knows when there is no answer.
 Give the same command again and a training that was killed goes on from its last state. The command line of
 run_squad.py works as it stands."""
 
@@ -138,7 +138,7 @@ def parse_config(args: argparse.Namespace) -> TrainingConfig:
     if files:
         content["data"] = [{"path": path} for path in files]
     if "base_model" not in content:
-        raise ConfigError("give `base_model`, a folder or a hub name of a BERT encoder")
+        raise ConfigError("give `base_model`, a folder or a hub name of an encoder")
     return check_training_config(content, args.recipe or Path("the command line"), data_root=args.data)
 
 
