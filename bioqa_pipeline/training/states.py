@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from bioqa_pipeline.qa.checkpoint import Checkpoint
 from bioqa_pipeline.training.loop import Loop
 from bioqa_pipeline.training.weights import StateDict, write_checkpoint
+
+logger = logging.getLogger(__name__)
 
 MOMENTS_FILE, PROGRESS_FILE = "optimizer.safetensors", "progress.json"
 PARTS = ("model.safetensors", MOMENTS_FILE, PROGRESS_FILE)
@@ -47,8 +50,11 @@ def take_up_state(place: Path, model: torch.nn.Module, loop: Loop) -> None:
 
 def last_state(folder: Path) -> Path | None:
     """The newest whole state; one of an earlier version has other files and does not count."""
-    steps = _steps(folder)
-    return folder / f"checkpoint-{steps[-1]}" if steps else None
+    if steps := _steps(folder):
+        return folder / f"checkpoint-{steps[-1]}"
+    if any(folder.glob("checkpoint-*")):
+        logger.warning("%s: states that are not whole or of an earlier version; the training begins anew", folder)
+    return None
 
 
 def _steps(folder: Path) -> list[int]:

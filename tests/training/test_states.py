@@ -37,6 +37,12 @@ def test_a_state_that_was_being_written_does_not_count(tmp_path: Path) -> None:
     assert last_state(tmp_path / "nowhere") is None
 
 
+def test_a_state_of_an_earlier_version_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(tmp_path, 10, without="optimizer.safetensors")
+    assert last_state(tmp_path) is None
+    assert "of an earlier version; the training begins anew" in caplog.text
+
+
 def test_the_newest_state_is_that_of_the_highest_step(tmp_path: Path) -> None:
     states = [save(tmp_path, step) for step in (100, 9, 20)]
     assert last_state(tmp_path) == states[0]
