@@ -17,13 +17,13 @@ from bioqa_pipeline.records.scores import Batch, Window
 BUCKET_TOKENS = 16
 
 
-def padded_length(n_tokens: int, *, max_length: int) -> int:
+def padded_length(n_tokens: int, *, max_length: int, multiple: int = BUCKET_TOKENS) -> int:
     """The length to which a window of `n_tokens` is padded, wherever and with whomever it is scored.
 
     Args:
         max_length: tokens that the network takes at most.
     """
-    return max(n_tokens, min(-(-n_tokens // BUCKET_TOKENS) * BUCKET_TOKENS, max_length))
+    return max(n_tokens, min(-(-n_tokens // multiple) * multiple, max_length))
 
 
 def make_batches(

@@ -93,7 +93,7 @@ def _card(
 def _facts(
     config: TrainingConfig, result: TrainingResult, settings: CheckpointSettings | None
 ) -> Iterator[tuple[str, str]]:
-    yield "epochs", f"{config.epochs:,}"
+    yield "epochs", f"{config.epochs:g}"
     yield "steps", f"{result.steps:,}"
     if result.history:
         yield "loss, first and last logged", f"{result.history[0].loss:.4f}, {result.history[-1].loss:.4f}"
