@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -206,6 +209,26 @@ def test_the_socket_is_on_loopback_and_nobody_elses() -> None:
             server.listening(port)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_server_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        started.append(Popen([sys.executable, "-S", "-c", stubborn], stdout=subprocess.PIPE))
+        return started[0]
+
+    Popen = subprocess.Popen
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(server.subprocess, "Popen", start)
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(server, "_is_healthy", lambda _: bool(started[0].stdout and started[0].stdout.readline()))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with server.running(port):
+        started[0].stdout.close()  # type: ignore[union-attr]
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_the_temporary_server_has_a_login_for_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
