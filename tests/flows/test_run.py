@@ -113,7 +113,7 @@ def test_a_run_commits_every_pair_once_and_a_second_one_scores_nothing(config: R
 
 
 def test_what_one_engine_scored_the_other_does_not_score_again(config: RunConfig, tmp_path: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
     own = run_job(config)
     model = config.model.model_copy(update={"engine": "openvino"})
     assert run_job(config.model_copy(update={"model": model})).manifest.n_scored == 0

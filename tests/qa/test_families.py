@@ -143,7 +143,7 @@ def test_the_same_bits_in_any_company(checkpoint: Checkpoint, precision: Precisi
 def test_openvino_gives_the_same_or_torch_takes_over(
     family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
     checkpoint = open_checkpoint(str(make_other_checkpoint(tmp_path, family)))
     scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine="openvino")
     taken_over = [r.message for r in caplog.records if "OpenVINO cannot" in r.message]
@@ -158,7 +158,7 @@ def test_openvino_gives_the_same_or_torch_takes_over(
 
 
 def test_the_local_attention_of_modernbert_is_left_to_torch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
     checkpoint = open_checkpoint(str(make_other_checkpoint(tmp_path, "modernbert")))
     assert load_scorer(checkpoint, device="cpu", precision="fp32", engine="openvino").info.engine == "torch"
     assert "OpenVINO cannot run a modernbert model" in caplog.text

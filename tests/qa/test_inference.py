@@ -35,14 +35,21 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(str(make_checkpoint(tmp_path_factory.mktemp("model"))))
 
 
+@pytest.fixture(scope="module")
+def openvino_scorer(checkpoint: Checkpoint) -> Scorer:
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
+    return load_scorer(checkpoint, device="cpu", precision="fp32", engine="openvino")
+
+
 @pytest.fixture(scope="module", params=["torch", "torch, decoding as on a GPU", "openvino"])
 def scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
     """Each engine in turn, in the same precision."""
     if request.param == "torch, decoding as on a GPU":
         return TorchScorer(checkpoint, device="cpu", precision="fp32", as_on_gpu=True)
     if request.param == "openvino":
-        pytest.importorskip("openvino")
-    scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine=request.param)
+        scorer: Scorer = request.getfixturevalue("openvino_scorer")
+    else:
+        scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine=request.param)
     assert scorer.info.engine == request.param
     return scorer
 
@@ -189,11 +196,8 @@ def test_a_device_that_is_not_there_is_a_clear_error(device: str) -> None:
         resolve_device(device)
 
 
-def test_openvino_gives_the_logits_of_torch_for_any_shape(checkpoint: Checkpoint) -> None:
-    pytest.importorskip("openvino")
-    torch_scorer, openvino_scorer = (
-        load_scorer(checkpoint, device="cpu", precision="fp32", engine=engine) for engine in ("torch", "openvino")
-    )
+def test_openvino_gives_the_logits_of_torch_for_any_shape(checkpoint: Checkpoint, openvino_scorer: Scorer) -> None:
+    torch_scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine="torch")
     windows = windows_of(checkpoint, texts(40, seed=7))
     for budget in (1, 100, 4000):
         for batch in make_batches(windows, token_budget=budget, pad_id=0, max_length=512):
@@ -220,7 +224,7 @@ def test_nothing_can_report_our_use_to_others(checkpoint: Checkpoint) -> None:
 
 
 def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
     assert resolve_engine("auto", "cpu", n_pairs=10**6) == "openvino"
     assert resolve_engine("auto", "cpu", n_pairs=1) == "torch"
     assert faster_engine("auto", "cpu", n_pairs=10**6) is None
@@ -242,7 +246,7 @@ def test_an_engine_that_is_not_installed_is_a_clear_error(monkeypatch: pytest.Mo
 
 
 def test_a_precision_that_openvino_cannot_have_is_never_claimed(checkpoint: Checkpoint) -> None:
-    openvino = pytest.importorskip("openvino")
+    openvino = pytest.importorskip("bioqa_pipeline.qa.openvino_engine").openvino
     auto = load_scorer(checkpoint, device="cpu", precision="bf16", n_pairs=10**6)
     assert auto.info.precision == "bf16"
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

@@ -43,6 +43,7 @@ def make_checkpoint(
     tokenizer_config: dict[str, object] | None = None,
     settings: dict[str, object] | None = None,
     layers: int = 2,
+    width: int = 32,
 ) -> Path:
     """Writes a checkpoint that loads; the logits of its random head spread over a few units.
 
@@ -56,10 +57,10 @@ def make_checkpoint(
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
     config = BertConfig(
         vocab_size=len(words),
-        hidden_size=32,
+        hidden_size=width,
         num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=64,
+        num_attention_heads=max(2, width // 32),
+        intermediate_size=2 * width,
         max_position_embeddings=512,
     )
     config.architectures = ["BertForQuestionAnswering"]
