@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from bioqa_pipeline.qa.batching import pad_batch
+from bioqa_pipeline.qa.batching import pad_windows
+from bioqa_pipeline.records.scores import Windows
 from bioqa_pipeline.training.data import LabelledWindow
 from bioqa_pipeline.training.losses import Inputs
 
@@ -42,7 +44,7 @@ class BatchPlan:
 def collate(indexed: Sequence[tuple[int, LabelledWindow]], *, pad_id: int) -> Inputs:
     """Windows into tensors of shape (n_windows, length), their targets and indices (n_windows,), all int64."""
     windows = [window for _, window in indexed]
-    batch = pad_batch([w.window for w in windows], range(len(windows)), pad_id=pad_id)
+    batch = pad_windows(Windows.of([w.window for w in windows]), np.arange(len(windows)), pad_id=pad_id)
     return {
         "input_ids": torch.from_numpy(batch.input_ids),
         "token_type_ids": torch.from_numpy(batch.token_type_ids),

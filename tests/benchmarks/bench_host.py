@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_host.py --against ../other-checkout     # the same stage of another commit, in turn
 
 20 questions are asked of the same 500 abstracts, real ones where BIOQA_TEST_DATA names them: records from the store,
-tokens, windows, batches, decoding, pairs, rows, staged Parquet files. Each round is a process of its own, which times all
-shards of a plan together in seconds of the processor, which others on the machine lengthen less than the clock's.
+tokens, windows, batches, decoding, pairs, rows, staged Parquet files. Each round is a process of its own, which times
+all shards of a plan together in seconds of the processor, which others on the machine lengthen less than the clock's.
 `--shape gpu` takes the shards and batches of a GPU, decoded here. Stages are timed in a further round, without what is
 called from within them. Peak memory is that of the process, imports and tokenizer included. The last line is JSON:
 medians over the rounds.
@@ -35,21 +35,17 @@ KIB_PER_MB = 1024
 SHAPES = {"cpu": (2048, 256), "gpu": (32768, 4096)}
 # Where each stage is, here or in commit da5435d; what is not there is left out.
 STAGES = {
-    "records": ("bioqa_pipeline.run.score:_load_pairs", "bioqa_pipeline.pipeline:_load_pairs"),
-    "tokenise": ("bioqa_pipeline.qa.tokenizer:TextTokenizer.__call__", "bioqa_pipeline.windows:TextTokenizer.__call__"),
-    "window": ("bioqa_pipeline.qa.scoring:make_windows", "bioqa_pipeline.scoring:make_windows"),
-    "batch": ("bioqa_pipeline.qa.batching:pad_batch", "bioqa_pipeline.batching:pad_batch"),
-    "decode": (
-        "bioqa_pipeline.qa.inference:decode",
-        "bioqa_pipeline.qa.inference:window_scores",
-        "bioqa_pipeline.inference:decode",
-        "bioqa_pipeline.inference:window_scores",
-    ),
-    "pairs, n-best": ("bioqa_pipeline.qa.scoring:answer_passage", "bioqa_pipeline.scoring:answer_passage"),
-    "evidence": ("bioqa_pipeline.run.rows:sentences", "bioqa_pipeline.pipeline:sentences"),
-    "rows": ("bioqa_pipeline.run.score:answer_row", "bioqa_pipeline.pipeline:_answer_row"),
-    "Arrow": ("bioqa_pipeline.dataset.staging:to_table", "bioqa_pipeline.commit:to_table"),
-    "Parquet, files": ("bioqa_pipeline.dataset.staging:stage_tables", "bioqa_pipeline.commit:_stage_tables"),
+    "records": ("run.score:_load_pairs", "pipeline:_load_pairs"),
+    "tokenise": ("qa.tokenizer:TextTokenizer.__call__", "windows:TextTokenizer.__call__"),
+    "windows": ("qa.scoring:make_windows", "scoring:make_windows"),
+    "batches": ("qa.batching:pad_windows", "qa.batching:make_batches", "batching:pad_batch"),
+    "decode": ("qa.inference:decode", "inference:decode", "inference:window_scores"),
+    "pairs, n-best": ("qa.scoring:answer_pairs", "scoring:answer_passage"),
+    "characters": ("qa.scoring:char_bounds", "spans:char_range", "pipeline:char_range"),
+    "sentences": ("run.rows:_evidence", "pipeline:sentences"),
+    "rows": ("run.score:answer_table", "run.score:chunk_table", "pipeline:_answer_row", "pipeline:ChunkRow"),
+    "Arrow": ("run.rows:columns_to_table", "run.rows:arrow_column", "commit:to_table"),
+    "Parquet, files": ("dataset.staging:stage_tables", "commit:_stage_tables"),
 }
 OTHER = "all else"
 MEDIANS = ("windows_per_second", "windows_per_wall_second", "seconds", "peak_mb")
@@ -133,7 +129,7 @@ class Clock:
     def wrap(self, stage: str, place: str) -> None:
         module_name, _, path = place.partition(":")
         try:
-            owner: Any = importlib.import_module(module_name)
+            owner: Any = importlib.import_module(f"bioqa_pipeline.{module_name}")
             *parents, name = path.split(".")
             for parent in parents:
                 owner = getattr(owner, parent)
