@@ -67,7 +67,7 @@ audit: $(VENV)/.core ## what is installed: docs/licences.md, and a CycloneDX lis
 	  --requirement requirements/audit.lock $(QUIETLY)
 	@mkdir -p build
 	@cat requirements/core.lock requirements/torch.lock > build/requirements.lock
-	@$(VENV)/audit/bin/cyclonedx-py requirements build/requirements.lock --pyproject pyproject.toml \
+	@PYTHONWARNINGS=ignore $(VENV)/audit/bin/cyclonedx-py requirements build/requirements.lock --pyproject pyproject.toml \
 	  --output-reproducible --output-format JSON --output-file build/bioqa.cdx.json
 	@$(BIN)/python docs/make_licences.py $(VENV)/audit/bin/pip-licenses
 

@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from pydantic import BaseModel
 
+from bioqa_pipeline.addresses import is_global
 from bioqa_pipeline.config import EMBEDDED, RunConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.receivers import Receiver
@@ -28,7 +29,6 @@ ROOTS, ADDRESSES = "BIOQA_ROOTS", "BIOQA_ADDRESSES"
 # Settings that name a model or a recipe, which can be a folder or a file.
 _MODELS = {"name", "base_model", "teacher", "vocabulary"}
 _HOST = re.compile(r"[0-9A-Za-z._-]+|[0-9A-Fa-f:.]+")
-_CARRYING = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 _LOCAL_NAMES = re.compile(r"(.*\.)?(localhost|local|internal|localdomain|lan|home\.arpa)\.?", re.IGNORECASE)
 
 
@@ -109,8 +109,8 @@ def addresses_in_environment() -> frozenset[str] | None:
     return None if named is None else frozenset(filter(None, map(str.strip, named.split(","))))
 
 
-def check_deployed(settings: BaseModel, **paths: Path | None) -> None:
-    """Where a deployment runs: that its parameters name nothing but what was declared.
+def check_deployed(settings: BaseModel, **paths: Path | None) -> frozenset[str] | None:
+    """Where a deployment runs: that its parameters name nothing but what was declared; gives the addresses declared.
 
     That is what BIOQA_ROOTS and BIOQA_ADDRESSES say; where one is not set, what the main job's deployment itself names,
     so that a single run cannot name other things than the deployment does.
@@ -121,7 +121,7 @@ def check_deployed(settings: BaseModel, **paths: Path | None) -> None:
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
-        return
+        return None
     roots, addresses = roots_in_environment(), addresses_in_environment()
     deployed = Declared(())
     if (roots is None or addresses is None) and isinstance(settings, RunConfig):
@@ -129,9 +129,11 @@ def check_deployed(settings: BaseModel, **paths: Path | None) -> None:
             parameters = client.read_deployment(run.deployment_id).parameters
         if config := parameters.get("config"):
             deployed = Declared.by(RunConfig.checked(config))
-    Declared(deployed.roots if roots is None else roots, deployed.addresses if addresses is None else addresses).check(
-        settings, **paths
+    declared = Declared(
+        deployed.roots if roots is None else roots, deployed.addresses if addresses is None else addresses
     )
+    declared.check(settings, **paths)
+    return declared.addresses
 
 
 def is_public_url(url: str) -> bool:
@@ -155,21 +157,12 @@ def _is_global(host: str) -> bool:
     except ValueError:
         pass
     else:
-        return all(a.is_global for a in (address, *_embedded(address)))
+        return is_global(address)
     try:
         # 127.1, 0x7f000001 and 2130706433 are addresses, too.
         return ipaddress.ip_address(socket.inet_aton(host)).is_global
     except OSError:
         return "." in host
-
-
-def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, 6to4, Teredo, NAT64 and the old compatible form."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return
-    yield from (a for a in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())) if a)
-    if any(address in network for network in _CARRYING):
-        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def _places(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path | ObjectUri]]:

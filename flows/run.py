@@ -82,7 +82,7 @@ def run(config: RunConfig) -> RunManifest:
         BioqaError: the run cannot start or go on; what it had committed stays.
     """
     log_errors_in_one_line()
-    check_deployed(config)
+    declared = check_deployed(config)
     session = _session.get()
     try:
         with (
@@ -99,7 +99,7 @@ def run(config: RunConfig) -> RunManifest:
             )
             show_result(result, config)
             known = addresses_in_environment() or ()
-            tell(config, result.manifest, say=reporter.say, block=tell_block, addresses=known)
+            tell(config, result.manifest, say=reporter.say, block=tell_block, addresses=known, declared=declared)
     finally:
         warn_if_unreachable()
     if session:

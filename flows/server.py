@@ -42,6 +42,7 @@ other programs get the address and the login from the same file:
 """
 
 START_SECONDS = 120.0
+STOP_SECONDS = 30.0
 DEFAULT_PORT = 4200
 
 
@@ -195,7 +196,12 @@ def running(port: int) -> Iterator[dict[str, str]]:
         yield environment
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            # All that it knows is in its database.
+            process.kill()
+            process.wait()
 
 
 def _is_healthy(port: int) -> bool:

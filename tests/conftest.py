@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from support.s3_server import S3Server
 
 
+# Processes that tests start would compile all of the project's modules anew, each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Shared machines are slow and noisy: no deadline an example, few examples by default.
 settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,10 +71,17 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     from flows.environment import apply_defaults
 
     apply_defaults()
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.settings import PREFECT_SERVER_DATABASE_MIGRATE_ON_START, temporary_settings
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
+    from support.prefect_database import make_database
+
+    folder = tmp_path_factory.mktemp("prefect")
+    make_database(folder / "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_SERVER_DATABASE_MIGRATE_ON_START: False}):
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        with utilities.prefect_test_harness(server_startup_timeout=90):
+            yield
 
 
 @pytest.fixture(scope="session")

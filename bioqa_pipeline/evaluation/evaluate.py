@@ -16,6 +16,7 @@ from bioqa_pipeline.evaluation.metrics import (
     CurvePoint,
     GoldQuestion,
     PrecisionRecall,
+    best_threshold,
     official_metrics,
     precision_recall,
     score_questions,
@@ -197,9 +198,21 @@ def evaluate_predictions(
     )
 
 
-def rounded_threshold(best: float) -> float:
-    """Upwards: a threshold below that of the last answer that pays would lose this answer."""
-    return math.ceil(best * 1e4) / 1e4
+def fitted_threshold(
+    gold: Sequence[GoldQuestion],
+    answers: Mapping[str, str],
+    no_answer: Mapping[str, float],
+    weights: Mapping[str, float] | None = None,
+) -> float:
+    """That of the highest F1, in four digits; below all scores where it is best to give no answer.
+
+    Args: see `best_threshold`.
+    """
+    scores = score_questions(gold, answers)
+    silent = min(filter(math.isfinite, no_answer.values()), default=0.0) - 1.0
+    best = best_threshold(gold, scores, answers, no_answer, metric="f1", weights=weights, silent=silent)
+    # Upwards: a threshold below that of the last answer that pays would lose this answer.
+    return math.ceil(best.threshold * 1e4) / 1e4
 
 
 def fit_settings(paragraphs: Sequence[SquadParagraph], scorer: PairScorer) -> tuple[CheckpointSettings, Evaluation]:
@@ -209,13 +222,9 @@ def fit_settings(paragraphs: Sequence[SquadParagraph], scorer: PairScorer) -> tu
         ValueError: the paragraphs have only answerable or only unanswerable questions.
     """
     held_out = evaluate(paragraphs, scorer, dataset="held out", model="")
-    calibration = fit_calibration(
-        [q.margin for q in held_out.questions],
-        [q.n_windows for q in held_out.questions],
-        [q.has_answer for q in held_out.questions],
-    )
+    calibration = fit_calibration([q.margin for q in held_out.questions], [q.has_answer for q in held_out.questions])
     settings = CheckpointSettings(
-        score_diff_threshold=rounded_threshold(held_out.metrics["best_f1_thresh"]),
+        score_diff_threshold=fitted_threshold(held_out.gold, held_out.answers, held_out.no_answer),
         calibration=calibration,
         windows=scorer.config.windows,
     )

@@ -177,17 +177,19 @@ def best_threshold(
     *,
     metric: str,
     weights: Mapping[str, float] | None = None,
+    silent: float = 0.0,
 ) -> Best:
     """The official search: answers are allowed one after the other, surest first, from none at all.
 
     Args:
         metric: "exact" or "f1".
         weights: what each question counts for; None counts them all alike, as the official search does.
+        silent: the threshold where it is best to give no answer at all; that of the official search is 0.
     """
     has_answer = {q.id: bool(q.answers) for q in gold}
     count = weights or dict.fromkeys(has_answer, 1)
     current: float = sum(count[q.id] for q in gold if not q.answers)
-    best, threshold = current, 0.0
+    best, threshold = current, silent
     for question_id in sorted(no_answer, key=lambda i: no_answer[i]):
         if question_id not in scores:
             continue

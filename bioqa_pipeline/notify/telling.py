@@ -7,7 +7,7 @@ told again; the feed in the data set holds what was missed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
@@ -28,6 +28,7 @@ def tell(
     say: Callable[[str], None],
     block: TellBlock | None = None,
     addresses: Iterable[str] = (),
+    declared: Collection[str] | None = None,
 ) -> int:
     """Tells all receivers what is new, if anything is; says how it went, and how many could not be told.
 
@@ -35,6 +36,7 @@ def tell(
         say: takes a line about it.
         block: tells a block of Prefect, or raises NotToldError.
         addresses: of webhooks that settings which were stored name without their secrets.
+        declared: webhooks that may be on this machine or its network; None for all.
     """
     if not config.notify:
         return 0
@@ -47,7 +49,7 @@ def tell(
         say("nothing new: nobody is told")
         return 0
     known = tuple(addresses)
-    faults = [fault for receiver in config.notify if (fault := _tell_one(receiver.whole(known), news, block))]
+    faults = [fault for receiver in config.notify if (fault := _tell_one(receiver.whole(known), news, block, declared))]
     for fault in faults:
         logger.warning("%s", fault)
     told = len(config.notify) - len(faults)
@@ -56,12 +58,12 @@ def tell(
     return len(faults)
 
 
-def _tell_one(receiver: Receiver, news: News, block: TellBlock | None) -> str | None:
+def _tell_one(receiver: Receiver, news: News, block: TellBlock | None, declared: Collection[str] | None) -> str | None:
     try:
         if receiver.is_hidden:
             raise NotToldError("its whole address is not known here: name it in BIOQA_ADDRESSES")
         if receiver.kind == "webhook":
-            post(receiver, news.fields())
+            post(receiver, news.fields(), only_public=declared is not None and receiver.address not in declared)
         elif block is None:
             raise NotToldError("blocks are Prefect's, and this run is without it")
         else:

@@ -32,8 +32,17 @@ class NotToldError(Exception):
     """A receiver could not be told; says why, without its address."""
 
 
-def post(receiver: Receiver, message: Mapping[str, Any], *, sleep: Callable[[float], None] | None = None) -> None:
+def post(
+    receiver: Receiver,
+    message: Mapping[str, Any],
+    *,
+    only_public: bool = False,
+    sleep: Callable[[float], None] | None = None,
+) -> None:
     """Sends it, and takes any 2xx for an answer; redirections are not followed, and no body is read.
+
+    Args:
+        only_public: not to an address of this machine or its network, whatever name leads there.
 
     Raises:
         NotToldError: nobody took it.
@@ -43,7 +52,7 @@ def post(receiver: Receiver, message: Mapping[str, Any], *, sleep: Callable[[flo
     # Not by httpx's client, which logs each address whole.
     with closing(connections(f"{parts.scheme}://{parts.netloc}")) as http:
         for pause in (*PAUSES_SECONDS, None):
-            fault, is_passing = _try(http, receiver.address, body)
+            fault, is_passing = _try(http, receiver.address, body, parts.hostname if only_public else None)
             if not fault:
                 return
             if pause is None or not is_passing:
@@ -53,12 +62,12 @@ def post(receiver: Receiver, message: Mapping[str, Any], *, sleep: Callable[[flo
     raise NotToldError(fault)
 
 
-def _try(http: httpx.BaseTransport, address: str, body: bytes) -> tuple[str, bool]:
+def _try(http: httpx.BaseTransport, address: str, body: bytes, public_host: str | None) -> tuple[str, bool]:
     """What went wrong, if anything, and whether it may pass."""
     timeouts = httpx.Timeout(TRY_SECONDS).as_dict()
     request = httpx.Request("POST", address, headers=_HEADERS, content=body, extensions={"timeout": timeouts})
     try:
-        with bounded(TRY_SECONDS), closing(http.handle_request(request)) as response:
+        with bounded(TRY_SECONDS, public_host=public_host), closing(http.handle_request(request)) as response:
             status = response.status_code
     except httpx.TimeoutException:
         return f"no answer within {TRY_SECONDS:g} s", True

@@ -70,9 +70,9 @@ def parse_byte_level(content: bytes, path: Path, *, rows: int, kind: TokenizerKi
     vocabulary = _vocabulary(model.get("vocab"), path, rows)
     merges = _merges(model.get("merges"), vocabulary, path)
     unknown = model.get("unk_token")
-    if unknown is not None and unknown not in vocabulary:
+    if unknown is not None and not (isinstance(unknown, str) and unknown in vocabulary):
         raise CheckpointError(f"{path}: unk_token {shortened(unknown)} is not in its vocab")
-    added = join_added(values.get("added_tokens"), vocabulary, path, rows)
+    added = join_added(values.get("added_tokens"), vocabulary, path, rows, kind)
     normalizers = rules_of(values.get("normalizer"), "normalizers", NORMALIZERS, path, kind.owner)
     splits = rules_of(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path, kind.owner)
     if len(splits) != 1 or splits[0].get("use_regex", True) is not True:

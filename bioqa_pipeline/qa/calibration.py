@@ -18,7 +18,7 @@ from bioqa_pipeline.config import Settings
 
 Floats = npt.NDArray[np.float64]
 
-# A weak pull towards 0 on the standardised features, so that separable data has a finite fit.
+# A weak pull towards 0 on the standardised margin, so that separable data has a finite fit.
 RIDGE = 1e-3
 ITERATIONS = 100
 TOLERANCE = 1e-10
@@ -29,7 +29,11 @@ Weight = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
 class Calibration(Settings):
-    """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept)."""
+    """Margin into probability: sigmoid(slope * margin + log_windows * ln(n_windows) + intercept).
+
+    Attributes:
+        log_windows: 0 in all that is fitted here; other checkpoints have it.
+    """
 
     slope: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 1.0
     log_windows: Weight = 0.0
@@ -61,16 +65,15 @@ class ReliabilityBin:
 
 
 def fit_calibration(
-    margins: Sequence[float],
-    n_windows: Sequence[int],
-    answerable: Sequence[bool],
-    weights: Sequence[float] | None = None,
+    margins: Sequence[float], answerable: Sequence[bool], weights: Sequence[float] | None = None
 ) -> Calibration:
-    """Logistic regression of the label on margin and ln(n_windows), by Newton's method.
+    """Logistic regression of the label on the margin, by Newton's method.
+
+    The number of windows gets no weight: what was fitted to the few pairs that have several made the probabilities of
+    other questions no better (`data/model/README.md`).
 
     Args:
         margins: one per (question, passage) pair; pairs without a valid span (minus infinity) are left out.
-        n_windows: windows of each pair. Where all are the same, the weight of their logarithm is 0.
         answerable: the gold labels; both kinds must be there.
         weights: what each pair counts for, above 0; None counts them all alike.
 
@@ -79,25 +82,19 @@ def fit_calibration(
     """
     margin = np.asarray(margins, dtype=np.float64)
     finite = np.isfinite(margin)
-    features = np.stack([margin, np.log(np.asarray(n_windows, dtype=np.float64))], axis=1)[finite]
-    labels = np.asarray(answerable, dtype=np.float64)[finite]
+    margin, labels = margin[finite], np.asarray(answerable, dtype=np.float64)[finite]
     if len(set(labels.tolist())) < 2:
         raise ValueError("calibration needs answerable and unanswerable questions")
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)[finite]
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
-    deviation[deviation == 0] = 1.0
-    design = np.column_stack([(features - mean) / deviation, np.ones(len(labels))])
+    mean, deviation = margin.mean(), margin.std() or 1.0
+    design = np.column_stack([(margin - mean) / deviation, np.ones(len(labels))])
     found = _newton(design, labels, counts / counts.mean())
     if found[0] < 0:
         # Margins of such a model say nothing: its best rising map is flat.
         design[:, 0] = 0.0
         found = _newton(design, labels, counts / counts.mean())
-    slope, log_windows = found[:2] / deviation
-    return Calibration(
-        slope=float(slope),
-        log_windows=float(log_windows),
-        intercept=float(found[2] - slope * mean[0] - log_windows * mean[1]),
-    )
+    slope = found[0] / deviation
+    return Calibration(slope=float(slope), intercept=float(found[1] - slope * mean))
 
 
 def _newton(design: Floats, labels: Floats, counts: Floats) -> Floats:

@@ -10,6 +10,7 @@ about devices and scores.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic import Field, model_validator
 from bioqa_pipeline.config import Casing, Settings, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.calibration import Calibration
-from bioqa_pipeline.qa.model_files import checked, is_there, open_regular, read_json_object
+from bioqa_pipeline.qa.model_files import checked, file_digest, is_there, read_json_object
 from bioqa_pipeline.qa.model_names import model_folder
 from bioqa_pipeline.qa.network_config import CONFIG_FILE, NetworkConfig
 from bioqa_pipeline.qa.network_kinds import check_padding, check_windows, network_config
@@ -74,13 +75,15 @@ class Checkpoint:
     Attributes:
         name: as the user gave it, without the revision.
         revision: the hub's commit; for a folder the first 12 digits of `digest`.
-        digest: SHA-256 over every file that changes a score or its reading.
+        files: SHA-256 of every file that changes a score or its reading, by name.
+        digest: over all of them.
     """
 
     name: str
     revision: str
     folder: Path
     weights: Path
+    files: Mapping[str, str]
     digest: str
     configuration: Configuration
 
@@ -121,7 +124,8 @@ def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
     """Finds and checks a checkpoint without loading its weights.
 
     Args:
-        spec: a folder, a hub name with an optional `@revision`, or "embedded", the checkpoint of the project's own.
+        spec: a folder, a hub name with an optional `@revision` and `#sha256:` of its weights, or "embedded", the
+            checkpoint of the project's own.
         casing: overrides what the checkpoint's tokenizer files say.
 
     Raises:
@@ -131,13 +135,15 @@ def open_checkpoint(spec: str, *, casing: Casing | None = None) -> Checkpoint:
     configuration = read_configuration(folder, casing)
     weights = find_weights(folder)
     check_weights(weights, configuration.network)
-    names = (*configuration.tokenizer.kind.files, SETTINGS_FILE)
-    digest = _digest([folder / CONFIG_FILE, weights, *(folder / name for name in names)], casing)
+    paths = [folder / CONFIG_FILE, weights, *(folder / n for n in (*configuration.tokenizer.kind.files, SETTINGS_FILE))]
+    files = {path.name: file_digest(path) for path in paths if is_there(path)}
+    digest = _digest(files, casing)
     return Checkpoint(
         name=name,
         revision=commit or digest[:12],
         folder=folder,
         weights=weights,
+        files=files,
         digest=digest,
         configuration=configuration,
     )
@@ -205,12 +211,8 @@ def transformers_config(network: NetworkConfig, **changes: Any) -> PreTrainedCon
     return AutoConfig.for_model(**arguments)
 
 
-def _digest(files: list[Path], casing: Casing | None) -> str:
+def _digest(files: Mapping[str, str], casing: Casing | None) -> str:
     digest = hashlib.sha256(f"casing={casing}".encode())
-    for path in files:
-        if is_there(path):
-            digest.update(path.name.encode() + b"\0")
-            with open_regular(path) as handle:
-                content = hashlib.file_digest(handle, "sha256")
-            digest.update(content.digest())
+    for name, content in files.items():
+        digest.update(name.encode() + b"\0" + bytes.fromhex(content))
     return digest.hexdigest()

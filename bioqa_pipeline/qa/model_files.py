@@ -6,6 +6,7 @@ device never end), up to a size, and JSON only with names that stand there once 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -66,6 +67,12 @@ def read_bytes(path: Path, *, at_most: int) -> bytes:
     if len(content) > at_most:
         raise CheckpointError(f"{path} has more than {at_most:,} bytes: no model has such a file; fetch it again")
     return content
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a regular file's content; see `open_regular`."""
+    with open_regular(path) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def read_text(path: Path, *, at_most: int) -> str:

@@ -10,8 +10,10 @@ from bioqa_pipeline.config import EMBEDDED
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.paths import EMBEDDED_MODEL
 from bioqa_pipeline.qa.model_files import shortened
+from bioqa_pipeline.qa.pins import check_pinned, pin_of
 
 WANTED = "give a folder, or a name on the model hub such as lab/model or lab/model@revision"
+_PIN = re.compile(r"sha256:([0-9a-fA-F]{64})")
 # The hub's own limits; a part is no "..", which would lead out of the hub's cache.
 _PART = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.][A-Za-z0-9_.-]*"
 _HUB_NAME = re.compile(rf"{_PART}(?:/{_PART})?")
@@ -43,15 +45,30 @@ def model_folder(spec: str, files: Sequence[str], weights: Sequence[str]) -> tup
         return path, spec, None
     if is_there:
         raise CheckpointError(f"{_told(spec)} is a file; give the folder that holds config.json and the weights")
-    name, at, revision = spec.partition("@")
+    place, hash_sign, pin = spec.partition("#")
+    name, at, revision = place.partition("@")
     if name.count("/") > 1 or name.startswith((".", "/", "~")) or "\\" in name:
         raise CheckpointError(f"no such folder: {_told(spec)}")
     if len(name) > _NAME_CHARS or not _HUB_NAME.fullmatch(name):
         raise CheckpointError(f"no such folder, and not a hub name either: {_told(spec)}; {WANTED}")
     if at and (len(revision) > _REVISION_CHARS or not _REVISION.fullmatch(revision)):
         raise CheckpointError(f"{name}: {shortened(revision)} cannot be a revision; give a branch, a tag or a commit")
-    folder = _download(name, revision or None, files, weights)
+    if hash_sign and not _PIN.fullmatch(pin):
+        raise CheckpointError(f"{name}: {shortened(pin)} pins nothing; give sha256: and the 64 digits of the weights'")
+    folder = _on_hub(name, revision or None, pin.removeprefix("sha256:"), files, weights)
     return folder, name, folder.name
+
+
+def _on_hub(name: str, revision: str | None, weights_digest: str, files: Sequence[str], weights: Sequence[str]) -> Path:
+    """The snapshot folder, its files being those that the name or the project's table pins."""
+    known = pin_of(name)
+    folder = _download(name, revision or (known.revision if known else None), files, weights)
+    if known and folder.name == known.revision:
+        check_pinned(folder, known.sha256, way_out=f"for another model name another revision, such as {name}@main")
+    if weights_digest:
+        there = next((w for w in weights if (folder / w).exists()), weights[0])
+        check_pinned(folder, {there: weights_digest}, way_out=f"{name}@{folder.name} without #sha256 takes it as it is")
+    return folder
 
 
 def _download(name: str, revision: str | None, files: Sequence[str], weights: Sequence[str]) -> Path:

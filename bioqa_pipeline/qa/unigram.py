@@ -93,7 +93,7 @@ def parse_unigram(content: bytes, path: Path, *, rows: int, kind: TokenizerKind)
         raise CheckpointError(f"{path}: {len(pieces) - len(vocabulary)} pieces stand there twice")
     if pieces:
         check_id(pieces[-1][0], len(pieces) - 1, path, rows)
-    added = join_added(values.get("added_tokens"), vocabulary, path, rows)
+    added = join_added(values.get("added_tokens"), vocabulary, path, rows, kind)
     steps = rules_of(values.get("normalizer"), "normalizers", NORMALIZERS, path, kind.owner)
     cuts = rules_of(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path, kind.owner)
     if not any(cut["type"] == "Metaspace" for cut in cuts):

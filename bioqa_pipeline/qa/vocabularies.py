@@ -43,8 +43,10 @@ def added_tokens(values: object, path: Path) -> list[AddedToken]:
     return [checked(AddedToken.model_validate, value, path) for value in values or ()]
 
 
-def join_added(values: object, vocabulary: dict[str, int], path: Path, rows: int) -> list[AddedToken]:
-    """The added tokens, put into the vocabulary too.
+def join_added(
+    values: object, vocabulary: dict[str, int], path: Path, rows: int, kind: TokenizerKind
+) -> list[AddedToken]:
+    """The added tokens, put into the vocabulary too; those that frame a window are special whatever the file says.
 
     Raises:
         CheckpointError: one has another id there, none in the network, or no text; or they are too many.
@@ -56,7 +58,7 @@ def join_added(values: object, vocabulary: dict[str, int], path: Path, rows: int
             raise CheckpointError(f"{path}: {shortened(token.content)} has two ids, one among added_tokens")
     if len(added) > MOST_ADDED or not all(token.content for token in added):
         raise CheckpointError(f"{path}: {len(added):,} added_tokens, or one without a text: no model has such")
-    return added
+    return [t.model_copy(update={"special": True}) if t.content in kind.special_tokens else t for t in added]
 
 
 def add_tokens(backend: tokenizers.Tokenizer, added: Sequence[AddedToken]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -82,7 +83,7 @@ def _with_revision(run: RunManifest, name: str) -> str:
     revision, digest = run.model.get("revision", ""), run.model.get("digest", "")
     if not revision or digest.startswith(revision):
         return name
-    return f"{name.partition('@')[0]}@{revision}"
+    return f"{re.split('[@#]', name)[0]}@{revision}"
 
 
 def what_changed(

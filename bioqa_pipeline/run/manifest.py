@@ -73,6 +73,7 @@ def unfinished_manifest(
             "name": checkpoint.name,
             "revision": checkpoint.revision,
             "digest": checkpoint.digest,
+            "files": json.dumps(dict(checkpoint.files)),
             "casing": checkpoint.casing,
             "calibration": calibration.model_dump_json() if calibration else "",
         },

@@ -23,6 +23,7 @@ from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.model_files import MEBIBYTE, read_bytes, read_json_object, shortened
 from bioqa_pipeline.qa.network_kinds import network_config
+from bioqa_pipeline.qa.pins import check_pinned, pin_of
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES, read_vocabulary
 from bioqa_pipeline.qa.weight_files import read_weights
 from bioqa_pipeline.training.output import mark_out
@@ -55,7 +56,7 @@ def resolve_base(spec: str) -> str:
     """A folder inside an installed package for `package:NAME/FOLDER`; everything else as it is.
 
     Raises:
-        CheckpointError: there is no such package.
+        CheckpointError: there is no such package, or its files are not those that the project's table has.
     """
     if not spec.startswith("package:"):
         return spec
@@ -65,7 +66,10 @@ def resolve_base(spec: str) -> str:
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise CheckpointError(f"{spec}: no Python package {name} is installed; the extra `train` brings it")
-    return str(Path(found.submodule_search_locations[0]) / folder)
+    place = Path(found.submodule_search_locations[0]) / folder
+    if pin := pin_of(spec):
+        check_pinned(place, pin.sha256, way_out=f"install the package anew, or give {place} to take it as it is")
+    return str(place)
 
 
 def _make(spec: str, vocabulary: str | None, scratch: Path) -> None:
@@ -94,7 +98,7 @@ def unpack_archive(spec: str, folder: Path) -> None:
         spec: archive:PATTERN, a glob below Python's package folders.
 
     Raises:
-        CheckpointError: no pieces, a missing one, or no model among the files.
+        CheckpointError: no pieces, a missing one, no model among the files, or another than the project's table has.
     """
     pattern = spec.removeprefix("archive:")
     if not pattern or ".." in Path(pattern).parts or Path(pattern).is_absolute():
@@ -114,6 +118,8 @@ def unpack_archive(spec: str, folder: Path) -> None:
         raise CheckpointError(f"{spec}: {len(pieces)} pieces do not make a whole zip: {exc}") from exc
     if not (folder / CONFIG).exists() or not (folder / WEIGHTS).exists():
         raise CheckpointError(f"{spec}: the zip holds no {CONFIG} with {WEIGHTS}")
+    if pin := pin_of(spec):
+        check_pinned(folder, pin.sha256, way_out="install the packages anew, or unpack the zip and give its folder")
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, path: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bioqa_pipeline.config import EMBEDDED, ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import ConfigError, InputError
-from bioqa_pipeline.evaluation.evaluate import rounded_threshold
-from bioqa_pipeline.evaluation.metrics import GoldQuestion, best_threshold, score_questions
+from bioqa_pipeline.evaluation.evaluate import fitted_threshold
+from bioqa_pipeline.evaluation.metrics import GoldQuestion
 from bioqa_pipeline.evaluation.scored import ScoredQuestion, score_paragraphs
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.qa.calibration import (
@@ -201,24 +201,18 @@ def _check_questions(parts: Sequence[Sequence[SquadParagraph]], datasets: Sequen
 def _fit(labels: Sequence[_Label]) -> Calibration:
     return fit_calibration(
         [x.scored.margin for x in labels],
-        [x.scored.n_windows for x in labels],
         [x.scored.has_answer for x in labels],
         [x.weight for x in labels],
     )
 
 
 def _threshold(labels: Sequence[_Label]) -> float:
-    gold = [x.gold for x in labels]
-    answers = {x.gold.id: x.scored.best_span or "" for x in labels}
-    best = best_threshold(
-        gold,
-        score_questions(gold, answers),
-        answers,
+    return fitted_threshold(
+        [x.gold for x in labels],
+        {x.gold.id: x.scored.best_span or "" for x in labels},
         {x.gold.id: x.scored.score_diff for x in labels},
-        metric="f1",
-        weights={x.gold.id: x.weight for x in labels},
+        {x.gold.id: x.weight for x in labels},
     )
-    return rounded_threshold(best.threshold)
 
 
 def _cross_fitted(labels: Sequence[_Label]) -> dict[str, float]:

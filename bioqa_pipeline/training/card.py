@@ -13,7 +13,7 @@ from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.files import SMALL, read_own
 from bioqa_pipeline.html.page import asset, environment, html_page
 from bioqa_pipeline.html.plots import Series, line_plot
-from bioqa_pipeline.qa.checkpoint import CheckpointSettings
+from bioqa_pipeline.qa.checkpoint import Checkpoint, CheckpointSettings
 from bioqa_pipeline.storage.local import LocalStorage
 from bioqa_pipeline.training.output import CARD, CURVE
 from bioqa_pipeline.training.recipe import TrainingConfig
@@ -25,7 +25,11 @@ _ELSEWHERE = {"base_model", "base_recipe", "data", "distillation", "windows"}
 
 
 def write_card(
-    config: TrainingConfig, result: TrainingResult, settings: CheckpointSettings | None, held_out: Evaluation | None
+    config: TrainingConfig,
+    base: Checkpoint,
+    result: TrainingResult,
+    settings: CheckpointSettings | None,
+    held_out: Evaluation | None,
 ) -> None:
     """Writes both into the checkpoint's folder; a README.md that somebody else wrote there stays.
 
@@ -35,19 +39,29 @@ def write_card(
     storage = LocalStorage(result.folder)
     path = result.folder / CARD
     if not path.exists() or read_own(path, max_bytes=SMALL).startswith(OURS.encode()):
-        storage.write(CARD, ("\n".join(_card(config, result, settings, held_out)) + "\n").encode())
+        storage.write(CARD, ("\n".join(_card(config, base, result, settings, held_out)) + "\n").encode())
     storage.write(CURVE, _page(config, result, settings).encode())
 
 
 def _card(
-    config: TrainingConfig, result: TrainingResult, settings: CheckpointSettings | None, held_out: Evaluation | None
+    config: TrainingConfig,
+    base: Checkpoint,
+    result: TrainingResult,
+    settings: CheckpointSettings | None,
+    held_out: Evaluation | None,
 ) -> Iterator[str]:
     yield OURS
     yield f"# {result.folder.name}"
     yield ""
     yield "An extractive question answering model, made by `python -m flows.train`; `training.json` has every setting."
     yield ""
-    yield f"Starts from `{config.base_model}`."
+    vocabulary = f", with the vocabulary of `{config.vocabulary}`" if config.vocabulary else ""
+    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{base.revision}`, whose files have these digests:"
+    yield ""
+    yield "| file | SHA-256 |"
+    yield "| --- | --- |"
+    yield from (f"| {name} | `{digest}` |" for name, digest in base.files.items())
+    yield ""
     if config.distillation:
         yield f"Learns from the answers of `{config.distillation.teacher}` as well."
     yield ""

@@ -108,15 +108,20 @@ def keep_settings(config: TrainingConfig, out: Path) -> None:
         path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
 
 
+def keep_base(base: Checkpoint, out: Path) -> None:
+    """Adds to the settings of a finished training what the base model was: its revision, and each file's SHA-256."""
+    path = out / SETTINGS_FILE
+    settings = read_json(path) | {"base": {"revision": base.revision, "sha256": dict(base.files)}}
+    path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+
+
 def goes_on(config: TrainingConfig, out: Path) -> bool:
     """Whether `out` holds an unfinished training with these settings."""
     try:
         found = json.loads((out / SETTINGS_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    settings = config.model_dump(mode="json")
-    same = isinstance(found, dict) and all(found.get(k) == v or k in CHANGEABLE for k, v in settings.items())
-    return same and (out / CHECKPOINTS).is_dir()
+    return (out / CHECKPOINTS).is_dir() and _are_kept(found, config, but=CHANGEABLE)
 
 
 def is_finished(folder: Path, config: TrainingConfig) -> bool:
@@ -125,7 +130,12 @@ def is_finished(folder: Path, config: TrainingConfig) -> bool:
         settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return (folder / LOG_FILE).exists() and settings == config.model_dump(mode="json")
+    return (folder / LOG_FILE).exists() and _are_kept(settings, config)
+
+
+def _are_kept(found: object, config: TrainingConfig, *, but: frozenset[str] = frozenset()) -> bool:
+    settings = config.model_dump(mode="json")
+    return isinstance(found, dict) and all(found.get(k) == v or k in but for k, v in settings.items())
 
 
 def averaged_state(state: StateDict, checkpoints: Path, count: int) -> StateDict:

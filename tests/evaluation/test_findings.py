@@ -20,7 +20,10 @@ from bioqa_pipeline.evaluation.judged import (
     question_word,
     worst_errors,
 )
+from bioqa_pipeline.evaluation.metrics import official_metrics
 from bioqa_pipeline.evaluation.silence import silence
+from bioqa_pipeline.evaluation.squad import SquadParagraph, SquadQuestion
+from bioqa_pipeline.evaluation.squad_judged import gold_questions, judge_squad
 
 
 def judged(
@@ -56,6 +59,19 @@ def test_silence_by_hand() -> None:
     assert silence([judged(1, None, True)], by="") is None
     never = silence([judged(1, 0.5, False)], by="margin")
     assert never and never.aims[0].point is None and never.aims[0].coverage == 0
+
+
+@pytest.mark.parametrize("best", ["the", "...", " "])
+def test_a_span_without_words_is_no_right_answer_where_there_is_none(best: str) -> None:
+    """evaluate-v2.0 compares normalised texts, so its table counts it as silence; given as an answer it is wrong."""
+    paragraphs = [SquadParagraph("A", f"In {best} mice.", (SquadQuestion("q", "Which gene?", ()),))]
+    [question] = judge_squad(paragraphs, {"q": best}, {"q": -1.0}, 0.0, {})
+    table = official_metrics(gold_questions(paragraphs), {"q": best}, {"q": -1.0}, threshold=0.0)
+    # Its search for a threshold takes the text as it stands.
+    assert (question.exact, table["NoAns_exact"], table["best_exact"]) == (1, 100.0, 100.0)
+    assert (question.answer, question.best, question.best_exact) == (best, best, 0)
+    curve = silence([question], by="score_diff")
+    assert curve and curve.points[-1].exactness == 0.0
 
 
 @given(st.lists(st.tuples(st.sampled_from((0.1, 0.4, 0.6, 0.9)), st.booleans()), min_size=1, max_size=30))
@@ -126,7 +142,9 @@ def test_evidence_is_the_sentence() -> None:
 
 def test_the_card_has_its_figures_and_their_source() -> None:
     card = read_beside("biobert-card")
-    assert len(card.figures) == 13 and card.threshold == 0.0
+    names = {f"{kind}{name}" for kind in ("", "HasAns_", "NoAns_") for name in ("exact", "f1", "total")}
+    names |= {"best_exact", "best_exact_thresh", "best_f1", "best_f1_thresh"}
+    assert card.figures.keys() == names and "all 13 figures" in card.source and card.threshold == 0.0
     assert (card.figures["exact"], card.figures["f1"]) == (75.97068980038743, 79.37043950121722)
     total, with_answer, without = (card.figures[f"{k}total"] for k in ("", "HasAns_", "NoAns_"))
     assert with_answer + without == total == 11873

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,8 @@ def twin_f1(gold: str, predicted: str) -> float:
     return 2 * common / (len(left) + len(right))
 
 
+# A search over all thresholds asks it the same again and again.
+@cache
 def twin_score(question: GoldQuestion, said: str, *, f1: bool) -> float:
     answers = [a for a in question.answers if twin_words(a)] or [""]
     return max(twin_f1(a, said) if f1 else float(twin_words(a) == twin_words(said)) for a in answers)

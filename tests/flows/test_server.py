@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import prefect.settings
 import pytest
-from fastapi import FastAPI
-from prefect.server.api.server import create_app
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_HOME,
@@ -29,10 +30,22 @@ from flows import prefect_server, server
 from flows.server_settings import CLIENT_LOGIN, SERVER_LOGIN, read_settings, server_environment, settings_file
 from support.paths import ROOT
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 OWN, EVIL = "http://127.0.0.1:4200", "http://evil.example:4200"
+
+
+def plain_app() -> FastAPI:
+    # Of the processes that tests run in, one needs what takes three seconds to load.
+    from prefect.server.api.server import create_app
+
+    return create_app(ignore_cache=True)
+
+
 APPS: dict[str, Callable[[], FastAPI]] = {
     "flows.server": lambda: server.guarded_app(final=False),
-    "prefect server start": lambda: create_app(ignore_cache=True),
+    "prefect server start": plain_app,
 }
 # What a page would want: the key, a token against forged requests, a run of its own, the settings.
 WANTED = [
@@ -196,6 +209,26 @@ def test_the_socket_is_on_loopback_and_nobody_elses() -> None:
             server.listening(port)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_a_server_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*_: object, **__: object) -> subprocess.Popen[bytes]:
+        started.append(Popen([sys.executable, "-S", "-c", stubborn], stdout=subprocess.PIPE))
+        return started[0]
+
+    Popen = subprocess.Popen
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(server.subprocess, "Popen", start)
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(server, "_is_healthy", lambda _: bool(started[0].stdout and started[0].stdout.readline()))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with server.running(port):
+        started[0].stdout.close()  # type: ignore[union-attr]
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_the_temporary_server_has_a_login_for_this_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

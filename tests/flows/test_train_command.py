@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,10 @@ def test_the_seeds_command_line_as_it_stands(
     assert (out / "evaluation" / "null_odds.json").exists()
     for name in ("model.safetensors", "config.json", "README.md", "learning_curve.html"):
         assert (out / name).stat().st_mode & 0o777 == 0o640, name
-    assert "| epochs | 3 |" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    weights = sha256((base / "model.safetensors").read_bytes()).hexdigest()
+    assert "| epochs | 3 |" in card and f"| model.safetensors | `{weights}` |" in card
+    assert kept["base"]["sha256"]["model.safetensors"] == weights and f"`{kept['base']['revision']}`" in card
 
     stamp = (out / "model.safetensors").stat().st_mtime_ns
     assert train_cli.main(arguments) == 1

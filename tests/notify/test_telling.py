@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import uuid
 from dataclasses import replace
 from datetime import datetime
@@ -162,6 +163,30 @@ def test_a_receiver_that_fails_costs_the_run_nothing(
     assert any("HTTP 404" in line for line in warnings) and any("HTTP 302" in line for line in warnings)
     assert [run.status for run in Dataset(config.out).runs()] == ["completed"]
     assert "SECRETSECRET" not in caplog.text
+
+
+def test_a_public_name_of_a_private_address_is_not_told_unless_it_was_declared(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ToldServer() as server:
+        url = server.url.replace("127.0.0.1", "hooks.example.org")
+        config = small_config(tmp_path, model, threshold=1e9, notify=f"webhook:{url}")
+        manifest = run_job(config).manifest
+        addresses: list[str] = []
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda _, port, *__, **___: [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, port)) for found in addresses
+            ],
+        )
+        for private in ("127.0.0.1", "::ffff:127.0.0.1", "10.0.0.8", "fe80::1%lo", "224.0.0.1"):
+            addresses[:] = [private]
+            assert tell(config, manifest, say=print, declared=()) == 1
+            assert "leads to an address of this machine or its network" in caplog.records[-1].getMessage()
+        addresses[:] = ["127.0.0.1"]
+        assert server.messages == [] and tell(config, manifest, say=print, declared={url}) == 0
+        assert len(server.messages) == 1
 
 
 def test_the_address_is_in_nothing_that_is_written_or_said(

@@ -68,6 +68,7 @@ def test_the_first_word_can_be_one_behind_a_space(folder: Path) -> None:
         ("tokenizer.json", lambda v: v["model"].update(merges=["a"]), "is no pair of pieces"),
         ("tokenizer.json", lambda v: v["model"].update(merges=None), "its model has no merges"),
         ("tokenizer.json", lambda v: v["model"].update(unk_token="what"), "unk_token 'what'"),
+        ("tokenizer.json", lambda v: v["model"].update(unk_token={"a": 1}), "unk_token …"),
         ("tokenizer.json", lambda v: v["model"]["vocab"].update(a=10**6), "'a' has id 1000000"),
         ("tokenizer.json", lambda v: v.update(normalizer={"type": "Lowercase"}), "'Lowercase', which no RoBERTa"),
         ("tokenizer.json", lambda v: v.update(pre_tokenizer={"type": "Whitespace"}), "'Whitespace', which no RoBERTa"),

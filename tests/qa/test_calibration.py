@@ -19,28 +19,24 @@ from bioqa_pipeline.qa.calibration import (
 def test_recovers_the_map_that_made_the_labels() -> None:
     rng = np.random.default_rng(0)
     margins = rng.normal(1.0, 4.0, 40_000)
-    windows = rng.integers(1, 6, 40_000)
-    logits = 0.7 * margins - 0.9 * np.log(windows) - 0.4
-    labels = rng.random(40_000) < 1 / (1 + np.exp(-logits))
-    fitted = fit_calibration(margins.tolist(), windows.tolist(), labels.tolist())
-    assert (fitted.slope, fitted.log_windows, fitted.intercept) == pytest.approx((0.7, -0.9, -0.4), abs=0.06)
-    probabilities = [fitted.probability(float(m), int(w)) for m, w in zip(margins, windows, strict=True)]
+    labels = rng.random(40_000) < 1 / (1 + np.exp(-(0.7 * margins - 0.4)))
+    fitted = fit_calibration(margins.tolist(), labels.tolist())
+    assert (fitted.slope, fitted.log_windows, fitted.intercept) == pytest.approx((0.7, 0.0, -0.4), abs=0.06)
+    probabilities = [fitted.probability(m, 1) for m in margins.tolist()]
     assert expected_calibration_error(reliability(probabilities, labels.tolist())) < 0.02
 
 
-def test_one_window_everywhere_and_pairs_without_a_span() -> None:
+def test_pairs_without_a_span_are_left_out() -> None:
     rng = np.random.default_rng(1)
     margins = rng.normal(0.0, 2.0, 500)
     labels = (margins + rng.normal(0, 1, 500) > 0).tolist()
-    plain = fit_calibration(margins.tolist(), [1] * 500, labels)
-    assert plain.log_windows == 0.0
+    plain = fit_calibration(margins.tolist(), labels)
     assert plain.slope > 0
-    more = fit_calibration([*margins.tolist(), -math.inf], [1] * 501, [*labels, True])
-    assert more == plain
+    assert fit_calibration([*margins.tolist(), -math.inf], [*labels, True]) == plain
 
 
 def test_separable_labels_have_a_finite_fit() -> None:
-    fitted = fit_calibration([-3.0, -2.0, 2.0, 3.0], [1, 1, 1, 1], [False, False, True, True])
+    fitted = fit_calibration([-3.0, -2.0, 2.0, 3.0], [False, False, True, True])
     assert math.isfinite(fitted.slope)
     assert fitted.probability(-2.0, 1) < 0.1
     assert fitted.probability(2.0, 1) > 0.9
@@ -48,7 +44,7 @@ def test_separable_labels_have_a_finite_fit() -> None:
 
 def test_one_kind_of_label_is_an_error() -> None:
     with pytest.raises(ValueError, match="answerable and unanswerable"):
-        fit_calibration([0.0, 1.0], [1, 1], [True, True])
+        fit_calibration([0.0, 1.0], [True, True])
 
 
 @given(rows=st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), n_bins=st.integers(1, 12))
@@ -81,6 +77,6 @@ def test_auroc_is_the_share_of_ordered_pairs(rows: list[tuple[int, bool]]) -> No
 
 
 def test_a_model_whose_margins_fall_where_answers_are_gets_a_flat_map() -> None:
-    found = fit_calibration([-2.0, -1.0, 1.0, 2.0, 3.0], [1] * 5, [True, True, True, False, False])
+    found = fit_calibration([-2.0, -1.0, 1.0, 2.0, 3.0], [True, True, True, False, False])
     assert found.slope == 0.0
     assert found.probability(-5.0, 1) == found.probability(5.0, 1) == pytest.approx(0.6, abs=1e-6)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from bioqa_pipeline.config import SpanConfig, WindowConfig
+from bioqa_pipeline.config import Precision, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
@@ -123,7 +123,11 @@ def test_every_character_is_read(checkpoint: Checkpoint) -> None:
     assert {i for i, char in enumerate(text) if not char.isspace()} <= covered
 
 
-def test_the_same_bits_in_any_company(checkpoint: Checkpoint, scorer: Scorer) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_bits_in_any_company(checkpoint: Checkpoint, precision: Precision) -> None:
+    """Where the processor has no bf16 it is emulated, which these small networks can bear."""
+    scorer = load_scorer(checkpoint, device="cpu", precision=precision, engine="torch")
+    assert scorer.info.precision == precision
     windows = [w for n in (0, 3, 8, 8, 15, 30, 60) for w in windows_of(checkpoint, QUESTION, passage_of(n, seed=n))]
     alone = [score_windows([w], scorer, SpanConfig())[0] for w in windows]
     assert score_windows(windows, scorer, SpanConfig()) == alone

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bioqa_pipeline.evaluation.squad import SquadParagraph
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
+from support.checkpoints import WORDS
 
 
 def write_squad(paragraphs: Sequence[SquadParagraph], path: Path) -> None:
@@ -27,3 +29,22 @@ def write_squad(paragraphs: Sequence[SquadParagraph], path: Path) -> None:
         ]
         articles[-1]["paragraphs"].append({"context": paragraph.context, "qas": questions})
     path.write_text(json.dumps({"version": "v2.0", "data": articles}, ensure_ascii=False), "utf-8")
+
+
+def labelled(path: Path, n_questions: int, share_answerable: float, *, seed: int) -> Path:
+    """Two questions a passage, of which this share can be answered."""
+    rng = random.Random(seed)
+    answerable = [i < n_questions * share_answerable for i in range(n_questions)]
+    rng.shuffle(answerable)
+    paragraphs = []
+    for number in range(0, n_questions, 2):
+        words = rng.sample(WORDS, 6)
+        context = " ".join(words)
+        answer = GoldAnswer(words[0], 0)
+        questions = [
+            SquadQuestion(f"{number + i}", f"what {rng.choice(WORDS)}", (answer,) if answerable[number + i] else ())
+            for i in range(2)
+        ]
+        paragraphs.append(SquadParagraph("T", context, tuple(questions)))
+    write_squad(paragraphs, path)
+    return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,26 +18,7 @@ from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.training.calibrate import Calibrated, calibrate, format_calibration
 from bioqa_pipeline.training.stored_settings import write_settings
 from support.checkpoints import WORDS, make_checkpoint
-from support.squad_files import write_squad
-
-
-def labelled(path: Path, n_questions: int, share_answerable: float, *, seed: int) -> Path:
-    """Two questions a passage, of which this share can be answered."""
-    rng = random.Random(seed)
-    answerable = [i < n_questions * share_answerable for i in range(n_questions)]
-    rng.shuffle(answerable)
-    paragraphs = []
-    for number in range(0, n_questions, 2):
-        words = rng.sample(WORDS, 6)
-        context = " ".join(words)
-        answer = GoldAnswer(words[0], 0)
-        questions = [
-            SquadQuestion(f"{number + i}", f"what {rng.choice(WORDS)}", (answer,) if answerable[number + i] else ())
-            for i in range(2)
-        ]
-        paragraphs.append(SquadParagraph("T", context, tuple(questions)))
-    write_squad(paragraphs, path)
-    return path
+from support.squad_files import labelled, write_squad
 
 
 @pytest.fixture(scope="module")
@@ -177,12 +157,11 @@ def test_files_of_one_kind_each_count_together(folder: Path, tmp_path: Path) -> 
 def test_a_weight_of_two_is_a_question_twice() -> None:
     rng = np.random.default_rng(5)
     margins = rng.normal(0, 2, 200)
-    windows = rng.integers(1, 4, 200)
     labels = margins + rng.normal(0, 2, 200) > 0
     counts = rng.integers(1, 3, 200)
-    weighed = fit_calibration(margins.tolist(), windows.tolist(), labels.tolist(), counts.tolist())
-    repeated = fit_calibration(*(np.repeat(x, counts).tolist() for x in (margins, windows, labels)))
-    # The ridge acts on features that are standardised without the weights: alike to the third digit.
+    weighed = fit_calibration(margins.tolist(), labels.tolist(), counts.tolist())
+    repeated = fit_calibration(*(np.repeat(x, counts).tolist() for x in (margins, labels)))
+    # The ridge acts on margins that are standardised without the weights: alike to the third digit.
     assert dict(weighed) == pytest.approx(dict(repeated), abs=5e-3)
 
 

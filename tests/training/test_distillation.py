@@ -20,6 +20,7 @@ from transformers import MPNetConfig, MPNetModel
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
+from bioqa_pipeline.qa.pins import Pin
 from bioqa_pipeline.training import base_models
 from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
 from bioqa_pipeline.training.batches import collate
@@ -157,6 +158,11 @@ def test_a_base_model_in_the_pieces_of_one_zip(
     assert open_checkpoint(str(base)).config.hidden_size == 32
     assert prepare_base(config, tmp_path / "out" / "base") == str(base)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["_bioqa.json", "base"]
+
+    pin = Pin("f" * 40, {"config.json": "0" * 64})
+    monkeypatch.setattr(base_models, "pin_of", {"archive:part_*/m.zip.*": pin}.get)
+    with pytest.raises(CheckpointError, match=r"config\.json has SHA-256 .*, but 0+ is pinned; .* unpack the zip"):
+        unpack_archive("archive:part_*/m.zip.*", tmp_path / "another")
     (tmp_path / "site" / "part_2" / "m.zip.002").unlink()
     with pytest.raises(CheckpointError, match="2 pieces do not make a whole zip"):
         unpack_archive("archive:part_*/m.zip.*", tmp_path / "other")

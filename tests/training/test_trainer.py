@@ -17,10 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bioqa_pipeline.errors import CheckpointError, TrainingError
+from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
-from bioqa_pipeline.training.base_models import resolve_base
 from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.trainer import LoggedPoint, train
@@ -205,18 +204,3 @@ def test_padding_has_no_part_in_the_loss() -> None:
     wider = [torch.nn.functional.pad(x, (0, 3), value=9.0) for x in (start, end)]
     padded = span_loss(*wider, torch.nn.functional.pad(mask, (0, 3)), starts, ends)
     assert math.isclose(float(padded), by_hand, rel_tol=1e-6)
-
-
-def test_base_models_in_packages() -> None:
-    assert resolve_base("some/folder") == "some/folder"
-    assert Path(resolve_base("package:bioqa_pipeline/sources")).name == "sources"
-    with pytest.raises(CheckpointError, match="no Python package no_such_package"):
-        resolve_base("package:no_such_package/model")
-
-
-@pytest.mark.parametrize(
-    "spec", ["package:", "package:../x", "package:.x/y", "package:a.b/c", "package:bioqa_pipeline/../.."]
-)
-def test_a_base_model_outside_any_package(spec: str) -> None:
-    with pytest.raises(CheckpointError, match="a folder inside an installed package"):
-        resolve_base(spec)

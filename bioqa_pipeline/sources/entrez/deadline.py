@@ -6,6 +6,7 @@ what is no body never does either; the look-up of a name it does not bound at al
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 import ssl
@@ -19,6 +20,8 @@ from typing import Any
 
 import httpcore
 import httpx
+
+from bioqa_pipeline.addresses import is_global
 
 # Status line and headers, the 1xx answers before them included.
 MAX_HEAD_BYTES = 256 << 10
@@ -36,11 +39,13 @@ class Bounds:
         ends: when it has to be over, by the steady clock.
         bytes_left: how much may still come.
         start: the first bytes that came, for what can be told from an answer that cannot be read.
+        public_host: a host that is connected to at addresses of the whole internet only, whatever its name leads to.
     """
 
     ends: float
     bytes_left: int = MAX_HEAD_BYTES
     start: bytes = b""
+    public_host: str | None = None
 
     def seconds_left(self, timeout: float | None, late: type[Exception]) -> float:
         """The shorter of the two waits."""
@@ -58,6 +63,10 @@ class Bounds:
             self.start += data[:_START_BYTES]
         return data
 
+    def may_connect(self, host: str, address: str) -> bool:
+        """Whether the host may be connected to at this address."""
+        return host != self.public_host or is_global(ipaddress.ip_address(address))
+
 
 class _OfThread(threading.local):
     """No context variable: what a library leaves behind in a context, garbage that is collected too, can change which
@@ -70,9 +79,9 @@ _own = _OfThread()
 
 
 @contextmanager
-def bounded(seconds: float) -> Iterator[Bounds]:
+def bounded(seconds: float, *, public_host: str | None = None) -> Iterator[Bounds]:
     """Requests of this thread through a `BoundedTransport` keep to these bounds, and nothing of them is logged."""
-    before, _own.bounds = _own.bounds, Bounds(time.monotonic() + seconds)
+    before, _own.bounds = _own.bounds, Bounds(time.monotonic() + seconds, public_host=public_host)
     try:
         yield _own.bounds
     finally:
@@ -107,6 +116,9 @@ class _Backend(httpcore.SyncBackend):
         """One of the host's addresses after the other: the standard library gives each of them the whole time."""
         error: Exception = httpcore.ConnectError("the host has no address")
         for *_, address in _look_up(host, port, _left(timeout, httpcore.ConnectTimeout)):
+            if (bounds := _own.bounds) and not bounds.may_connect(host, str(address[0])):
+                error = httpcore.ConnectError("the host's name leads to an address of this machine or its network")
+                continue
             left = _left(timeout, httpcore.ConnectTimeout)
             try:
                 return _Stream(super().connect_tcp(str(address[0]), port, left, local_address, socket_options))
