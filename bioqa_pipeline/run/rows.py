@@ -54,6 +54,7 @@ class AskedPairs:
 _FIELDS = ("title", "journal", "pub_date", "doi", "is_retracted", "publication_types", "mesh_terms", "languages")
 _MADE = ("pmid_version", "pub_year", "print_date", "electronic_date", "expressions_of_concern", "errata", "authors")
 _fields_of = attrgetter(*_FIELDS)
+_OF_RUN = ("scoring_key", "model", "model_revision", "run_id")
 _OF_PLAN = ("pair_id", "question_id", "question", "user_columns", "pmid", "rank", "content_hash")
 
 
@@ -114,11 +115,9 @@ def answer_table(
         "is_answerable": answers.is_answerable,
         "n_best": _n_best(scored),
         "scored_at": [scored_at] * len(pairs) if isinstance(scored_at, datetime) else scored_at,
-        "threshold": [scorer.threshold] * len(pairs),
-        **_same(len(pairs), passage=scorer.config.passage, model=identity.model),
-        **_same(len(pairs), model_revision=identity.model_revision),
-        **_of_run(len(pairs), identity),
     }
+    columns |= {name: [getattr(identity, name)] * len(pairs) for name in _OF_RUN}
+    columns |= {"threshold": [scorer.threshold] * len(pairs), "passage": [scorer.config.passage] * len(pairs)}
     return columns_to_table(columns, ANSWERS)
 
 
@@ -150,17 +149,10 @@ def chunk_table(pairs: AskedPairs, scored: PairScores, spans: SpanConfig, identi
         "span_log_prob": _where(has_best, said.log_probs[:, 0]),
         "span_logsumexp": _where(has_best, said.span_logsumexp),
         "margin": _where(has_best, said.margin),
-        **_of_run(len(windows), identity),
+        "run_id": [identity.run_id] * len(windows),
+        "scoring_key": [identity.scoring_key] * len(windows),
     }
     return columns_to_table(columns, CHUNKS)
-
-
-def _of_run(n_rows: int, identity: RunIdentity) -> dict[str, pa.Array]:
-    return _same(n_rows, run_id=identity.run_id, scoring_key=identity.scoring_key)
-
-
-def _same(n_rows: int, **values: str) -> dict[str, pa.Array]:
-    return {name: pa.repeat(pa.scalar(value, pa.string()), n_rows) for name, value in values.items()}
 
 
 def _where(there: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> npt.NDArray[Any]:

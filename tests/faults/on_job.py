@@ -163,7 +163,7 @@ def _spy(patch: pytest.MonkeyPatch, history: Any) -> None:
     stage, commit, writer = score.write_staged, DatasetWriter.commit_shard, Dataset.writer
 
     def write_staged(root: Any, run_id: str, shard_id: str, answers: Any, chunks: Any, metadata: Any) -> None:
-        staged[shard_id] = {row.pair_id for row in answers}
+        staged[shard_id] = set(answers["pair_id"].to_pylist())
         stage(root, run_id, shard_id, answers, chunks, metadata)
 
     def commit_shard(self: DatasetWriter, shard_id: str) -> bool:
