@@ -118,17 +118,20 @@ def _top_spans(starts: FloatArray, ends: FloatArray, width: int, count: int) -> 
             break
         is_before = firsts[:, :k] < first
         within = first + ahead
+        at = row + within
         # Up to the next span that was taken.
         reach = np.where(is_before, side, firsts[:, :k]).min(axis=1, initial=side)[:, None]
-        sums = flat_starts[row + first] + flat_ends.take(row + within, mode="clip")
+        sums = flat_starts[row + first] + flat_ends.take(at, mode="clip")
         last = first + np.where(within < reach, sums, -np.inf).argmax(axis=1)[:, None]
         firsts[:, k], lasts[:, k] = first[:, 0], last[:, 0]
-        flat_best[(row + within)[within <= last]] = -np.inf
+        flat_best[at[within <= last]] = -np.inf
         # Spans that would reach it from before end before it, if they begin behind the last one that was taken there.
         before = first - 1 - ahead[: width - 1]
-        shorter = flat_starts.take(row + before) + np.maximum.accumulate(flat_ends.take(row + before), axis=1)
+        at = row + before
+        shorter = flat_starts.take(at, mode="clip")
+        shorter += np.maximum.accumulate(flat_ends.take(at, mode="clip"), axis=1)
         is_free = before > np.where(is_before, lasts[:, :k], -1).max(axis=1, initial=-1)[:, None]
-        flat_best[(row + before)[is_free]] = shorter[is_free]
+        flat_best[at[is_free]] = shorter[is_free]
     return firsts - width, lasts - width, scores
 
 
