@@ -28,9 +28,10 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.pubmed.links import pubmed_url
-from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
+from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import content_digest
-from bioqa_pipeline.report.words import best_words, statuses, strength
+from bioqa_pipeline.report.unanswered import WITHOUT_ANSWER, best_words, others_without_answer
+from bioqa_pipeline.report.words import statuses, strength
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.console import uncalibrated_note
@@ -189,7 +190,8 @@ def _table_description(answers: Sequence[MergedAnswer]) -> str:
     best = [a for a in answers if a.rank == 1]
     answered = sum(a.answer is not None for a in best)
     shown = f"; the first {TABLE_ROWS:,} are shown" if len(best) > TABLE_ROWS else ""
-    return f"{answered:,} of {len(best):,} questions are answered{shown}"
+    others = others_without_answer(a.outcome for a in best)
+    return f"{answered:,} of {len(best):,} questions are answered{others}{shown}"
 
 
 def summary_markdown(result: RunResult, out: str, page: str) -> str:
@@ -199,7 +201,8 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     rate = f", {manifest.n_windows / seconds:,.1f} pieces of text a second" if seconds and manifest.n_windows else ""
     best = [a for a in result.answers if a.rank == 1]
     lines = [
-        f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered",
+        f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered"
+        + others_without_answer(a.outcome for a in best),
         "",
         f"Run `{manifest.run_id}`: **{manifest.status}**",
         *_top_answers(best),
@@ -218,12 +221,9 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     ]
     if any(a.is_uncalibrated for a in result.answers):
         lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
-    for title, outcome in (
-        ("Nothing found for", AnswerOutcome.NOTHING_FOUND),
-        ("Search failed for", AnswerOutcome.SEARCH_FAILED),
-    ):
+    for outcome, words in WITHOUT_ANSWER.items():
         ids = [a.question_id for a in result.answers if a.outcome is outcome]
-        lines += _listed(title, ids, len(ids))
+        lines += _listed(words[0].upper() + words[1:], ids, len(ids))
     lines += _listed("Failures, which the next run tries again", result.failures, len(result.failures))
     return "\n".join(lines) + "\n"
 

@@ -25,6 +25,8 @@ _SAME_WORK = frozenset(
     for side in sides
 )
 _DOI = re.compile(r"\b10\.\d{4,9}/[^\s\"<>]{1,200}")
+# Preprint servers number the versions of one work: 10.21203/rs.3.rs-1/v2.
+_VERSION = re.compile(r"[./]?v\d{1,2}$")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -45,7 +47,7 @@ def group_works(records: Iterable[Abstract]) -> dict[int, int]:
 def _links(record: Abstract) -> Iterator[Hashable]:
     """What versions of one work have in common with the record: PMIDs, DOIs, a text."""
     if record.doi:
-        yield record.doi.casefold()
+        yield _VERSION.sub("", record.doi.casefold())
     words = " ".join(_WORD.findall(_prose(record).casefold()))
     if words:
         yield "text", content_digest(words)
@@ -54,7 +56,7 @@ def _links(record: Abstract) -> Iterator[Hashable]:
             if correction.pmid is not None:
                 yield correction.pmid
             for doi in _DOI.findall(correction.citation):
-                yield doi.rstrip(".,;)").casefold()
+                yield _VERSION.sub("", doi.rstrip(".,;)").casefold())
 
 
 def _prose(record: Abstract) -> str:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bioqa_pipeline.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.abstracts.works import group_works
 from bioqa_pipeline.evaluation.bioasq import BioasqQuestion
-from bioqa_pipeline.qa.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.records.texts import Abstract, Question
 from bioqa_pipeline.sources.base import Source
 

@@ -139,7 +139,10 @@ def _evidence(dataset: Dataset, wanted: Selection) -> pl.LazyFrame:
         *_OF_QUESTION, "scoring_key", "pmid", "evidence", *_OF_RECORD, *others,
         wording="answer", probability="answerability",
     )  # fmt: skip
-    rows = support.join(said, on=[*_OF_QUESTION, "scoring_key", "pmid"], how="inner")
+    rows = support.join(said, on=[*_OF_QUESTION, "scoring_key", "pmid"], how="inner").with_columns(
+        # An early version kept numbers of checkpoints without a calibration, which are no probabilities.
+        probability=pl.when(pl.col("answer_probability").is_not_null()).then("probability")
+    )
     if wanted.pmids:
         rows = rows.filter(pl.col("pmid").is_in(wanted.pmids))
     return rows.select(

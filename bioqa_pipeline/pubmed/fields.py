@@ -20,12 +20,25 @@ _MONTHS = {name: i for i, name in enumerate(_MONTH_NAMES, start=1)}
 _PRINTED = re.compile(
     rf"\s*({'|'.join(_MONTH_NAMES)})[a-z]*\.?(?:\s+([0-9]{{1,2}})(?![0-9]))?", re.ASCII | re.IGNORECASE
 )
+# "15 Mar 2001", "July-August 2003": what stands before the year.
+_BEFORE_YEAR = re.compile(
+    rf"(?:\b(?P<day>[0-9]{{1,2}})(?:\s?[-–]\s?[0-9]{{1,2}})?\s+)?\b(?P<month>{'|'.join(_MONTH_NAMES)})[a-z]*\.?"
+    r"(?:\s?[-–/]\s?[A-Za-z]{3,9}\.?)?,?\s*$",
+    re.ASCII | re.IGNORECASE,
+)
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
 # "RETRACTED: Scurvy", "[Withdrawn] Scurvy", "Retracted article: Scurvy"; not "Retracted articles: a review".
-_RETRACTED = r"(?:retracted|withdrawn)(?:\s+(?:article|paper|publication|chapter|manuscript))?"
-_RETRACTED_TITLE = re.compile(
-    rf"^\W*{_RETRACTED}(?:\s*[\])*:.—–]|\s+-\s)|[\[(]\s*{_RETRACTED}\s*[\])]\W*$", re.IGNORECASE
+_PUBLISHED = r"(?:article|paper|publication|chapter|manuscript)"
+_RETRACTED = (
+    rf"(?:(?:retracted|withdrawn)(?:\s+{_PUBLISHED}|\s+and\s+(?:replaced|republished))?"
+    rf"|this\s+{_PUBLISHED}\s+(?:has\s+been|was|is)\s+(?:retracted|withdrawn)|(?-i:REMOVED|TEMPORARY REMOVAL))"
 )
+_RETRACTED_TITLE = re.compile(
+    rf"^\W*{_RETRACTED}(?:\s*[\])*:.—–]|\s+-\s)|[\[(]\s*{_RETRACTED}\s*(?:[.:,;][^\[\]()]*)?[\])]\W*$",
+    re.IGNORECASE,
+)
+# In capitals, where the others are not, the word alone says it: "RETRACTED Scurvy", "Scurvy - RETRACTED".
+_SHOUTED = re.compile(r"^\W*(?:RETRACTED|WITHDRAWN)(?:\s*-|\s+[A-Z][a-z])|[\s:—–-](?:RETRACTED|WITHDRAWN)\W*$")
 _NO_TITLE = frozenset(("not available", "in process citation"))
 
 
@@ -59,12 +72,14 @@ def _iso_date(year: str, month: str, day: str) -> str:
 
 
 def printed_date(text: str) -> str:
-    """ISO 8601 of the start of a date as printed: "1998 Dec-1999 Jan" gives "1998-12", "2000 Spring" gives "2000"."""
+    """ISO 8601 of the start of a date as printed: "1998 Dec-1999 Jan" gives "1998-12", "Mar 2000" "2000-03"."""
     year = _YEAR.search(text)
     if not year:
         return ""
-    rest = _PRINTED.match(text, year.end())
-    return iso_date(year.group(), *(rest.groups() if rest else (None, None)))
+    if rest := _PRINTED.match(text, year.end()):
+        return iso_date(year.group(), *rest.groups())
+    before = _BEFORE_YEAR.search(text, 0, year.start())
+    return iso_date(year.group(), *(before["month"], before["day"]) if before else (None, None))
 
 
 def _month(text: str) -> int:
@@ -99,7 +114,7 @@ def earlier_date(printed: str, electronic: str) -> str:
 
 def says_retracted(title: str) -> bool:
     """Whether a title says of its own paper that it was retracted or withdrawn."""
-    return _RETRACTED_TITLE.search(title) is not None
+    return bool(_RETRACTED_TITLE.search(title) or (not title.isupper() and _SHOUTED.search(title)))
 
 
 def split_title(title: str, vernacular: str | None) -> str:

@@ -21,13 +21,17 @@ BLOCKS = frozenset(
     "p br div li list-item list ul ol dl dt dd sec section title h1 h2 h3 h4 h5 h6 table thead tbody tr td th "
     "blockquote hr".split()
 )
+_MATH = "math mrow mi mn mo ms mtext mspace mstyle mfenced msup msub msubsup mfrac msqrt mroot mover munder".split()
 _INLINE = {
     **{name: name for name in ("sub", "sup", "b", "i", "u", "span", "small", "big", "font")},
+    **dict.fromkeys(("a", "xref", "ext-link", "named-content", "styled-content"), "span"),
+    **{name: f"{{http://www.w3.org/1998/Math/MathML}}{name}" for name in _MATH},
     **{"inf": "sub", "em": "i", "italic": "i", "strong": "b", "bold": "b", "underline": "u", "sc": "span"},
 }
 _NAMES = "|".join(sorted((*BLOCKS, *_INLINE), key=len, reverse=True))
 _TAG = re.compile(
-    rf"<(/?)(?:jats:)?({_NAMES})((?:\s++[\w:.-]++\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'))*+)\s*+(/?)>", re.IGNORECASE
+    rf"<(/?)(?:jats:|mml:|m:)?({_NAMES})((?:\s++[\w:.-]++\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'))*+)\s*+(/?)>",
+    re.IGNORECASE,
 )
 
 

@@ -16,23 +16,29 @@ from bioqa_pipeline.qa.merge_text import MINUS, NUMBER_WORDS, plain_writing
 from bioqa_pipeline.qa.merge_tokens import END, MARK, START, UNIT, WORD, Token, neighbours, read_tokens
 from bioqa_pipeline.qa.merge_words import (
     FUNCTION_WORDS,
+    HYPHENED_PREFIXES,
     LETTERED,
     NAMED_A,
     NUMBERED,
     PREFIXES,
+    american,
     common_word,
     is_name,
     name,
     unit,
 )
+from bioqa_pipeline.text import GREEK
 
 # A key that is read again gives itself; the rules reach that in two rounds, nearly always in one.
 _MOST_ROUNDS = 6
 _HEDGES = frozenset("about around approximately approx roughly some nearly circa ca ~".split())
+_GREEK_NAMES = frozenset(GREEK.values())
 _GENES = frozenset({"gene", "genes"})
 _COMPARATORS = frozenset("<>≤≥≠±")
 # Words of letters alone, which is what most answers are: no rule but those of single words can apply.
 _ORDINARY = re.compile(r"[A-Za-z][a-z]+(?:[ -][A-Za-z][a-z]+)*")
+# But these begin with a numeral (type Ia) or with a letter that names (Abeta).
+_LETTER_FIRST = re.compile("[ -][IVX][a-e](?![a-z])|(?<![A-Za-z])[A-Z](?:alpha|beta|gamma|delta|kappa)(?![a-z])")
 _BETWEEN = re.compile("[ -]")
 _UNUSUAL = NUMBER_WORDS | {"per", "percent", "cent", "pct", "hg", *_HEDGES}
 _VOWEL_SOUND = re.compile(r"[aeio]|u(?!ni|s[eu]|t[ei]|r[aeio])")
@@ -52,9 +58,10 @@ def answer_key(text: str) -> str:
 def _read(text: str) -> str:
     if _ORDINARY.fullmatch(text):
         words = _BETWEEN.split(text.lower())
-        if _UNUSUAL.isdisjoint(words) and "fold" not in text:
-            kept = [w for w in words[:-1] if w not in ("the", "an")]
-            return " ".join(_compounds([Token(w, WORD, " ") for w in (*kept, words[-1])]))
+        if _UNUSUAL.isdisjoint(words) and "fold" not in text and not _LETTER_FIRST.search(text):
+            hyphens = [" ", *(mark for mark in text if mark in " -")]
+            read = [Token(w, WORD, mark) for w, mark in zip(words, hyphens, strict=True)]
+            return " ".join(_compounds([*(t for t in read[:-1] if t.text not in ("the", "an")), read[-1]]))
     plain = plain_writing(text)
     tokens = _without_genes(read_tokens(plain))
     tokens = _names(_units(_without_articles(_without_hedges(tokens))))
@@ -118,8 +125,11 @@ def _without_articles(tokens: Sequence[Token]) -> list[Token]:
 def _is_article(before: Token, token: Token, behind: Token) -> bool:
     if behind is END or behind.before != " " or token.before != " ":
         return False
+    if behind.text in _GREEK_NAMES and token.text == "A":
+        return False  # "A beta fibres"; "A beta blocker" is rarer at the start of an answer
     if token.text == "a":
-        return (behind.is_word or behind.is_number) and before.text.lower() not in LETTERED and len(before.text) != 1
+        is_led = before.text.lower() in LETTERED | {"the", "an"} or len(before.text) == 1
+        return (behind.is_word or behind.is_number) and not is_led
     # "A mutation" begins a sentence; "A antigen" and "A fibres" are names.
     word = behind.text
     plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
@@ -131,7 +141,9 @@ def _units(tokens: Sequence[Token]) -> list[Token]:
     read: list[Token] = []
     for before, token, behind in neighbours(tokens):
         last = read[-1] if read else START
-        of_unit = last.text == "/" and len(read) > 1 and (read[-2].kind == UNIT or read[-2].text == "%")
+        is_per = last.text == "/" and len(read) > 1
+        of_unit = is_per and (read[-2].kind == UNIT or read[-2].text == "%")
+        of_unit = of_unit or (is_per and len(token.text) > 1)
         if token.text.lower() == "hg" and last.text == "mm":
             read[-1] = last.said("mmhg")
         elif token.text.lower() == "per":
@@ -153,11 +165,11 @@ def _is_quantity(read: Sequence[Token]) -> bool:
 
 
 def _names(tokens: Sequence[Token]) -> list[Token]:
-    """Words in small letters, names in capitals in theirs; a name with a number is known by that in any case."""
+    """Words in small letters, names in capitals in theirs; one with a number or a letter is known in any case."""
     read: list[Token] = []
     numbered = False
     letter = ""
-    for token in reversed(tokens):
+    for before, token, _ in reversed(list(neighbours(tokens))):
         if letter and is_name(token.text):  # PD-L1 is PDL1
             token = token.said(token.text + letter)
             read.pop()
@@ -167,7 +179,7 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
         elif token.text == NAMED_A:
             numbered = False
         elif is_name(token.text):
-            token = token.said(token.text.lower() if numbered else name(token.text))
+            token = token.said(token.text.lower() if numbered or _is_lettered(before, token) else name(token.text))
         else:
             letter = token.text if numbered and len(token.text) == 1 and token.text.isupper() else ""
             token = token.said(token.text.casefold())
@@ -176,16 +188,22 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
     return read[::-1]
 
 
+def _is_lettered(before: Token, token: Token) -> bool:
+    """Whether a name has a letter before it: c-MYC is c-Myc. A longer one in S would be a plural in small letters."""
+    is_plural = len(token.text) > 3 and token.text.endswith("S")
+    return token.before == "-" and len(before.text) == 1 and not is_plural
+
+
 def _compounds(tokens: Sequence[Token]) -> list[str]:
     """The words, singular and American, behind a prefix as one with it."""
     words: list[str] = []
     glued = ""
     for _, token, behind in neighbours(tokens):
-        text = glued + token.text
+        text = glued + (american(token.text) if glued and token.text.islower() else token.text)
         glued = ""
         if not token.is_word or not text.islower():
             words.append(text)
-        elif token.text in PREFIXES and _is_stem(behind):
+        elif (token.text in PREFIXES or (behind.before == "-" and text in HYPHENED_PREFIXES)) and _is_stem(behind):
             glued = text
         elif behind.is_number and len(text) < 6 and text not in NUMBERED and text.rstrip("s") not in NUMBERED:
             words.append(text)  # sars cov 2 is no plural

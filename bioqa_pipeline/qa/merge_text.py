@@ -44,17 +44,25 @@ _ORDINALS = dict(
         strict=True,
     )
 )
+_TIMES = {"twice": 2, "thrice": 3}
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9}
 _MONTHS = "january february march april may june july august september october november december".split()
 # A text without them has no number in words.
-NUMBER_WORDS = frozenset(_NUMBERS) | frozenset(_ORDINALS) | {"quarter", "quarters", "thirds", "fifths", "tenths"}
+NUMBER_WORDS = (
+    frozenset(_NUMBERS) | frozenset(_ORDINALS) | {*_TIMES, "half", "quarter", "quarters", "thirds", "fifths", "tenths"}
+)
 _NUMBER_WORD = re.compile(
     r"\b(?:([Tt]wenty|[Tt]hirty|[Ff]orty|[Ff]ifty|[Ss]ixty|[Ss]eventy|[Ee]ighty|[Nn]inety)[- ]"
     r"(one|two|three|four|five|six|seven|eight|nine)|(?<!\d[ -])([A-Z]?[a-z]+))\b"
 )
-_FRACTION = re.compile(r"\b(an?|one|two|three|four|\d)[ -](third|quarter|fifth|tenth)s?(?=$|\sof\b)", re.IGNORECASE)
+_FRACTION = re.compile(
+    r"\b(?:(an?|one|two|three|four|\d)[ -](third|quarter|fifth|tenth)s?|(?:(?:an?|one)[ -])?(half))(?=$|\sof\b)",
+    re.IGNORECASE,
+)
 _PARTS = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 _NUMBER = r"\d+(?:\.\d+)?"
+_QUANTITY = rf"{_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?"
+_REPEATED = r"(%|[A-Za-zμ][A-Za-zμ/]{0,9})"
 _AHEAD = rf"(?=[{MINUS}+]?{_NUMBER})"
 _MONTH = r"(?P<month>" + "|".join(f"{m[:3]}(?:{m[3:]})?" for m in _MONTHS) + r"|sept)\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
@@ -62,8 +70,8 @@ _YEAR = r"(?P<year>[12]\d{3})"
 _COMPARATORS = {
     "≤": r"no more than|not more than|not over|up to|at most|a maximum of|maximum of",
     "≥": r"no less than|not less than|no fewer than|not fewer than|at least|a minimum of|minimum of",
-    ">": r"more than|greater than|higher than|larger than|in excess of|exceeding|above",
-    "<": r"less than|fewer than|lower than|smaller than|below|under",
+    ">": r"more than|greater than|higher than|larger than|older than|longer than|in excess of|exceeding|above",
+    "<": r"less than|fewer than|lower than|smaller than|younger than|shorter than|below|under",
 }
 _TIME = r"(?:second|minute|min|hour|hr|h|day|d|week|wk|month|mo|year|yr|y|decade|time|night|course|period)"
 
@@ -93,7 +101,7 @@ _SIGNS = _compiled(
     (r"(?<=CD\d)([-+])(?=CD\d)|(?<=CD\d\d)([-+])(?=CD\d)", r"\1\2 "),
     (r"(?<=[A-Za-z\d])\+(?=[A-Z][A-Za-z\d]{0,9}[-+](?![A-Za-z\d]))", " positive "),
     (r"(?<=[A-Za-z\d])\+(?![A-Za-z\d])", " positive "),
-    (r"\b([A-Za-z]{0,9}[A-Z\d][A-Za-z\d]{0,9})-(?=\s?$|[,;.)\]]|\s(?!and\b|or\b|to\b|\d))", r"\1 negative "),
+    (r"\b([A-Za-z]{0,9}[A-Z\d][A-Za-z\d]{0,9})-(?=\s?$|[,;.)\]/]|\s(?!and\b|or\b|to\b|\d))", r"\1 negative "),
     (r"(?<=\d)\s?\+\s?(?=\d)", " plus "),
     (r"(?<=[\d%])\s?-\s?(?=[-+]?\d)", " to "),
     (r"(?:^|(?<=[\s(\[{<>≤≥=±~/,;:^_$]))\+\s?(?=\d)", "＋"),
@@ -114,10 +122,15 @@ _NUMERALS = _compiled(
     (r"(?<![\d.,])0,(?=\d)", "0."),
     (r"(?<![\w.])\.(?=\d)", "0."),
     # A repeated unit: 5% to 10%.
-    (rf"({_NUMBER})\s?(%|[A-Za-zμ]{{1,6}})\s?(?:-|to)\s?({_NUMBER})\s?\2(?!\w)", r"\1-\3 \2"),
+    (rf"({_NUMBER})\s?{_REPEATED}\s?(?:-|to)\s?({_NUMBER})\s?\2(?!\w)", r"\1-\3 \2"),
+    (rf"\bbetween\s({_NUMBER})\s?{_REPEATED}\sand\s({_NUMBER})\s?\2(?!\w)", r"\1-\3 \2"),
     (rf"\bbetween\s({_NUMBER})\s?(?:and|-|to)\s?({_NUMBER})\b", r"\1-\2"),
-    (rf"({_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?)\sor\s(?:more|greater|higher|above)\b", r"≥ \1"),
-    (rf"({_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?)\sor\s(?:less|fewer|lower|below)\b", r"≤ \1"),
+    (rf"({_QUANTITY})(?:\sof\sage)?\sor\s(?:more|greater|higher|above|older|longer|over)\b", r"≥ \1"),
+    (rf"({_QUANTITY})(?:\sof\sage)?\sor\s(?:less|fewer|lower|below|younger|shorter|under)\b", r"≤ \1"),
+    (r"(?<=\d)\s?(?:°|degrees?)\s?(?:celsius|centigrade)\b", "°C"),
+    (r"(?<=\d)\s?(?:°|degrees?)\s?fahrenheit\b", "°F"),
+    # As programs write powers of ten: 5e-8; CYP2E1 is none.
+    (rf"(?<![\w.])({_NUMBER})e([-+]?\d{{1,3}})(?!\w)", r"\1 x 10^\2"),
     (r"^(?:by|of)\s(?=[-+]?\d)", ""),
     (r"^minus\s(?=\d)", MINUS),
     (r"^plus\s(?=\d)", "+"),
@@ -129,9 +142,15 @@ _COMPARISONS = _compiled(
     (rf"\bover\s(?=[{MINUS}+]?{_NUMBER}(?!\d|\.\d)(?!\s?-?{_TIME}s?\b))", " > "),
     flags=re.IGNORECASE,
 )
-_THOUSANDS = re.compile(r"(?<![\d.,])(?<!\d[- ])[1-9]\d{0,2}(?:,\d{3})+(?![\d,-])|^[1-9]\d{0,2}(?: \d{3})+(?![\d,.-])")
+_THOUSANDS = re.compile(r"(?<![\d.,])(?<!\d[- ])[1-9]\d{0,2}(?:,\d{3})+(?![\d,-])")
+# Blanks part thousands where a number begins for sure: "type 2 500 mg" holds two.
+_SPACED = re.compile(
+    r"(^|[<>≤≥=/~]\s?|\b(?:per|in|of|than|about|over|least|most|to)\s)([1-9]\d{0,2}(?: \d{3})+)(?![\d,.-])"
+)
 _POWER = re.compile(rf"(?<![\w.])({_NUMBER})\s(hundred|thousand|million|billion)\b", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d+)(?![\d.,]*\d)")
+# The initial of a genus is no article: A. fumigatus.
+_GENUS_A = re.compile(r"(?<![\w.])A\.\s?(?=[a-z])")
 _INITIALISM = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}(?![A-Za-z])")
 _DATES = (
     re.compile(r"(?<![\d-])(?P<year>[12]\d{3})-(?P<number>0[1-9]|1[0-2])-(?P<day>[0-2]\d|3[01])(?![\d-])"),
@@ -152,7 +171,7 @@ _DIGIT = re.compile(r"\d")
 
 def plain_writing(text: str) -> str:
     """The text with one way to write each character, number, sign, comparator and date; case and words stay."""
-    text = _characters(text)
+    text = _GENUS_A.sub("A-", _characters(text))
     if "(" in text or "[" in text:
         text = _apply(_BRACKETED, text)
     if "." in text:
@@ -169,7 +188,8 @@ def plain_writing(text: str) -> str:
 
 
 def _numbers(text: str) -> str:
-    text = _THOUSANDS.sub(lambda match: re.sub("[, ]", "", match.group()), text)
+    text = _THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)
+    text = _SPACED.sub(lambda match: match[1] + match[2].replace(" ", ""), text)
     text = _apply(_NUMERALS, text)
     text = _POWER.sub(_power, text)
     if "." in text:
@@ -222,6 +242,8 @@ def _number_word(match: re.Match[str]) -> str:
     if tens:
         return str(_NUMBERS[tens.lower()] + _NUMBERS[unit])
     word = word.lower()
+    if word in _TIMES:
+        return f"{_TIMES[word]} times"
     if word.endswith("fold") and word[:-4] in _NUMBERS:
         return f"{_NUMBERS[word[:-4]]}-fold"
     if word in _ORDINALS:
@@ -230,6 +252,8 @@ def _number_word(match: re.Match[str]) -> str:
 
 
 def _fraction(match: re.Match[str]) -> str:
+    if match[3]:
+        return "1/2"
     count = match[1].lower()
     return f"{_NUMBERS.get(count, 1 if count[0] == 'a' else count)}/{_PARTS[match[2].lower()]}"
 

@@ -8,19 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.qa.merge_text import MINUS
-from bioqa_pipeline.qa.merge_words import GREEK, LETTERED, is_name, roman
+from bioqa_pipeline.qa.merge_words import LETTERED, is_name, roman, unit
+from bioqa_pipeline.text import GREEK
 
 _GREEK_NAMES = "|".join(sorted({n for n in GREEK.values() if len(n) > 3}, key=len, reverse=True))
 # TNFalpha, IL1beta; deltaF508; antiTNF.
 _GLUED_NAME = re.compile(
     rf"(?<=[A-Z]{{2}})(?=(?:{_GREEK_NAMES})(?![a-z]))|(?<=[A-Z]\d)(?=(?:{_GREEK_NAMES})(?![a-z]))"
+    rf"|(?<=(?<![A-Za-z])[A-Z])(?=(?:alpha|beta|gamma|delta|kappa)(?![a-z]))|(?<=alpha)(?=v?beta\d)|(?<=alphav)(?=beta\d)"
     rf"|(?<=[A-Z])(?=(?:{_GREEK_NAMES})[A-Z])|(?<![A-Za-z])(?:{_GREEK_NAMES}|anti|non)(?=[A-Z](?![a-z]))"
 )
 _TOKEN = re.compile(rf"(?P<number>[+{MINUS}]?\d+(?:[.,:]\d+)*)|(?P<word>[^\W\d_]+)|(?P<mark>[^\w\s]|_)")
 _MARKS = frozenset("%<>≤≥≠±~‰$€£/*^_×°")
 _SAID = {"×": "x", "°": "degree"}
 _SHOUTED_SMALL = frozenset("OF AND THE IN WITH FOR OR TO BY ON AT FROM AS AN".split())
-_GREEK_LETTER = re.compile("(?<![\u0370-\u03ff])([α-ωΑ-Ωϑϕϰϵ])(?![\u0370-\u03ff])")
+_GREEK_LETTERS = re.compile("(?<![\u0370-\u03ff])([α-ωΑ-Ωϑϕϰϵ]{1,2})(?![\u0370-\u03ff])")
 WORD, NUMBER, UNIT, MARK = "word", "number", "unit", "mark"
 
 
@@ -79,9 +81,16 @@ def _means(mark: str, before: Token, ahead: str) -> bool:
         case "^" | "_":
             return before.is_number and ahead.lstrip("+" + MINUS)[:1].isdecimal()
         case "/":
-            return before is not START and ahead != ""
+            return before is not START and ahead != "" and not _joins(before, ahead)
         case _:
             return mark in _MARKS or (unicodedata.category(mark) in ("Sc", "Sm", "So") and mark not in "=+|")
+
+
+def _joins(before: Token, ahead: str) -> bool:
+    """A stroke between names, as in BCR/ABL and CD34+/CD38-, says no more than a hyphen."""
+    is_signed = before.text in ("positive", "negative")
+    is_name_ahead = ahead[:2].isalpha() and ahead[:2].isupper() and unit(ahead.split(" ")[0]) is None
+    return (is_name_ahead and (is_signed or is_name(before.text))) or (is_signed and ahead[:2].strip().isupper())
 
 
 def neighbours(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token, Token]]:
@@ -108,9 +117,9 @@ def _greek(tokens: Iterable[Token]) -> list[Token]:
             spelled.append(token)
             continue
         before = token.before
-        for part in _GREEK_LETTER.split(token.text):
-            if part:
-                spelled.append(Token(GREEK.get(part.lower(), part), WORD, before))
+        for i, part in enumerate(_GREEK_LETTERS.split(token.text)):
+            for said in [GREEK.get(c.lower(), c) for c in part] if i % 2 else [part] * bool(part):
+                spelled.append(Token(said, WORD, before))
                 before = ""
     return spelled
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from bioqa_pipeline.text import GREEK
+
 # The A that names (vitamin A, hepatitis A), told from the article also when the key is read again.
 NAMED_A = "ᴀ"
 # From this length on, capitals are emphasis: no abbreviation is that long.
@@ -16,19 +18,14 @@ _EMPHASIS_CHARS = 8
 # Names of fewer letters keep their case: pH is not PH, mM not MM.
 _FREE_CASE_CHARS = 4
 
-GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξοπρστυφχψω",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi "
-        "chi psi omega".split(),
-        strict=True,
-    )
-) | {"ς": "sigma", "ϵ": "epsilon", "ϕ": "phi", "ϑ": "theta", "ϰ": "kappa"}
 # What is written with, without or with a blank in the place of a hyphen before another word.
 PREFIXES = frozenset(
     "anti angio non pre post co re pro sub inter intra trans hyper hypo micro macro multi neo pseudo ultra extra peri "
-    "poly mono di tri hetero homo iso auto immuno cardio neuro gastro chemo radio photo thermo electro bio semi".split()
+    "poly mono di tri hetero homo iso auto immuno cardio neuro gastro chemo radio photo thermo electro bio semi up "
+    "down acetyl deoxy hydroxy methyl chloro fluoro bromo iodo nitro".split()
 ) | frozenset(GREEK.values())
+# Before a blank, "over time" and "under treatment", they are words of their own.
+HYPHENED_PREFIXES = frozenset("over under".split())
 # What a letter or a numeral behind it names.
 LETTERED = frozenset(
     "vitamin hepatitis influenza type group class factor protein haemophilia hemophilia immunoglobulin apolipoprotein "
@@ -47,19 +44,9 @@ FUNCTION_WORDS = frozenset(
 )
 _ROMAN = re.compile(r"(?P<numeral>X{0,2}(?:IX|IV|VI{0,3}|I{1,3})|X{1,2})(?P<letter>[A-Ea-e])?")
 _UNITS = {
-    **dict.fromkeys(("mcg", "microgram", "micrograms"), "ug"),
-    **dict.fromkeys(("mg", "milligram", "milligrams", "mgs"), "mg"),
-    **dict.fromkeys(("g", "gm", "gram", "grams", "gms"), "g"),
-    **dict.fromkeys(("kg", "kgs", "kilogram", "kilograms"), "kg"),
-    **dict.fromkeys(("ng", "nanogram", "nanograms"), "ng"),
-    **dict.fromkeys(("pg", "picogram", "picograms"), "pg"),
-    **dict.fromkeys(("microliter", "microliters", "microlitre", "microlitres"), "ul"),
-    **dict.fromkeys(("ml", "milliliter", "milliliters", "millilitre", "millilitres"), "ml"),
-    **dict.fromkeys(("dl", "deciliter", "deciliters", "decilitre", "decilitres"), "dl"),
-    **dict.fromkeys(("l", "liter", "liters", "litre", "litres"), "l"),
-    **dict.fromkeys(("kb", "kbp"), "kb"),
-    **dict.fromkeys(("kda", "kd", "kilodalton", "kilodaltons"), "kda"),
-    **{unit: unit for unit in ("mmhg", "iu", "ug", "umol", "ul")},
+    **{"mcg": "ug", "mgs": "mg", "kgs": "kg", "mls": "ml", "kd": "kda", "kbp": "kb", "micron": "um", "microns": "um"},
+    **dict.fromkeys(("gm", "gms"), "g"),
+    **{unit: unit for unit in ("mmhg", "iu", "kb", "cm", "km")},
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "second"),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), "minute"),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "hour"),
@@ -67,9 +54,12 @@ _UNITS = {
     **dict.fromkeys(("wk", "wks", "week", "weeks"), "week"),
     **dict.fromkeys(("mo", "mos", "month", "months"), "month"),
     **dict.fromkeys(("yr", "yrs", "y", "year", "years"), "year"),
-    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), "cm"),
-    **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), "km"),
 }
+_METRIC = re.compile("[pnumcdk]?(?:g|l|mol|gy)|kda")
+_METRIC_NAME = re.compile(
+    "(?P<prefix>pico|nano|micro|milli|centi|deci|kilo|)(?P<unit>gram|liter|litre|meter|metre|mole|dalton|gray)s?"
+)
+_SYMBOLS = {"micro": "u", "liter": "l", "litre": "l", "mole": "mol", "dalton": "da", "gray": "gy"}
 # By their case: 5 mM is not 5 mm, 2 D no two days.
 _CASED_UNITS = {
     **{unit: unit for unit in ("mM", "mm", "nM", "nm", "pM", "pm", "M", "m", "G", "T", "D", "S", "Y", "H", "MG", "Mg")},
@@ -135,6 +125,8 @@ _IRREGULAR = dict(
         "pancreases/pancreas"
     ).split()
 )
+# A word without vowels is an abbreviation in any case.
+_SPELLED = re.compile("[b-df-hj-np-tv-xz]{3,}")
 _GREEK_PLURAL = re.compile(r"(?:gno|sta|aly|paraly|the|cri|mbo|cho|uro|teno|clero|ptosi|pto|necro|fibro|myco|alo)ses")
 _MANY = re.compile(r"(?P<stem>.+(?:ss|sh|ch|x|zz|[^ao]us|o))es")
 _ACHES = re.compile(r".*(?:head|tooth|ear|back|stomach)aches")
@@ -142,10 +134,16 @@ _ACHES = re.compile(r".*(?:head|tooth|ear|back|stomach)aches")
 
 @lru_cache(maxsize=1 << 16)
 def common_word(word: str) -> str:
-    """A word in small letters: American, singular."""
+    """A word in small letters: American, singular; in capitals where it can be but an abbreviation."""
+    word = _singular(american(word))
+    return word.upper() if _SPELLED.fullmatch(word) else word
+
+
+def american(word: str) -> str:
+    """A word in small letters in American spelling."""
     for pattern, replacement in _AMERICAN:
         word = pattern.sub(replacement, word)
-    return _singular(word)
+    return word
 
 
 def _singular(word: str) -> str:
@@ -191,4 +189,9 @@ def roman(word: str, *, is_lettered: bool) -> str | None:
 
 def unit(word: str) -> str | None:
     """The symbol of a unit that stands behind a number; None for what is none."""
-    return _CASED_UNITS.get(word) or _UNITS.get(word.lower())
+    lowered = word.lower()
+    if known := _CASED_UNITS.get(word) or _UNITS.get(lowered):
+        return known
+    if named := _METRIC_NAME.fullmatch(lowered):
+        return "".join(_SYMBOLS.get(part, part[:1]) for part in named.groups())
+    return lowered if _METRIC.fullmatch(lowered) else None

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.qa.abbreviations import SHORT_CHARS, Abbreviation, defined_abbreviations, expanded
+from bioqa_pipeline.abbreviations import SHORT_CHARS, Abbreviation, defined_abbreviations, expanded
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.qa.ranking import Voter, votes
 from bioqa_pipeline.records.scores import MergedAnswer

@@ -8,6 +8,7 @@ through a pipe has no suffix and is told apart by its beginning.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -39,11 +40,12 @@ _OTHER_FORMATS = {
     ".zip": "a compressed file is not read: unpack it first",
     ".parquet": "Parquet is not read: export the questions as .csv, .tsv or .jsonl",
 }
+# What spreadsheet programs call Unicode text says by its first bytes what it is.
 _WIDE_BOMS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
 }
 
 
@@ -87,8 +89,8 @@ def read_questions(path: Path) -> QuestionFile:
         path: `-` is standard input. What comes from there or through another pipe can be read once.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8 text, or has a line that is not a usable question; names
-            file and line.
+        InputError: the file cannot be read, is no text in UTF-8 (or UTF-16 or UTF-32 by its mark), or has a line that
+            is not a usable question; names file and line.
     """
     piped = path == STANDARD_INPUT or is_pipe(path)
     suffix = "" if piped else path.suffix.lower()
@@ -142,9 +144,12 @@ def default_id(text: str) -> str:
 
 def _decoded(raw: bytes, path: Path) -> str:
     """A file's text without a byte-order mark."""
-    for mark, name in _WIDE_BOMS.items():
+    for mark, codec in _WIDE_BOMS.items():
         if raw.startswith(mark):
-            raise InputError(f"is encoded in {name}: save it as UTF-8", path)
+            try:
+                return raw.decode(codec)
+            except UnicodeDecodeError as exc:
+                raise InputError(f"is broken {codec.upper()} ({exc.reason}): save it as UTF-8", path) from exc
     if b"\x00" in raw:
         raise InputError(
             f"is not a text file (zero byte at offset {raw.index(0)}): save the questions as UTF-8 text", path

@@ -1,4 +1,4 @@
-"""A query in the syntax of Ovid, Embase, EBSCO, Scopus or Web of Science into PubMed's form of it. Pure.
+"""A query in the syntax of Ovid, Embase, EBSCO, Cochrane, ProQuest, Scopus or Web of Science into PubMed's. Pure.
 
 PubMed takes such a query without a word and searches for something else: `exp` and `adj3` as words, `.ti,ab.` not at
 all. The form that is proposed is for the user to read; nothing that is found here is sent.
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, product
 
 # Ovid's and Embase's fields; those of title or abstract alone become title and abstract together.
 _FIELDS = {
@@ -30,7 +31,10 @@ _LIST = rf"(?P<fields>(?:{_FIELD})(?:,(?:{_FIELD})){{0,9}})"
 _SIGN = r"[^\s()\[\]\"':./,;]"
 _WORD = rf"(?<!{_SIGN}){_SIGN}{{1,60}}"
 _PHRASE = r"\"[^\"]{1,200}\"|(?<!\w)'[^']{1,200}'"
-_TERM = rf"(?P<term>{_PHRASE}|\([^()]{{1,2000}}\)|{_WORD})"
+# Possessive, and no deeper than three: an open bracket costs no more than what it holds.
+_GROUP = r"\((?:[^()]++|\((?:[^()]++|\([^()]*+\))*+\))*+\)"
+_ANY = rf"{_PHRASE}|{_GROUP}|{_WORD}"
+_TERM = rf"(?P<term>{_ANY})"
 _END = r"(?=$|[\s),])"
 _HYPHENED = r"(?<![\w-])[\w-]{1,60}"
 _HEADING = r"[A-Z0-9][\w'-]{0,40}(?:,? (?:(?:and|of|in|the|for) )?[A-Z0-9][\w'-]{0,40}){0,7}"
@@ -80,7 +84,7 @@ class _Rule:
 
 def _bare(term: str) -> str:
     """A term without its quotation marks, truncated as PubMed does it."""
-    return re.sub(r"[$*]\d*$", "*", term.strip().strip("\"'"))
+    return re.sub(r"[$*?]\d*$", "*", term.strip().strip("\"'"))
 
 
 def _tagged(term: str, tag: str) -> str:
@@ -92,12 +96,15 @@ def _fielded(found: re.Match[str]) -> str:
     """Each term of a group with the tag that is behind the group."""
     tags = {_FIELDS[field] for field in found["fields"].lower().split(",")}
     tag = tags.pop() if len(tags) == 1 else "tiab" if tags <= {"ti", "tiab"} else "tw"
-    term = found["term"]
+    return _each_tagged(found["term"], tag)
+
+
+def _each_tagged(term: str, tag: str) -> str:
     if not term.startswith("("):
         return _tagged(term, tag)
-    parts = re.split(r"(\s+(?:and|or|not)\s+)", term[1:-1], flags=re.IGNORECASE)
-    parts[::2] = [part if "[" in part else _tagged(part, tag) for part in parts[::2]]
-    return f"({''.join(parts)})"
+    parts = _BETWEEN.split(term)
+    parts[::2] = [part if "[" in part or not part.strip() else _tagged(part, tag) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _heading(found: re.Match[str], *, explodes: bool) -> str:
@@ -110,29 +117,73 @@ def _heading(found: re.Match[str], *, explodes: bool) -> str:
     return terms[0] if len(terms) == 1 else f"({' OR '.join(terms)})"
 
 
-def _near(found: re.Match[str], *, least: int) -> str:
-    """Two words at most so far apart, which PubMed counts by the words between."""
-    words = f"{_bare(found['left'])} {_bare(found['right'])}".replace("*", "")
-    distance = found["n"]
-    return f'"{words}"[tiab:~{max(0, int(distance) - least)}]' if distance else f'"{words}"[tiab]'
+def _near(found: re.Match[str], *, step: re.Pattern[str], least: int) -> str:
+    """Words at most so far apart, which PubMed counts by the words between; each word of a group by itself."""
+    steps = step.findall(found["rest"])
+    choices = [_choice(term) for term in (found["left"], *(term for _, term in steps))]
+    distances = [max(0, int(distance) - least) for distance, _ in steps if distance]
+    tag = f"tiab:~{sum(distances)}" if distances else "tiab"
+    near = [f'"{" ".join(words)}"[{tag}]' for words in islice(product(*choices), _MOST_CHOICES)]
+    return near[0] if len(near) == 1 else f"({' OR '.join(near)})"
+
+
+def _choice(term: str) -> list[str]:
+    parts = [part for part in _BETWEEN.split(term)[::2] if part.strip()]
+    return [_bare(part).replace("*", "") for part in parts] or [term]
+
+
+def _prefixed(found: re.Match[str]) -> str:
+    """A term with its field before it."""
+    return _each_tagged(found["term"], _PREFIXES.get(found["field"].lower(), "tiab"))
+
+
+def _title_and_abstract(found: re.Match[str]) -> str:
+    title, abstract = _each_tagged(found["title"], "ti"), _each_tagged(found["abstract"], "tiab")
+    return f"{title} {found['operator']} {abstract}"
 
 
 def _limit(found: re.Match[str]) -> str:
+    """A limit of Embase: years, a language, a database, whom it is about; any other one is a type of publication."""
     said = found["limit"].lower()
     if years := re.fullmatch(r"(\d{4})(?:-(\d{4}))?", said):
         return f"{years[1]}:{years[2] or years[1]}[dp]"
-    known = {"humans": "humans[mh]", "animals": "animals[mh]", "abstracts": "hasabstract", "review": "review[pt]"}
-    return known.get(said) or (f"{said}[la]" if said in {"english", "french", "german", "spanish"} else "medline[sb]")
+    return _LIMITS.get(said) or f'"{said}"[pt]'
 
 
-def _pair(operator: str) -> str:
-    return rf"(?P<left>{_PHRASE}|{_WORD})\s+{operator}\s+(?P<right>{_PHRASE}|{_WORD})"
+def _proximity(database: str, operator: str, least: int, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
+    """Terms that an operator joins, one or several times.
+
+    Args:
+        operator: with the distance as its one group.
+        least: what the database says of words side by side.
+    """
+    plain = operator.replace(r"(\d", r"(?:\d")
+    chain = re.compile(rf"(?P<left>{_ANY})(?P<rest>(?:\s+{plain}\s+(?:{_ANY})){{1,8}})", flags)
+    step = re.compile(rf"\s+{operator}\s+({_ANY})", flags)
+    return _Rule(database, chain, partial(_near, step=step, least=least))
 
 
+# What a language or a database or a subject is, in Embase's limits.
+_LIMITS = {
+    **{name: f"{name}[la]" for name in ("english", "french", "german", "spanish", "italian", "chinese", "japanese")},
+    **{name: f"{name}[mh]" for name in ("adult", "aged", "adolescent", "child", "infant", "female", "male")},
+    **dict.fromkeys(("human", "humans"), "humans[mh]"),
+    **dict.fromkeys(("animal", "animals"), "animals[mh]"),
+    **dict.fromkeys(("embase", "medline", "pubmed-not-medline"), "medline[sb]"),
+    **dict.fromkeys(("abstract", "abstracts"), "hasabstract"),
+    **{"article": '"journal article"[pt]', "review": "review[pt]"},
+}
+_BETWEEN = re.compile(r"(\s*[()]+\s*|\s+(?:and|or|not)\s+)", re.IGNORECASE)
+_MOST_CHOICES = 30
+_PREFIXES = {
+    **dict.fromkeys(("ti", "title"), "ti"),
+    **dict.fromkeys(("su", "mesh", "mainsubject"), "mh"),
+    "noft": "tw",
+}
 _EXPLODED = r"[^/()\[\]\"]{1,100}"
 _SUBHEADINGS = r"(?P<subheadings>[a-z]{2}(?:,\s?[a-z]{2}){0,15})?"
 _RULES = (
-    _Rule("Ovid", re.compile(rf"(?<![/\w])exp\s+(?P<major>\*)?(?P<term>{_EXPLODED})/{_SUBHEADINGS}{_END}", re.I),
+    _Rule("Ovid", re.compile(rf"(?<![/\w])exp\s+(?P<major>\*)?\"?(?P<term>{_EXPLODED})\"?/{_SUBHEADINGS}{_END}", re.I),
           partial(_heading, explodes=True)),
     _Rule("Embase", re.compile(rf"(?P<term>{_PHRASE}|{_HYPHENED})/exp(?P<major>/mj)?{_END}"),
           partial(_heading, explodes=True)),
@@ -143,23 +194,33 @@ _RULES = (
     _Rule("Ovid", re.compile(rf"(?<!\w)(?P<major>\*)?(?P<term>[a-z-]{{3,40}})/{_END}"),
           partial(_heading, explodes=False)),
     _Rule("EBSCO", re.compile(r"\(?\bM[HJM] \"(?P<term>[^\"]{1,100})\+\"\)?"), partial(_heading, explodes=True)),
-    _Rule("EBSCO", re.compile(r"\(?\bM[HJM] \"(?P<term>[^\"+]{1,100})\"\)?"), partial(_heading, explodes=False)),
+    _Rule("EBSCO", re.compile(r"\(?\b(?:M[HJM]|DE|SU) \"(?P<term>[^\"+]{1,100})\"\)?"),
+          partial(_heading, explodes=False)),
+    _Rule("Cochrane", re.compile(r"\[mh (?P<not>\^)?(?P<term>\"[^\"]{1,100}\"|[^\[\]/\"^]{1,100})\]", re.I),
+          lambda found: f'"{_bare(found["term"])}"[mh{":noexp" if found["not"] else ""}]'),
+    _Rule("Cochrane", re.compile(r"MeSH descriptor: \[(?P<term>[^\[\]]{1,100})\]"
+                                 r"(?P<all> explode all trees| this term only)?", re.I),
+          lambda found: f'"{found["term"]}"[mh{"" if "all" in (found["all"] or "") else ":noexp"}]'),
+    _Rule("Ovid", re.compile(r"\[mp=[^\[\]]*\]"), lambda _: ""),
     _Rule("Embase", re.compile(r"\[(?P<limit>[\w -]{1,40})\]/(?:lim|py)\b"), _limit),
-    _Rule("Ovid", re.compile(_pair(r"adj(?P<n>\d{0,3})"), re.I), partial(_near, least=1)),
-    _Rule("Embase", re.compile(_pair(r"(?:near|next)/(?P<n>\d{1,3})"), re.I), partial(_near, least=0)),
-    _Rule("EBSCO", re.compile(_pair(r"[NW](?P<n>\d{1,3})")), partial(_near, least=0)),
-    _Rule("Scopus", re.compile(_pair(r"(?:W|PRE)/(?P<n>\d{1,3})")), partial(_near, least=0)),
-    _Rule("Ovid", re.compile(rf"{_TERM}\.{_LIST}(?:\.|(?<=,\w\w)){_END}", re.I), _fielded),
+    _proximity("Ovid", r"adj(\d{0,3})", 1, re.I),
+    _proximity("Embase", r"(?:near|next)/(\d{1,3})", 0, re.I),
+    _proximity("Web of Science", r"(?:NEAR|NEXT)(\d{0,2})", 0),
+    _proximity("EBSCO", r"[NW](\d{1,3})", 0),
+    _proximity("Scopus", r"(?:W|PRE)/(\d{1,3})", 0),
+    _Rule("Ovid", re.compile(rf"{_TERM}\.{_LIST}(?:\.|(?<=,\w\w)|(?<=\.(?:ti|ab|tw|mp|kf|kw))){_END}", re.I), _fielded),
     _Rule("Embase", re.compile(rf"{_TERM}:{_LIST}{_END}", re.I), _fielded),
-    _Rule("Web of Science", re.compile(rf"\bT(?P<fields>S|I)=(?P<term>\([^()]{{1,2000}}\)|{_PHRASE}|{_WORD})"),
-          lambda found: _grouped(found, {"S": "tw", "I": "ti"}[found["fields"]])),
-    _Rule("Scopus", re.compile(r"\bTITLE(?:-ABS)?(?:-KEY)?(?P<term>\([^()]{1,2000}\))"),
-          lambda found: _grouped(found, "tiab")),
+    _Rule("Web of Science", re.compile(rf"\bT(?P<fields>S|I)=(?P<term>{_ANY})"),
+          lambda found: _each_tagged(found["term"], {"S": "tw", "I": "ti"}[found["fields"]])),
+    _Rule("Scopus", re.compile(rf"\bTITLE(?:-ABS)?(?:-KEY)?\s*(?P<term>{_GROUP})"),
+          lambda found: _each_tagged(found["term"], "tiab")),
+    # "TI" and "AB" before a single word may be words themselves, unless both are there.
+    _Rule("EBSCO", re.compile(rf"(?:^|(?<=[ (]))TI\s+(?P<title>{_ANY})\s+(?P<operator>AND|OR|NOT)\s+"
+                              rf"AB\s+(?P<abstract>{_ANY})"), _title_and_abstract),
+    _Rule("EBSCO", re.compile(rf"(?:^|(?<=[ (]))(?P<field>TI|AB)\s+(?P<term>{_PHRASE}|{_GROUP})"), _prefixed),
+    _Rule("ProQuest", re.compile(rf"(?<![\w\]-])(?P<field>ti|ab|ti,ab|noft|su|mesh|mainsubject)(?:\.exact)?"
+                                 rf"(?P<term>{_GROUP})", re.I), _prefixed),
+    _Rule("Europe PMC", re.compile(rf"(?<![\w\"')])(?P<field>title|ti|abstract|kw|mesh):(?P<term>{_ANY})", re.I),
+          _prefixed),
     _Rule("Ovid", re.compile(r"\b(?P<term>\w{2,60})\$\d*"), lambda found: f"{found['term']}*"),
 )  # fmt: skip
-
-
-def _grouped(found: re.Match[str], tag: str) -> str:
-    parts = re.split(r"(\s+(?:and|or|not)\s+)", found["term"].strip("()"), flags=re.IGNORECASE)
-    parts[::2] = [_tagged(part, tag) for part in parts[::2]]
-    return f"({''.join(parts)})"

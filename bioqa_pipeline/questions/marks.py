@@ -11,20 +11,28 @@ _INTERROGATIVES = (
     "who whom whose what which when where why how is are was were am do does did has have had can could will would "
     "shall should may might must in for among name list"
 ).replace(" ", "|")
-_END = "[.):．）：、]"
+# "5 WHO criteria" holds no mark.
+_ASKED = r"(?-i:(?:[Ww](?:ho|hom|hose|hat|hich|hen|here|hy)|[Hh]ow)\b)"
+_END = "[.):．）：、]{1,2}"
+_BULLETS = "•‣▪●◦○■□☐☑☒⁃∙➢►▶✓✔→⇒➔❖»\uf0b7\uf0a7\uf0d8"
 _LIST_MARK = re.compile(
     "|".join(
         (
-            rf"(?:question|q)\s?\d{{1,4}}\s?{_END}\s*",  # Q1: Who
+            # Q1: Who, Q1 Who, Question #1. Who, No. 1: Who
+            rf"(?:(?:question|q)\.?\s?|no(?:\.\s?|\s))#?\d{{1,4}}(?:\s?{_END}\s*|\s+(?={_ASKED}|(?-i:[A-Z][a-z])))",
             rf"(?:question|q)\s?{_END}\s+",
-            rf"\d{{1,3}}(?:\.\d{{1,3}})*{_END}(?:\s+|(?=[A-Z][a-z]))",  # 1. Who, 1)Who, 1.2. Who
+            rf"\d{{1,3}}(?:\.\d{{1,3}})*\s?{_END}(?:\s+|(?=[A-Z][a-z]))",  # 1. Who, 1)Who, 1.2. Who, 1.) Who
+            rf"\d{{1,3}}(?:\.\d{{1,2}})*(?:\s?[-–—/º°]\s?|\s+)(?={_ASKED})",  # 1 Who, 1.2 Who, 1- Who, 1/ Who
             r"\d{1,3}\s[-–—]\s(?=[A-Z])",  # 1 - Who
             r"[(\[]\d{1,3}[)\]][.:]?\s+",  # (1) Who, [1] Who
             r"\(?(?:[a-z]|[ivx]{1,5})\)[.:]?\s+",  # a) Who, (ii) Who
             rf"(?:[a-z]|[ivx]{{1,5}})\.\s+(?=(?:{_INTERROGATIVES})\b)",  # a. Who, but not C. difficile
             rf"#\d{{1,3}}(?:{_END}\s*|\s+(?-i:(?=[A-Z][a-z])))",  # #1 Who, but not #1 cause of
-            r"(?:[-*+–—>·]|[•‣▪●◦○■□☐☑⁃∙➢►✓])\s+(?:\[[ x]?\]\s+)?",  # - Who, - [ ] Who
-            r"[•‣▪●◦○■□☐☑⁃∙➢►✓]",
+            r"[\u2460-\u24ff\u2776-\u2793]\s*",  # ① Who
+            rf"(?:[-*+–—>·]{{1,3}}|[{_BULLETS}])\s+",
+            rf"o\s+(?={_ASKED})",  # a bullet of Word's
+            r"\[[ x]?\]\s+",  # - [ ] Who
+            rf"[{_BULLETS}]",
             r"[-*](?-i:(?=[A-Z][a-z]))",  # -Who
         )
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bioqa_pipeline.questions.foreign import read_foreign
-from bioqa_pipeline.questions.query_lint import FIELD_TAGS, HISTORY, MODIFIER, TAG
+from bioqa_pipeline.questions.query_lint import FIELD_TAGS, HISTORY, MODIFIER, TAG, history_numbers
 
 # Tags that are English words: "the [title] of" is no query.
 _WORDS = frozenset(
@@ -31,4 +31,4 @@ def is_query(text: str) -> bool:
         return True
     if any(word.lower() in _SENTENCE for word in re.findall(r"[^\W\d_]+", text)) or text.upper() == text:
         return bool(HISTORY.search(text) and _OPERATOR.search(text))
-    return bool(_OPERATOR.search(text)) or read_foreign(text) is not None
+    return bool(_OPERATOR.search(text) or history_numbers(text)) or read_foreign(text) is not None

@@ -50,8 +50,12 @@ TAG = re.compile(r"\[([^\[\]]*)\]")
 _PLACED_TAG = re.compile(r"(\)\s*+)?\[([^\[\]]*)\]")
 MODIFIER = re.compile(r":(?:noexp|~\d+)$")
 # The number of an earlier search, which PubMed knows of whoever made it and of nobody else.
-HISTORY = re.compile(r"(?<![\w&])#\d{1,4}(?!\w)")
-_WILDCARD = re.compile(r"(?<!\w)\w{1,60}\?\w{1,60}")
+HISTORY = re.compile(r"(?<![\w&])#\d{1,4}(?!\w)|(?i:\b(?:and|or)/\d{1,3}(?:[-,]\d{1,3})+|^limit \d{1,3} to\b)")
+# In Ovid and EBSCO the numbers stand alone: 1 and (2 or 3), S1 OR S2.
+_NUMBERS_ALONE = re.compile(
+    r"[\s()]*(?:#|S)?\d{1,2}(?:[\s()]+(?:and|or|not)[\s()]+(?:#|S)?\d{1,2})+[\s()]*", re.IGNORECASE
+)
+_WILDCARD = re.compile(r"(?<!\w)\w{1,60}[?#]\w{1,60}")
 _OPERATORS = ("AND", "OR", "NOT")
 MOST_PROBLEMS = 10
 _SHOWN_CHARS = 60
@@ -75,7 +79,7 @@ def query_problems(query: str) -> tuple[str, ...]:
         proposed = foreign.pubmed[:_PROPOSAL_CHARS]
         problems.append(f"{written}: PubMed misreads what other databases write; in PubMed's form: {proposed}")
         query = foreign.pubmed
-    if numbers := list(dict.fromkeys(HISTORY.findall(_QUOTED.sub(" ", query)))):
+    if numbers := history_numbers(_QUOTED.sub(" ", query)):
         problems.append(
             f"{', '.join(numbers[:MOST_PROBLEMS])}: the number of an earlier search, which is not known here: "
             "put that search itself in its place, in brackets"
@@ -91,6 +95,13 @@ def query_problems(query: str) -> tuple[str, ...]:
     problems = list(dict.fromkeys((*problems, *_tag_problems(bare), *_group_problems(TAG.sub(" ", bare)))))
     more = [f"and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
     return (*problems[:MOST_PROBLEMS], *more)
+
+
+def history_numbers(query: str) -> list[str]:
+    """What stands for an earlier search, each once."""
+    if _NUMBERS_ALONE.fullmatch(query):
+        return list(dict.fromkeys(re.findall(r"[#Ss]?\d{1,2}", query)))
+    return list(dict.fromkeys(HISTORY.findall(query)))
 
 
 def _tag_problems(bare: str) -> list[str]:

@@ -10,6 +10,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from bioqa_pipeline.abbreviations import defined_abbreviations
+from bioqa_pipeline.text import GREEK
+
 _STOP_WORDS_TEXT = """
 a about above across after again against all almost along also although always am among an and another any are aren't
 around as at be became because been before behind being below between beyond both but by can can't cannot could couldn't
@@ -68,14 +71,10 @@ _LETTERED = frozenset(
 _SPECIES = r"[A-Za-z][a-z]{2,}(?:-[a-z]+)*|[A-Z]{3,}"
 _GENUS = rf"(?<![^\W_])(?<!\.)(?P<genus>[A-Z])\.\s?(?P<species>{_SPECIES})(?:'s)?(?![^\W_]|-)"
 _TOKEN = re.compile(rf"{_GENUS}|[^\W_]+(?:[-.'][^\W_]+)*")
-_GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
-    "κ": "kappa", "λ": "lambda", "μ": "mu", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
-}  # fmt: skip
-_LETTERS = {name: letter for letter, name in _GREEK.items()}
-_GREEK_LETTER = re.compile("[" + "".join(_GREEK) + "]")
+_LETTERS = {name: letter for letter, name in reversed(GREEK.items())}
+_GREEK_LETTER = re.compile("[" + "".join(GREEK) + "]")
 _GREEK_NAME = re.compile(rf"\b(?:{'|'.join(name for name in _LETTERS if len(name) > 3)})(?=\d*\b)")
-_MARK = "|".join((*_GREEK, *(name for name in _LETTERS if len(name) > 3), r"\d+"))
+_MARK = "|".join((*GREEK, *(name for name in _LETTERS if len(name) > 3), r"\d+"))
 # "il-6", "tnf-α", "tgfbeta1": a name, perhaps a hyphen, a number or Greek letter, perhaps a number.
 _MARKED_NAME = re.compile(rf"([a-z]{{2,}}\d*?)-?({_MARK})(\d*)")
 # Its number can be cut in three ways at each digit, and no name is longer.
@@ -127,7 +126,8 @@ def question_words(text: str) -> tuple[Word, ...]:
     cased = not all(token.text.upper() == token.text for token in tokens)
     titled = sum(token.text[0].isupper() for token in tokens[1:]) * 2 > len(tokens)
     words: dict[str, Word] = {}
-    for run, members in enumerate(_runs(tokens, cased=cased)):
+    spelled = frozenset(a.short for a in defined_abbreviations(text))
+    for run, members in enumerate(_runs(tokens, spelled, cased=cased)):
         for group in _glued(members):
             term = " ".join(token.lowered for token in group)
             named = cased and any(_is_name(token, proper_nouns=not titled) for token in group)
@@ -188,15 +188,20 @@ def _is_genus(before: list[_Token], species: str) -> bool:
     return not is_lettered and species.lower() not in _STOP_WORDS
 
 
-def _runs(tokens: list[_Token], *, cased: bool) -> list[list[_Token]]:
+def _runs(tokens: list[_Token], spelled: frozenset[str], *, cased: bool) -> list[list[_Token]]:
     """Content tokens in runs of neighbours; words in capitals are content, and so is a capital "A" or "I" behind a
-    content word ("hepatitis A")."""
+    content word ("hepatitis A"). A name that reads like a word without content, as ALL, is none where the question
+    spells it out: nearly every abstract has such a word.
+
+    Args:
+        spelled: the abbreviations that stand there in full too.
+    """
     runs: list[list[_Token]] = [[]]
     for token in tokens:
         if not token.adjacent:
             runs.append([])
         is_letter = cased and token.is_short and token.text.isupper() and bool(runs[-1])
-        is_name = cased and token.is_in_capitals
+        is_name = cased and token.is_in_capitals and token.text not in spelled
         if token.lowered in _STOP_WORDS and not is_letter and not is_name:
             runs.append([])
         else:
@@ -232,11 +237,11 @@ def _is_name(token: _Token, *, proper_nouns: bool) -> bool:
 def _other_spellings(text: str, *, named: bool) -> list[str]:
     marked = _MARKED_NAME.fullmatch(text) if named and len(text) <= _MOST_NAME_CHARS else None
     if marked is None:
-        by_name = _GREEK_LETTER.sub(lambda match: _GREEK[match.group()], text)
+        by_name = _GREEK_LETTER.sub(lambda match: GREEK[match.group()], text)
         by_letter = _GREEK_NAME.sub(lambda match: _LETTERS[match.group()], text)
         return [by_name, by_letter]
     name, mark, number = marked.groups()
-    marks = (mark, _GREEK.get(mark) or _LETTERS.get(mark) or mark)
+    marks = (mark, GREEK.get(mark) or _LETTERS.get(mark) or mark)
     return [f"{name}{hyphen}{other}{number}" for other in marks for hyphen in ("-", "")]
 
 

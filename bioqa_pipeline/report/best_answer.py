@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bioqa_pipeline.qa.abbreviations import defined_abbreviations, expanded
+from bioqa_pipeline.abbreviations import defined_abbreviations, expanded
 from bioqa_pipeline.qa.merge_key import answer_key
 
 

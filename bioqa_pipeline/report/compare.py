@@ -12,19 +12,21 @@ from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.report.runs import only_newest, read_manifest
+from bioqa_pipeline.report.unanswered import FAILED, without_answer
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One question that two runs answer otherwise; None where a run did not ask it, or has no answer.
+    """One question that two runs answer otherwise.
 
     Attributes:
+        before, now: the best answers, or in words why a run has none.
         new, gone: answers that only the later run has, and only the earlier one.
     """
 
     question: str
-    before: str | None
-    now: str | None
+    before: str
+    now: str
     new: tuple[str, ...]
     gone: tuple[str, ...]
 
@@ -51,7 +53,7 @@ def compare_runs(dataset: Dataset, earlier: str, later: str) -> list[str]:
     for difference in differences:
         lines += ["", difference.question]
         if difference.before != difference.now:
-            lines.append(f"  best  {difference.before or 'no answer'} -> {difference.now or 'no answer'}")
+            lines.append(f"  best  {difference.before} -> {difference.now}")
         lines += [f"  new   {answer}" for answer in difference.new]
         lines += [f"  gone  {answer}" for answer in difference.gone]
     return [*lines, "", f"{counted(len(differences), 'question')} answered otherwise"]
@@ -60,23 +62,25 @@ def compare_runs(dataset: Dataset, earlier: str, later: str) -> list[str]:
 def _differences(before: pl.DataFrame, now: pl.DataFrame) -> Iterator[Difference]:
     found = [_by_question(frame) for frame in (before, now)]
     for key in dict.fromkeys([*found[1], *found[0]]):
-        old, new = (answers.get(key, {}) for answers in found)
-        added = tuple(text for k, text in new.items() if k not in old)
-        gone = tuple(text for k, text in old.items() if k not in new)
-        best = [next(iter(answers.values()), None) for answers in (old, new)]
+        (old, was), (new, has) = (asked.get(key, ({}, "not asked")) for asked in found)
         same_best = next(iter(old), None) == next(iter(new), None)
+        best = next(iter(old.values()), was)
+        # Of a search that failed nobody knows what it would have found.
+        failed = any(words.startswith(FAILED) for words in (was, has))
+        added = () if failed else tuple(text for k, text in new.items() if k not in old)
+        gone = () if failed else tuple(text for k, text in old.items() if k not in new)
         if added or gone or not same_best:
-            yield Difference(key[1], best[0], best[0] if same_best else best[1], added, gone)
+            yield Difference(key[1], best, best if same_best else next(iter(new.values()), has), added, gone)
 
 
-def _by_question(summary: pl.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
-    """The answers of each question by their merge keys, best first."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+def _by_question(summary: pl.DataFrame) -> dict[tuple[str, str], tuple[dict[str, str], str]]:
+    """The answers of each question by their merge keys, best first, and in words why it has none."""
+    found: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
     rows = summary.filter(pl.col("outcome").is_null() | (pl.col("outcome") != AnswerOutcome.EVIDENCE_ONLY.value))
-    for question_id, question, answer in (
-        rows.sort("question_id", "rank").select("question_id", "question", "answer").iter_rows()
-    ):
-        answers = found.setdefault((question_id, question), {})
+    columns = ("question_id", "question", "answer", "outcome", "n_abstracts")
+    for question_id, question, answer, outcome, n_abstracts in rows.sort("question_id", "rank").select(columns).rows():
+        why = without_answer(AnswerOutcome(outcome or AnswerOutcome.NO_ANSWER), n_abstracts) if answer is None else ""
+        answers, _ = found.setdefault((question_id, question), ({}, why))
         if answer is not None:
             answers.setdefault(answer_key(answer), answer)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
@@ -184,7 +185,7 @@ class RunReport:
     Attributes:
         previous: the last run before it that came to its end and asked some of these questions.
         compares: whether scores since then are news: there is such a run, and it scored in the same way.
-        n_questions, n_answered, n_answers: of the run, shown or not.
+        n_questions, outcomes, n_answers: of the run, shown or not.
         is_calibrated: whether there are probabilities.
         is_current: whether the answers are those over all runs, and not those of this run alone.
         delta: what the run changed of them; None where it was the first to ask.
@@ -197,7 +198,7 @@ class RunReport:
     previous: RunManifest | None
     compares: bool
     n_questions: int
-    n_answered: int
+    outcomes: Mapping[AnswerOutcome, int]
     n_answers: int
     is_calibrated: bool
     n_evidence: int

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.records.scores import AnswerOutcome
+from bioqa_pipeline.report.unanswered import without_answer
 
 MOST_SHOWN = 100
 # Of these only the number is said: an answer that moved up because another moved down is no news.
@@ -18,7 +22,6 @@ _WORDS = {
     "wording": "reworded",
     "retracted": "retracted support",
     "support": "other support",
-    "outcome": "without an answer",
 }
 _WHY = {
     "new_question": "a new question",
@@ -91,7 +94,7 @@ def read_delta(current: pl.DataFrame, run_id: str) -> Delta:
             kind="new" if row["change"] == "new" and row["answer"] is not None else "changed",
             question=row["question"],
             answer=row["answer"],
-            what="without an answer" if row["answer"] is None else _WORDS.get(row["change"], row["change"]),
+            what=_without_answer(row) if row["answer"] is None else _WORDS.get(row["change"], row["change"]),
             why=why_in_words(row["why"]),
             pmids=tuple(row["why_pmids"]),
             question_id=row["question_id"],
@@ -108,6 +111,10 @@ def read_delta(current: pl.DataFrame, run_id: str) -> Delta:
     changes.sort(key=lambda change: order[change.kind])
     counts = {kind: sum(change.kind == kind for change in changes) for kind in order}
     return Delta(tuple(changes[:MOST_SHOWN]), counts["new"], counts["changed"], counts["gone"], len(rows) - len(told))
+
+
+def _without_answer(row: Mapping[str, Any]) -> str:
+    return without_answer(AnswerOutcome(row["outcome"] or AnswerOutcome.NO_ANSWER), row["n_abstracts"])
 
 
 def why_in_words(why: str) -> str:

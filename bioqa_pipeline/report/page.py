@@ -24,7 +24,8 @@ from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.delta import read_current
 from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
-from bioqa_pipeline.report.words import PROBABILITY, STRONG, strength, why_behind, without_answer
+from bioqa_pipeline.report.unanswered import others_without_answer, without_answer
+from bioqa_pipeline.report.words import PROBABILITY, STRONG, strength, why_behind
 
 # Where answers come from, in the title; all other sources are PubMed.
 _WHENCE = {"sample": "the sample records", "files": "your records"}
@@ -166,13 +167,14 @@ def contents(question: ShownQuestion) -> str:
 
 
 def _lead(report: RunReport) -> str:
-    manifest, questions, n_answered = report.manifest, report.questions, report.n_answered
+    manifest, questions, n_answered = report.manifest, report.questions, report.outcomes.get(AnswerOutcome.ANSWERED, 0)
     if manifest.status == "failed" and not n_answered:
         why = "the run broke off before it had answers" if manifest.error else "every search failed"
         return f"{counted(manifest.n_questions, 'question')} asked; {why}."
     lead = (
         f"{n_answered:,} of {counted(report.n_questions, 'question')} answered, from "
-        f"{counted(n_abstracts(manifest), 'abstract')}."
+        f"{counted(n_abstracts(manifest), 'abstract')}"
+        f"{others_without_answer(o for o, n in report.outcomes.items() for _ in range(n))}."
     )
     if report.previous is None:
         return f"{lead} No earlier run in this data set asked these questions."
@@ -229,8 +231,11 @@ def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
     """The filters: CSS class, name, number of questions."""
     questions = report.questions
     n_answered = sum(bool(q.answers) for q in questions)
+    n_yes_no = sum(q.evidence is not None for q in questions)
     kinds = [("all", "All", len(questions)), ("answered", "Answered", n_answered)]
-    kinds.append(("unanswered", "Unanswered", len(questions) - n_answered))
+    kinds.append(("unanswered", "Unanswered", len(questions) - n_answered - n_yes_no))
+    if n_yes_no:
+        kinds.append(("yes-no", "Yes/no", n_yes_no))
     if report.is_calibrated:
         kinds.append(("strong", "Strong", sum(is_strong(q) for q in questions)))
     if report.previous:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +73,7 @@ def read_report(
         previous=previous,
         compares=compares,
         n_questions=max(best.height, sum(manifest.search_outcomes.values())),
-        n_answered=best["answer"].count(),
+        outcomes=_outcomes(best),
         n_answers=summary["answer"].count(),
         is_calibrated=is_calibrated,
         n_evidence=len(chosen),
@@ -81,6 +81,15 @@ def read_report(
         is_current=current is not None,
         delta=None if current is None or previous is None else read_delta(current, manifest.run_id),
         dataset_id=dataset.id(),
+    )
+
+
+def _outcomes(best: pl.DataFrame) -> Counter[AnswerOutcome]:
+    """Of the questions, by their first rows; those of an early version do not say why an answer is missing."""
+    stated = best.select("answer", "outcome").iter_rows()
+    return Counter(
+        AnswerOutcome.ANSWERED if answer is not None else AnswerOutcome(outcome or AnswerOutcome.NO_ANSWER)
+        for answer, outcome in stated
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.merging import is_echo
-from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.report.data import ShownAnswer, ShownQuestion
 
@@ -45,13 +44,6 @@ PROBABILITY = (
 )
 
 
-def best_words(answer: MergedAnswer) -> str:
-    """The best answer of a question, or what is to be said in its place."""
-    if answer.answer is not None:
-        return answer.answer
-    return without_answer(answer.outcome, answer.n_abstracts)
-
-
 def why_behind(question: ShownQuestion, answer: ShownAnswer) -> str:
     """Why an answer stands behind one whose best abstract is less sure; empty where none is."""
     if answer.answerability is None:
@@ -66,22 +58,6 @@ def why_behind(question: ShownQuestion, answer: ShownAnswer) -> str:
     if ahead[0].n_support > answer.n_support:
         return f"behind an answer that {counted(ahead[0].n_support, 'work')} give, not {answer.n_support:,}"
     return "its best abstract is surer; all abstracts together speak more for the answer before it"
-
-
-def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:
-    """Why a question has no answer; a search that failed is never called "no answer"."""
-    match outcome:
-        case AnswerOutcome.SEARCH_FAILED:
-            read = f"; {counted(n_abstracts, 'abstract')} read before it did" if n_abstracts else ""
-            return f"search failed{read}"
-        case AnswerOutcome.NOTHING_FOUND:
-            return "nothing found"
-        case AnswerOutcome.NO_ABSTRACT:
-            return "no abstract to read"
-        case AnswerOutcome.EVIDENCE_ONLY:
-            return "yes/no question: read the evidence"
-        case _:
-            return f"no answer in {counted(n_abstracts, 'abstract')}"
 
 
 def statuses(counts: Mapping[FetchStatus, int]) -> str:

@@ -16,6 +16,7 @@ from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import resolve_engine
 from bioqa_pipeline.questions.files import QuestionFile, read_questions
+from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.questions.notes import named_lines
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.questions.terms import question_words
@@ -110,7 +111,11 @@ def preflight(config: RunConfig) -> Preflight:
         raise InputError(f"{cut[0]}; shorten them, or set `long_questions ask`", questions.path)
     threshold = checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
     filtered = config.source.filters().notes(by_pubmed=config.source.kind == "pubmed")
-    all_notes = (*questions.notes, *notes, *cut, *filtered)
+    yes_no = [question for question in questions.questions if asks_yes_or_no(question.text)]
+    unsaid = [
+        f"not answered: yes/no questions, for which a quotation says neither; their evidence is shown: {_lines(yes_no)}"
+    ]
+    all_notes = (*questions.notes, *notes, *cut, *filtered, *unsaid[: len(yes_no)])
     return Preflight(questions=questions, checkpoint=checkpoint, threshold=threshold, notes=all_notes)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from bioqa_pipeline.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.abstracts.works import group_works
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.qa.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.qa.merging import VOTING_SPANS, Candidate, merge_answers
 from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.records.scores import MergedAnswer

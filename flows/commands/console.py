@@ -23,8 +23,9 @@ from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.messages import counted, shown
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
-from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
-from bioqa_pipeline.report.words import PROBABILITY, best_words, statuses, weighed
+from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.report.unanswered import WITHOUT_ANSWER, best_words
+from bioqa_pipeline.report.words import PROBABILITY, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -143,10 +144,10 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         f"scored {manifest.n_scored:,} new pairs, reused {manifest.n_reused:,}, failed {manifest.n_failed:,}",
         f"abstracts: {statuses(manifest.statuses)}",
     ]
-    for outcome in (AnswerOutcome.NOTHING_FOUND, AnswerOutcome.SEARCH_FAILED):
+    for outcome, words in WITHOUT_ANSWER.items():
         ids = [a.question_id for a in result.answers if a.outcome is outcome]
         if ids:
-            lines.append(f"{outcome.replace('_', ' ')} for {counted(len(ids), 'question')}: {_first(ids)}")
+            lines.append(f"{words}, for {counted(len(ids), 'question')}: {_first(ids)}")
     if result.failures:
         lines.append(f"{counted(len(result.failures), 'failure')}; the next run tries again:")
         lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]

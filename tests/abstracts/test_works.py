@@ -39,6 +39,8 @@ def record(pmid: int, text: str = "", *links: tuple[str, int | None] | str, doi:
         [record(1), record(2, "", ("ReprintOf", 1))],
         [record(1, doi="10.1101/2020.01.02"), record(2, "", "medRxiv. 2020. doi: 10.1101/2020.01.02.")],
         [record(1, doi="10.1000/AbC"), record(2, doi="10.1000/abc")],
+        [record(1, doi="10.21203/rs.3.rs-1/v1"), record(2, doi="10.21203/rs.3.rs-1/v2")],
+        [record(1, doi="10.20944/p1.v1"), record(2, "", "Preprints. doi: 10.20944/p1.v3.")],
         [record(1, SCURVY), record(2, SCURVY)],
         [record(1, "Vitamin C – the “cure” for scurvy."), record(2, "Vitamin C: the 'cure' for SCURVY")],
         # The article between them was not found.

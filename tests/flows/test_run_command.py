@@ -110,7 +110,7 @@ def test_arguments_that_are_none_exit_with_2(capsys: pytest.CaptureFixture[str],
     ("name", "content", "message"),
     [
         ("q.txt", b"", "q.txt"),
-        ("q.txt", b"\xff\xfeW\0h\0", "UTF-16"),
+        ("q.txt", b"\xff\xfeW\0h", "UTF-16"),
         ("q.csv", b"text\nWhat?\n", "question"),
         ("q.tsv", b"question\tquery\nWhat?\t(aspirin AND\n", "q.tsv:2"),
         ("q.jsonl", b'{"question": "What?"}\n{"question": 7}\n', "q.jsonl:2"),

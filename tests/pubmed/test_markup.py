@@ -88,6 +88,12 @@ def read(markup: str) -> str:
             "Aim To see it Then now",
         ),
         (
+            "&lt;a href='x'&gt;it&lt;/a&gt;&lt;xref&gt;1&lt;/xref&gt;, &lt;mml:math&gt;&lt;mml:msup&gt;"
+            "&lt;mml:mn&gt;10&lt;/mml:mn&gt;&lt;mml:mn&gt;6&lt;/mml:mn&gt;&lt;/mml:msup&gt;&lt;/mml:math&gt; "
+            "a &lt;a b&gt;",
+            "it1, 10^6 a <a b>",
+        ),
+        (
             "&lt;sub&gt;<i>x</i>&lt;/sub&gt; a &lt;b&gt; c, p&lt;0.05, x &lt;i and j&gt; y",
             "x a <b> c, p<0.05, x <i and j> y",
         ),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bioqa_pipeline.qa.abbreviations import defined_abbreviations
+from bioqa_pipeline.abbreviations import defined_abbreviations
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records.texts import Question
 from support.paths import ROOT

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.qa.abbreviations import Abbreviation
+from bioqa_pipeline.abbreviations import Abbreviation
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.qa.merging import Candidate, merge_answers, merge_keys
 from bioqa_pipeline.records.texts import Question

@@ -15,6 +15,8 @@ from bioqa_pipeline.text import normalize_text
     [
         *("1.", "12)", "3:", "(4)", "[5]", "6 -", "1.2.", "a)", "(b)", "iv)", "C.", "Q1:", "Q:", "Question 3.", "#1"),
         *("-", "*", "+", "•", "–", "▪", "- [ ]", "- [x]", "- 1.", "* a)"),
+        *("1.)", "1 .", "1-", "1/", "1º", "1.1", "10", "Q1", "Q.1", "Question #5:", "No. 1:", "①", "➋", "**", ">>"),
+        *("→", "\uf0b7", "o", "[ ]", "[x]", "☑"),
     ],
 )
 def test_a_list_mark_is_taken_off(mark: str) -> None:
@@ -32,6 +34,8 @@ def test_a_list_mark_may_touch_the_question(text: str, mark: str) -> None:
         *("C. difficile causes what?", "E. coli is what?", "S. Typhimurium infects whom?", "1.5 mg of what?"),
         *("5-fluorouracil treats what?", "-5 mmHg of what?", "#1 cause of death?", "NO2: what is it?", "1918. Who?"),
         *("2,4-dinitrophenol is what?", "A gene of what?", "I. V. lines hold what?", "1. 2.", "-", "3)"),
+        *("5 WHO criteria define what?", "1.5 Tesla magnets show what?", "Q10 deficiency is what?", "3-D printing?"),
+        *("No. of cases of what?", "10 mg of what?", "o-cresol is what?", "NO 2 days later is what?"),
     ],
 )
 def test_what_only_looks_like_a_list_mark_stays(text: str) -> None:

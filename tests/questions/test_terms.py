@@ -31,6 +31,14 @@ def texts(question: str) -> list[str]:
         ("By way of what does NO relax?", ["way", "no", "relax"]),
         ("Can ME be treated in the US, as the WHO says of CAN?", ["me", "treated", "us", "who", "says", "can"]),
         ("WHAT CAUSES ALL IN CHILDREN?", ["causes", "children"]),
+        # Spelled out beside it, a name like a word without content says nothing more.
+        (
+            "Which drug treats acute lymphoblastic leukaemia (ALL), and who has ALL?",
+            ["drug", "treats", "acute", "lymphoblastic", "leukaemia"],
+        ),
+        ("What does NO (nitric oxide) dilate?", ["nitric", "oxide", "dilate"]),
+        ("What does the WHO (no party) say of ALL?", ["who", "party", "all"]),
+        ("Does epidermal growth factor (EGF) heal?", ["epidermal", "growth", "factor", "egf", "heal"]),
         ("Which drug does NOT help AND which OR not?", ["drug", "help"]),
         ("What treats C. difficile in adults?", ["treats", "c difficile", "adults"]),
         ("E. coli's or S. Typhimurium?", ["e coli", "s typhimurium"]),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.qa.abbreviations import Abbreviation, best_long_form, defined_abbreviations, expanded
+from bioqa_pipeline.abbreviations import Abbreviation, best_long_form, defined_abbreviations, expanded
 
 
 def defined(text: str) -> dict[str, str]:
@@ -21,6 +21,7 @@ def defined(text: str) -> dict[str, str]:
         ("We saw tumor necrosis factor-alpha (TNF-α) rise.", {"TNF-α": "tumor necrosis factor-alpha"}),
         ("In amyotrophic lateral sclerosis (ALS; Lou Gehrig's disease)", {"ALS": "amyotrophic lateral sclerosis"}),
         ("amyotrophic lateral sclerosis [ALS]", {"ALS": "amyotrophic lateral sclerosis"}),
+        ("released NO (nitric oxide) and CO (as before)", {"NO": "nitric oxide"}),
         ("PCOS (polycystic ovary syndrome) is common.", {"PCOS": "polycystic ovary syndrome"}),
         ("in vitro fertilization (IVF) and in-vitro fertilisation (IVF)", {"IVF": "in vitro fertilization"}),
         # The first character begins a word; the others may stand anywhere.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bioqa_pipeline.qa.merge_words import GREEK
+from bioqa_pipeline.text import GREEK
 
 # A short form has two to ten characters and at most two words.
 SHORT_CHARS = range(2, 11)
@@ -42,20 +42,21 @@ def defined_abbreviations(text: str) -> tuple[Abbreviation, ...]:
     found: dict[str, str] = {}
     for match in _BRACKETS.finditer(text):
         sentence = _SENTENCE_END.split(text[max(0, match.start() - _MOST_LONG_CHARS) : match.start()])[-1].strip()
-        short, candidate = _forms(sentence, match[1].strip())
-        long = best_long_form(_spelled(short, candidate), candidate) if _is_short_form(short) else None
-        if long is not None and _is_long_form(long, short):
-            found.setdefault(short, long)
+        for short, candidate in _forms(sentence, match[1].strip()):
+            long = best_long_form(_spelled(short, candidate), candidate) if _is_short_form(short) else None
+            if long is not None and _is_long_form(long, short):
+                found.setdefault(short, long)
+                break
     return tuple(Abbreviation(short, long) for short, long in found.items())
 
 
-def _forms(before: str, inside: str) -> tuple[str, str]:
+def _forms(before: str, inside: str) -> Iterator[tuple[str, str]]:
     """(short form, where its long form is looked for) of a bracket and the sentence before it."""
     first = _ENUMERATION.split(inside, maxsplit=1)[0]
-    if len(first.split()) > _MOST_SHORT_WORDS or len(first) > len(before):
-        word = before.rpartition(" ")[2]
-        return (word, first) if any(c.isupper() for c in word) else ("", first)
-    return first, before
+    yield first, before
+    word = before.rpartition(" ")[2]
+    if any(c.isupper() for c in word):
+        yield word, first
 
 
 def _spelled(short: str, candidate: str) -> str:
