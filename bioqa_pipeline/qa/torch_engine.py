@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,11 @@ import torch
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
-from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
+from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Found, Scorer, ScorerInfo
 from bioqa_pipeline.qa.lanes import Lanes
 from bioqa_pipeline.qa.network_config import NetworkConfig
-from bioqa_pipeline.qa.spans import Decoded, decode
 from bioqa_pipeline.qa.threads import thread_count
-from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Places
 
 
 class TorchScorer(Scorer):
@@ -57,26 +56,19 @@ class TorchScorer(Scorer):
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         return self._lanes.begin(lambda: self._fetched(batch))() if self._lanes else self._fetched(batch)
 
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        if self._lanes:
-            return self._lanes.begin(lambda: self._decoding(batch, windows, config)())
-        return self._decoding(batch, windows, config)
+    def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
+        if self._as_on_gpu:
+            from bioqa_pipeline.qa.spans_torch import begin_decoding
+
+            filled = np.append(columns, np.repeat(columns[-1:], len(batch.input_ids) - len(columns), axis=0), axis=0)
+            with torch.inference_mode():
+                return begin_decoding(*self._forward(batch), filled, config)
+        return self._lanes.begin(lambda: self._fetched(batch)) if self._lanes else super().begin(batch, columns, config)
 
     def _fetched(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():
             both = torch.stack(self._forward(batch)).float().cpu().numpy()
         return both[0], both[1]
-
-    def _decoding(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        """Computes and begins to decode; what is returned waits for the spans."""
-        if not self._as_on_gpu:
-            start, end = self._fetched(batch)
-            return lambda: decode(start, end, windows, config)
-        from bioqa_pipeline.qa.spans_torch import begin_decoding
-
-        filled = [*windows, *[windows[-1]] * (len(batch.input_ids) - len(windows))]
-        with torch.inference_mode():
-            return begin_decoding(*self._forward(batch), filled, config)
 
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):

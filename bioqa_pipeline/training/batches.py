@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bioqa_pipeline.qa.batching import padded_length
+from bioqa_pipeline.qa.batching import padded_lengths
 from bioqa_pipeline.qa.network_config import NetworkConfig
 from bioqa_pipeline.training.data import LabelledWindow
 from bioqa_pipeline.training.plan import LENGTH_MULTIPLE
@@ -47,8 +47,8 @@ class WindowsOnDevice:
 
     def padded_length(self, indices: Sequence[int]) -> int:
         """Of a batch of these windows."""
-        longest = int(self._lengths[indices].max())
-        return padded_length(longest, max_length=self._longest, multiple=LENGTH_MULTIPLE)
+        longest = self._lengths[indices].max(keepdims=True)
+        return int(padded_lengths(longest, max_length=self._longest, multiple=LENGTH_MULTIPLE)[0])
 
     def gather(self, indices: torch.Tensor, length: int) -> Inputs:
         """These windows padded to one length, (n_windows, length), their targets and the places of their tokens."""

@@ -115,16 +115,24 @@ def label_examples(
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         part = texts[start : start + TEXTS_AT_ONCE]
         tokens.update(zip(part, tokenizer(part), strict=True))
+    numbers = {text: number for number, text in enumerate(tokens)}
+    asked_read = [(numbers[e.question], numbers[e.context]) for e in examples]
+    asked, read = np.array(asked_read, dtype=np.int64).reshape(-1, 2).T
+    all_tokens = list(tokens.values())
+    windows = make_windows(all_tokens, all_tokens, asked, read, tokenizer.special, config)
     labelled: list[list[LabelledWindow]] = []
+    first = 0
     for example in examples:
-        passage = tokens[example.context]
-        span = None if example.answer is None else answer_tokens(passage, example.answer.start, example.answer.end)
-        if example.answer is not None and span is None:
-            counts["skipped: answer without a token"] += 1
-            labelled.append([])
-            continue
-        windows = make_windows(tokens[example.question], passage, tokenizer.special, config)
-        labelled.append([label_window(w, span) for w in windows])
+        span = None
+        own = range(first, first + int(windows.n_windows[first]))
+        first = own.stop
+        if example.answer is not None:
+            span = answer_tokens(tokens[example.context], example.answer.start, example.answer.end)
+            if span is None:
+                counts["skipped: answer without a token"] += 1
+                labelled.append([])
+                continue
+        labelled.append([label_window(windows[i], span) for i in own])
         counts["windows without their answer"] += sum(w.start == 0 for w in labelled[-1]) if span else 0
     return labelled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.qa.checkpoint import CheckpointSettings, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer
+from bioqa_pipeline.qa.inference import Found, Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.qa.spans import Decoded
-from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Places
 from bioqa_pipeline.training.base_models import prepare_base
 from bioqa_pipeline.training.card import write_card
 from bioqa_pipeline.training.loop import LoggedPoint
@@ -188,5 +187,5 @@ class _SmallerBatches(Scorer):
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         return self._scorer.logits(batch)
 
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        return self._scorer.begin(batch, windows, config)
+    def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
+        return self._scorer.begin(batch, columns, config)

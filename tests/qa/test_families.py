@@ -15,13 +15,13 @@ from bioqa_pipeline.config import Precision, SpanConfig, WindowConfig
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows
-from bioqa_pipeline.qa.windows import char_range, make_windows
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig
 from bioqa_pipeline.training.trainer import train
 from support.other_checkpoints import FAMILIES, TEXTS, make_other_checkpoint
 from support.squad_files import write_squad
+from support.windows import batches_of, char_range, make_windows, score_windows
 
 SMALL = WindowConfig(max_seq_length=64, doc_stride=16, max_query_length=40)
 QUESTION = "Which gene causes  breast cancer?"
