@@ -105,5 +105,5 @@ class CharRanges:
         start, end = self._inner[row, begin].astype(np.int64), self._inner[row + 1, stop].astype(np.int64)
         if (blank := start >= end).any():
             start[blank] = self._outer[row, begin[blank]]
-            end[blank] = np.maximum(start[blank], self._outer[row + 1, stop[blank]])
+            end[blank] = self._outer[row + 1, stop[blank]]
         return start, end
