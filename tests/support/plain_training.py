@@ -13,9 +13,9 @@ import torch
 from torch.nn.functional import kl_div, log_softmax
 from transformers import get_linear_schedule_with_warmup
 
-from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.training.data import LabelledWindow
 from bioqa_pipeline.training.recipe import TrainingConfig
+from support.windows import pad_batch
 
 
 def plain_training(
