@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
@@ -114,25 +113,6 @@ class Windows:
         text = self.ids[self.passage[i] + start : self.passage[i] + end]
         own = {f.name: int(getattr(self, f.name)[i]) for f in fields(Window) if f.name != "input_ids"}
         return Window(**own, input_ids=np.concatenate([head, text, np.array([self.sep], dtype=np.int32)]))
-
-    @classmethod
-    def of(cls, windows: Sequence[Window]) -> Windows:
-        """Some windows of any pairs, each as if of a pair of its own."""
-        columns = {
-            f.name: np.array([getattr(w, f.name) for w in windows], dtype=np.int64)
-            for f in fields(Window)
-            if f.name != "input_ids"
-        }
-        lengths = np.array([len(w) for w in windows], dtype=np.int64)
-        head = np.cumsum(lengths) - lengths
-        return cls(
-            **columns,
-            pair=np.arange(len(windows)),
-            head=head,
-            passage=head + columns["passage_offset"] - columns["token_start"],
-            ids=np.concatenate([np.zeros(0, dtype=np.int32), *(w.input_ids for w in windows)]),
-            sep=int(windows[0].input_ids[-1]) if windows else 0,
-        )
 
 
 @dataclass(frozen=True, slots=True)

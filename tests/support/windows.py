@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -61,28 +61,44 @@ def make_windows(
     return [made[i] for i in range(len(made))]
 
 
+def columns_of_windows(some: Sequence[Window]) -> Windows:
+    """Some windows of any pairs, each as if of a pair of its own."""
+    names = [f.name for f in fields(Window) if f.name != "input_ids"]
+    columns = {name: np.array([getattr(w, name) for w in some], dtype=np.int64) for name in names}
+    lengths = np.array([len(w) for w in some], dtype=np.int64)
+    head = np.cumsum(lengths) - lengths
+    return Windows(
+        **columns,
+        pair=np.arange(len(some)),
+        head=head,
+        passage=head + columns["passage_offset"] - columns["token_start"],
+        ids=np.concatenate([np.zeros(0, dtype=np.int32), *(w.input_ids for w in some)]),
+        sep=int(some[0].input_ids[-1]) if some else 0,
+    )
+
+
 def make_batches(
     some: Sequence[Window], *, token_budget: int, pad_id: int, max_length: int, fixed_rows: bool = False
 ) -> Iterator[Batch]:
     return batching.make_batches(
-        Windows.of(some), token_budget=token_budget, pad_id=pad_id, max_length=max_length, fixed_rows=fixed_rows
+        columns_of_windows(some), token_budget=token_budget, pad_id=pad_id, max_length=max_length, fixed_rows=fixed_rows
     )
 
 
 def batches_of(some: Sequence[Window], info: ScorerInfo) -> Iterator[Batch]:
-    return inference.batches_of(Windows.of(some), info)
+    return inference.batches_of(columns_of_windows(some), info)
 
 
 def pad_batch(some: Sequence[Window], order: Sequence[int], *, pad_id: int, length: int | None = None) -> Batch:
-    return batching.pad_windows(Windows.of(some), np.array(order), pad_id=pad_id, length=length)
+    return batching.pad_windows(columns_of_windows(some), np.array(order), pad_id=pad_id, length=length)
 
 
 def decode(start: FloatArray, end: FloatArray, some: Sequence[Window], config: SpanConfig) -> WindowScores:
-    return spans.decode([(start, end)], spans.window_columns(Windows.of(some)), config)
+    return spans.decode([(start, end)], spans.window_columns(columns_of_windows(some)), config)
 
 
 def score_windows(some: Sequence[Window], scorer: Scorer, config: SpanConfig) -> list[WindowScore]:
-    return window_scores(inference.score_windows(Windows.of(some), scorer, config), some)
+    return window_scores(inference.score_windows(columns_of_windows(some), scorer, config), some)
 
 
 def window_scores(scores: WindowScores, some: Sequence[Window]) -> list[WindowScore]:
@@ -130,7 +146,7 @@ def answer_passage(
     n = len(scores)
     own = [Window(i, n, 0, 0, 0, 0, 1, np.zeros(2, dtype=np.int32)) for i in range(n)]
     found = answer_pairs(
-        replace(Windows.of(own), pair=np.zeros(n, dtype=np.int64)),
+        replace(columns_of_windows(own), pair=np.zeros(n, dtype=np.int64)),
         columns_of(scores),
         [passage.text],
         CharRanges([char_bounds(passage.text, tokens)]),
