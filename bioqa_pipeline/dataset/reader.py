@@ -160,7 +160,8 @@ class Dataset:
         """The same, with the metadata of its file; neither where no run of this version has ended yet."""
         empty = CURRENT.schema.empty_table()
         marker = self._marker(must_exist=True)
-        if marker is None or CURRENT_FILE not in self._contents.whole(marker.id, CURRENT.name).records:
+        # With the manifests, which the names of a file that was replaced a moment ago wait for.
+        if marker is None or CURRENT_FILE not in self._contents.whole(marker.id, CURRENT.name, RUNS).records:
             return empty, {}
         table = decode(self._contents.read(marker.id, CURRENT_FILE))
         metadata = file_metadata(table.schema)

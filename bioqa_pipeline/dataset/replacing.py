@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.dataset.log import LogEntry, LogReader
+from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.schemas import STAGING
@@ -36,11 +36,10 @@ class Replacement:
 class Replacing:
     """The steps for the files of one run, under the writer's lock."""
 
-    def __init__(self, storage: Storage, data_set: str, run_id: str, files: Sequence[Replacement]) -> None:
+    def __init__(self, storage: Storage, data_set: str, run_id: str, log: Log, files: Sequence[Replacement]) -> None:
         self._storage, self._data_set, self._run_id = storage, data_set, run_id
-        log = LogReader(storage).read(data_set) if files else None
         present = {name for file in files for name in storage.files(file.name.partition("/")[0])}
-        named = [record for entry in log.entries.values() for record in entry.files] if log else []
+        named = [record for entry in log.entries.values() for record in entry.files]
         self._known = {file.name: [r for r in named if r.path == file.name] for file in files}
         for file in files:
             if file.name in present and not self._known[file.name]:

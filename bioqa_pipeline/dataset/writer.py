@@ -14,12 +14,13 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bioqa_pipeline.dataset.log import Log, LogEntry
+from bioqa_pipeline.dataset.log import Log, LogEntry, LogReader
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.opening import publish_entry
@@ -146,7 +147,8 @@ class DatasetWriter:
         with self._mutex:
             self._lock.check()
             file = Replacement(f"{RUNS}/{run_id}{PAGE}", replace_surrogates(page).encode())
-            replacing = Replacing(self._storage, self._data_set, self.run_id, [file])
+            log = LogReader(self._storage).read(self._data_set)
+            replacing = Replacing(self._storage, self._data_set, self.run_id, log, [file])
             mark = f"{RUNS}/{run_id}.json"
             if entry := replacing.entry(mark):
                 self._entries[mark] = [(publish_entry(self._storage, entry), entry)]
@@ -171,9 +173,10 @@ class DatasetWriter:
             present = {name: stored for folder in _FOLDERS for name, stored in self._storage.files(folder).items()}
             if self._manifest_name in present:
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} has its manifest already")
+            log = self._withdraw(LogReader(self._storage).read(self._data_set), present)
             full = manifest.changed(files=tuple(self._committed_files(present)))
             data = json.dumps(replace_surrogates(full.model_dump(mode="json")), indent=1, ensure_ascii=False).encode()
-            replacing = Replacing(self._storage, self._data_set, self.run_id, replaced)
+            replacing = Replacing(self._storage, self._data_set, self.run_id, log, replaced)
             if entry := replacing.entry(self._manifest_name):
                 self._entries.setdefault(self._manifest_name, []).append((publish_entry(self._storage, entry), entry))
             replacing.publish_first()
@@ -194,6 +197,23 @@ class DatasetWriter:
     @property
     def _manifest_name(self) -> str:
         return f"{RUNS}/{self.run_id}.json"
+
+    def _withdraw(self, log: Log, present: Collection[str]) -> Log:
+        """Takes back what an interrupted step of this run named and did not bring: the manifest would have it hold."""
+        mark = self._manifest_name
+        own = {name: entry for name, entry in log.entries.items() if entry.mark == mark}
+        left = dict(log.entries)
+        for name, entry in own.items():
+            paths = {record.path for record in entry.files}
+            if paths.isdisjoint(REPLACED) and paths <= set(present):
+                continue
+            del left[name]
+            # Of files that take others' places, those are there already whose names were free.
+            known = {record.path for other in left.values() for record in other.files}
+            self._storage.delete_files(sorted(paths - known))
+            self._storage.delete(name)
+        self._entries[mark] = [(name, entry) for name, entry in own.items() if name in left]
+        return replace(log, entries=left)
 
     def _logged(self, path: str) -> list[FileRecord]:
         entries = [entry for entries in self._entries.values() for _, entry in entries]

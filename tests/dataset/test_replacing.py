@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import CURRENT_FILE
+from bioqa_pipeline.dataset.schemas import CURRENT_FILE, RUNS
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.local import LocalStorage
@@ -47,6 +47,38 @@ def test_a_reader_sees_one_state_at_any_step(tmp_path: Path, moment: str) -> Non
     assert run_of(Dataset(tmp_path / "set")) == f"run-{step}"
     with Dataset(tmp_path / "set").writer("last"):
         assert verify(LocalStorage(tmp_path / "set")).notes == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_run_that_is_interrupted_while_it_finishes_is_a_failed_one(
+    tmp_path: Path, moment: str, is_first: bool
+) -> None:
+    for step in range(60):
+        root = tmp_path / f"set-{step}"
+        if not is_first:
+            finish(Dataset(root), "first")
+        storage = CrashingStorage(root)
+        with Dataset(storage).writer("run") as writer:
+            storage.arm((step, moment))
+            try:
+                writer.write_summary([merged_answer(1)], METADATA)
+                writer.write_page("a page")
+                writer.finish(manifest("run", n_pairs=0, n_windows=0, n_scored=0), [current_file("run")])
+                storage.arm(None)
+                break
+            except Crash:
+                storage.revive()
+            if f"{RUNS}/run.json" not in storage.files(RUNS):
+                writer.finish(manifest("run", status="failed", n_pairs=0, n_windows=0, n_scored=0))
+        dataset = Dataset(root)
+        assert {run.run_id for run in dataset.runs()} == {"run"} | ({"first"} - {"first" * is_first})
+        assert dataset.summary().collect().height <= 2 - is_first
+        assert run_of(dataset) in {None if is_first else "first", "run"}
+        assert verify(dataset.storage).findings == []
+        finish(Dataset(root), "next")
+        assert run_of(dataset) == "next" and verify(dataset.storage).findings == []
+    assert step > 15
 
 
 def test_the_log_forgets_what_was_replaced(tmp_path: Path) -> None:
