@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_host.py [--questions 20] [--abstracts 500] [--rounds 3] [--shape cpu]
     python tests/benchmarks/bench_host.py --against ../other-checkout     # the same stage of another commit, in turn
 
-20 questions are asked of the same 500 abstracts, real ones where BIOQA_TEST_DATA names them: records from the store,
-tokens, windows, batches, decoding, pairs, rows, staged Parquet files. Each round is a process of its own, which times
-all shards of a plan together in seconds of the processor, which others on the machine lengthen less than the clock's.
+20 questions are asked of the same 500 real abstracts: records from the store, tokens, windows, batches, decoding,
+pairs, rows, staged Parquet files. Each round is a process of its own, which times all shards of a plan together in
+seconds of the processor, which others on the machine lengthen less than the clock's.
 `--shape gpu` takes the shards and batches of a GPU, decoded here. Stages are timed in a further round, without what is
 called from within them. Peak memory is that of the process, imports and tokenizer included. The last line is JSON:
 medians over the rounds.
@@ -59,27 +59,18 @@ def questions(count: int) -> list[str]:
 
 
 def abstracts(count: int) -> list[dict[str, Any]]:
-    """Real ones with a text, else words of the embedded vocabulary in sentences."""
+    """Real ones with a text."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from bioqa_pipeline.pubmed.xml import parse_records
     from bioqa_pipeline.records.texts import Abstract
+    from support.outside import OutsideMaterial
 
-    folder = os.environ.get("BIOQA_TEST_DATA")
     found: list[dict[str, Any]] = []
-    for path in sorted(Path(folder).glob("pubmed/records/*.xml.gz")) if folder else ():
+    for path in OutsideMaterial(missing=sys.exit).files("pubmed/records/*.xml.gz"):
         with gzip.open(path) as file:
             for record in parse_records(file, name=path.name):
                 if isinstance(record, Abstract) and record.text and len(found) < count:
                     found.append({name: getattr(record, name) for name in ("title", "text", "journal", "pub_date")})
-    if not found:
-        import numpy as np
-
-        from support.checkpoints import WORDS
-
-        rng = np.random.default_rng(0)
-        for _ in range(count):
-            sentences = [" ".join(rng.choice(WORDS, size=20)).capitalize() + "." for _ in range(rng.integers(4, 30))]
-            found.append({"title": "Title", "text": " ".join(sentences), "journal": "J", "pub_date": "2020"})
     return found
 
 

@@ -88,7 +88,7 @@ def test_help_for_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_message_spells_its_commands_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers" / "x.parquet").touch()
-    assert front.main(["verify", "--data-set", str(tmp_path / "answers")]) == 1
+    assert front.main(["verify", "--data-set", str(tmp_path / "answers")]) == 2
     assert "python -m" not in capsys.readouterr().out
 
 

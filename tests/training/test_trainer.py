@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import random
 import resource
-import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,9 +25,8 @@ from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.states import last_state
 from bioqa_pipeline.training.trainer import train
-from flows.commands.train import main
 from support.checkpoints import WORDS, make_checkpoint
-from support.paths import ROOT
+from support.paths import ROOT, TESTS
 from support.squad_files import write_squad
 
 
@@ -163,31 +159,9 @@ def by_torchrun(arguments: list[str], folder: Path) -> None:
 
 
 def by_forks(arguments: list[str], folder: Path) -> None:
-    """As torchrun does it, but that neither process has to import torch, which takes longer than all the rest."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    ranks = [
-        multiprocessing.get_context("fork").Process(target=rank, args=(i, address, arguments, folder)) for i in (0, 1)
-    ]
-    with warnings.catch_warnings():
-        # Python 3.12 and later warn of threads, of which none holds what these need.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        for process in ranks:
-            process.start()
-    for process in ranks:
-        process.join(timeout=120)
-        process.kill()
-    assert [process.exitcode for process in ranks] == [0, 0], (folder / "said-0").read_text()
-
-
-def rank(number: int, address: dict[str, str], arguments: list[str], folder: Path) -> None:
-    os.environ.update(address, RANK=str(number), LOCAL_RANK=str(number))
-    torch.set_num_threads(1)
-    with (folder / f"said-{number}").open("w") as sys.stderr:
-        code = main(arguments)
-    sys.stderr = sys.__stderr__
-    sys.exit(code)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "support.two_ranks", str(folder), *arguments]
+    subprocess.run(command, env=environment, timeout=240, cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("launch", [by_forks, pytest.param(by_torchrun, marks=pytest.mark.slow)])
