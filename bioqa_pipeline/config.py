@@ -27,7 +27,7 @@ from pydantic import (
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
 from bioqa_pipeline.receivers import Receivers
-from bioqa_pipeline.setting_values import FirstDay, LastDay, Names, PathOrName, Threshold, UserPath, in_words
+from bioqa_pipeline.setting_values import Address, FirstDay, LastDay, Names, PathOrName, Threshold, UserPath, in_words
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -190,7 +190,7 @@ class SourceConfig(Settings):
     since_last_run: bool = Field(
         False, description="only records entered since the last finished run of the data set, with two days' overlap"
     )
-    email: str | None = Field(
+    email: Address | None = Field(
         None, description="your address, sent to NCBI with every request, as it asks (default: $NCBI_EMAIL)"
     )
 

@@ -13,6 +13,7 @@ BioqaError
 │   └── RetryableSourceError   the same, but the next try may succeed
 ├── StoreError             the store of abstracts cannot be read or written
 ├── DatasetError           the data set on disk cannot be read or written
+│   ├── NoDatasetError         there is none where one is named
 │   └── DatasetLockedError     another writer holds it
 ├── ShardError             one shard could not be scored; the others go on
 └── TrainingError          a fine-tuning cannot go on
@@ -54,7 +55,9 @@ class InputError(BioqaError):
     def __init__(self, message: str, path: Path | str, line: int | None = None) -> None:
         self.path = Path(path)
         self.line = line
-        place = f"{path}:{line}" if line is not None else f"{path}"
+        # A path has one slash where an address has two.
+        name = re.sub(r"^([a-z][a-z0-9+.]+):/(?!/)", r"\1://", f"{path}", flags=re.IGNORECASE)
+        place = f"{name}:{line}" if line is not None else name
         super().__init__(f"{place}: {message}")
 
 
@@ -151,6 +154,15 @@ class StoreError(BioqaError):
 
 class DatasetError(BioqaError):
     """The data set on disk cannot be read or written."""
+
+
+class NoDatasetError(DatasetError):
+    """There is no data set where one is named."""
+
+    def __init__(
+        self, location: str, why: str = "there is no data set here; a run that writes to this place makes one"
+    ) -> None:
+        super().__init__(f"{location}: {why}")
 
 
 class DatasetLockedError(DatasetError):

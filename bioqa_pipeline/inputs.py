@@ -15,6 +15,7 @@ from bioqa_pipeline.files import read_descriptor, read_file, read_file_or_pipe
 MAX_BYTES = 256 * 2**20
 # SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
 MAX_JSON_BYTES = 1024 * 2**20
+_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs):/", re.IGNORECASE)
 # As a path, it names what the program is given to read.
 STANDARD_INPUT = Path("-")
 
@@ -32,9 +33,16 @@ def read_input(path: Path, *, most_bytes: int = MAX_BYTES, or_pipe: bool = False
     try:
         return (read_file_or_pipe if or_pipe else read_file)(path, max_bytes=most_bytes)
     except FileNotFoundError:
-        raise InputError("cannot be read: there is no such file", path) from None
+        raise InputError(missing_file(path), path) from None
     except (OSError, ValueError) as exc:
         raise InputError(f"cannot be read: {getattr(exc, 'strerror', None) or exc}", path) from exc
+
+
+def missing_file(path: Path) -> str:
+    """What is said of a file that is not there."""
+    if _ADDRESS.match(str(path)):
+        return "is an address, not a file: save what is there, and name that file"
+    return "cannot be read: there is no such file"
 
 
 def is_pipe(path: Path) -> bool:

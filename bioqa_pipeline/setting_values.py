@@ -76,8 +76,16 @@ def _finite_or_endless(value: float) -> float:
     return value
 
 
+def one_address(value: str) -> str:
+    """It is sent with every request, and is no place for more than an address."""
+    if len(value.split()) > 1 or not value.strip().isprintable():
+        raise ValueError("give one address in one line, such as you@example.org")
+    return value
+
+
 UserPath = Annotated[Path, AfterValidator(expanded)]
 PathOrName = Annotated[str, AfterValidator(_expanded_name)]
+Address = Annotated[str, AfterValidator(one_address)]
 FirstDay = Annotated[date, BeforeValidator(_first_day)]
 LastDay = Annotated[date, BeforeValidator(_last_day)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bioqa_pipeline.errors import BioqaError, DatasetError
+from bioqa_pipeline.errors import BioqaError, ConfigError, DatasetError
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
+
+if TYPE_CHECKING:
+    from bioqa_pipeline.dataset.reader import Dataset
 
 DESCRIPTION = """\
 Make the HTML page of a run from its data set. Every run leaves its page in the data set, as runs/RUN_ID.html; this
-makes it again, for example with a newer version of the program."""
+makes it again in its place, for example with a newer version of the program."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,7 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--run", metavar="RUN_ID", help="which run (default: the last one)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page (default: RUN_ID.html in this folder; - is standard output)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: runs/RUN_ID.html in the data set; - is standard output)",
     )
     return parser
 
@@ -61,27 +69,41 @@ def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
     if out == Path("-"):
         sys.stdout.write(page)
         return EXIT_DONE
-    path = out or Path(f"{run_id}.html")
-    try:
-        _write_page(path, page.encode())
-    except OSError as exc:
-        raise BioqaError(f"{path}: the page cannot be written: {exc.strerror}") from exc
-    sys.stdout.write(f"{path}\n")
+    sys.stdout.write(f"{_renew(dataset, run_id, page) if out is None else _write_page(out, page.encode())}\n")
     return EXIT_DONE
 
 
-def _write_page(path: Path, page: bytes) -> None:
+def _renew(dataset: Dataset, run_id: str, page: str) -> str:
+    """Writes it where the run left its own; gives the place."""
+    from bioqa_pipeline.report.delta import is_left_behind
+
+    if is_left_behind(dataset, run_id):
+        raise ConfigError(
+            f"run {run_id}: later runs have changed its answers, so its page says more than one made now; give --out"
+        )
+    try:
+        with dataset.writer(f"page-{secrets.token_hex(8)}") as writer:
+            return dataset.storage.uri(writer.renew_page(run_id, page))
+    except DatasetError as exc:
+        raise DatasetError(f"{exc}; --out FILE makes the page elsewhere") from exc
+
+
+def _write_page(path: Path, page: bytes) -> Path:
     """Writes the page where nothing is, or over one that this program made."""
     from bioqa_pipeline.files import open_fd
     from bioqa_pipeline.html.page import is_page
 
-    with os.fdopen(open_fd(path, os.O_RDWR | os.O_CREAT), "rb+") as file:
-        head = file.read(1024)
-        if head and not is_page(head):
-            raise BioqaError(f"{path}: this file is no page of a run and is not written over; give another --out")
-        file.seek(0)
-        file.truncate()
-        file.write(page)
+    try:
+        with os.fdopen(open_fd(path, os.O_RDWR | os.O_CREAT), "rb+") as file:
+            head = file.read(1024)
+            if head and not is_page(head):
+                raise BioqaError(f"{path}: this file is no page of a run and is not written over; give another --out")
+            file.seek(0)
+            file.truncate()
+            file.write(page)
+    except OSError as exc:
+        raise BioqaError(f"{path}: the page cannot be written: {exc.strerror}") from exc
+    return path
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from bioqa_pipeline.training.job import FineTuned, fine_tune
+from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import LoggedPoint
 from flows.declared import check_deployed
 from flows.run_logs import log_errors_in_one_line
 

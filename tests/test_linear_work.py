@@ -16,19 +16,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, score_questions
 from bioqa_pipeline.pubmed.xml import parse_records
-from bioqa_pipeline.qa.windows import max_context_ranges, window_ranges
+from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.questions.query import QueryFilters, build_queries
 from bioqa_pipeline.questions.query_lint import query_problems
+from bioqa_pipeline.records.scores import TokenizedText
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.summarise import SUMMARY_PAIRS, _batches
 from bioqa_pipeline.sources.entrez.responses import check_body, decode_search
 from bioqa_pipeline.text import normalize_text, sentences
 from bioqa_pipeline.training.phrases import phrases_in, sentence_bounds
+from support.builders import SPECIAL
 from support.pubmed_reading import article, document
 from support.work import TooMuchWorkError, ends, lines_run
 
@@ -59,8 +63,9 @@ def scores(n: int) -> object:
 
 
 def contexts(n: int) -> object:
-    max_context_ranges.cache_clear()
-    return max_context_ranges(window_ranges(n, 369, 128))
+    empty, long = (TokenizedText(*np.zeros((3, size), dtype=np.int32)) for size in (0, n))
+    only = np.zeros(1, dtype=np.int64)
+    return make_windows([empty], [long], only, only, SPECIAL, WindowConfig())
 
 
 @dataclass(frozen=True, slots=True)

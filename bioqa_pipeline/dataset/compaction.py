@@ -1,9 +1,9 @@
-"""Many small files of answers and windows into few large ones: the same rows, sorted as ever.
+"""Many small files of answers and windows, and of summaries, into few large ones: the same rows, sorted as ever.
 
 Files are merged whose metadata, the settings of their run, are the same. One entry of the log says of each merge what
-comes and what goes; it holds once the new file of answers is there, so that `Dataset` sees the old files or the new
-ones and at no moment both or neither. The old ones are deleted after that. Killed at any step, the next writer puts it
-right: before the new answers are there it deletes what was made, after that what was merged.
+comes and what goes; it holds once the new file of answers, or of summaries, is there, so that `Dataset` sees the old
+files or the new ones and at no moment both or neither. The old ones are deleted after that. Killed at any step, the
+next writer puts it right: before that file is there it deletes what was made, after that what was merged.
 
 Who reads the folder itself, not by `Dataset`, finds rows twice from the moment that a new file is there until the old
 ones are deleted, and a scan that has listed the old files and opens them later fails.
@@ -12,6 +12,7 @@ ones are deleted, and a scan that has listed the old files and opens them later 
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,27 +25,31 @@ from bioqa_pipeline.dataset.log import LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.opening import opened, publish_entry
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, Table, make_shard_id
-from bioqa_pipeline.dataset.staging import clear, stage_tables
-from bioqa_pipeline.dataset.tables import decode, file_metadata
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, SUMMARY, Table, make_shard_id
+from bioqa_pipeline.dataset.staging import clear
+from bioqa_pipeline.dataset.tables import decode, encode, file_metadata
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
 
+# What is merged together, a file of each; a merge holds once the last one is there.
+KINDS = ((CHUNKS, ANSWERS), (SUMMARY,))
 # Of a merged file and its windows together; what is half as large is not merged any more. Decoded, some ten times this.
 MOST_BYTES = 64 << 20
+_FOLDERS = tuple(table.name for tables in KINDS for table in tables)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files that become one, each as its records of answers and of windows."""
+    """Files that become one of each of these tables: their records, those of a shard or run together."""
 
-    answers: tuple[FileRecord, ...]
-    chunks: tuple[FileRecord, ...]
+    tables: tuple[Table, ...]
+    files: tuple[tuple[FileRecord, ...], ...]
 
     @property
     def rows(self) -> int:
-        return sum(record.rows for record in self.answers)
+        """Of the last table."""
+        return sum(records[-1].rows for records in self.files)
 
 
 def plan_compaction(storage: Storage, *, most_bytes: int = MOST_BYTES) -> list[Group]:
@@ -54,7 +59,7 @@ def plan_compaction(storage: Storage, *, most_bytes: int = MOST_BYTES) -> list[G
         DatasetError: there is no data set, or it is not whole.
     """
     contents = Contents(storage)
-    return _plan(storage, contents.whole(_data_set(storage, contents), ANSWERS.name, CHUNKS.name), most_bytes)
+    return _plan(storage, contents.whole(_data_set(storage, contents), *_FOLDERS), most_bytes)
 
 
 def compact(storage: Storage, *, wait: bool = True, most_bytes: int = MOST_BYTES) -> list[Group]:
@@ -71,7 +76,7 @@ def compact(storage: Storage, *, wait: bool = True, most_bytes: int = MOST_BYTES
         data_set = opened(storage, contents, run_id, lock).id
         merged: list[Group] = []
         # A merged file is smaller than its parts were, and may find company.
-        while groups := _plan(storage, contents.whole(data_set, ANSWERS.name, CHUNKS.name), most_bytes):
+        while groups := _plan(storage, contents.whole(data_set, *_FOLDERS), most_bytes):
             for group in groups:
                 _merge(storage, data_set, run_id, lock, group)
             merged += groups
@@ -79,10 +84,11 @@ def compact(storage: Storage, *, wait: bool = True, most_bytes: int = MOST_BYTES
 
 
 def _data_set(storage: Storage, contents: Contents) -> str:
-    marker = contents.marker() if storage.exists() else None
-    if marker is None:
-        raise DatasetError(
-            f"{storage.location}: no data set with a log; one of an earlier version gets its log with the next run"
+    if not storage.exists():
+        raise NoDatasetError(storage.location)
+    if (marker := contents.marker()) is None:
+        raise NoDatasetError(
+            storage.location, "no data set with a log; one of an earlier version gets its log with the next run"
         )
     return marker.id
 
@@ -90,54 +96,48 @@ def _data_set(storage: Storage, contents: Contents) -> str:
 def _plan(storage: Storage, view: View, most_bytes: int) -> list[Group]:
     """Small files of the same metadata, as many together as fit; what is left alone stays."""
     groups: list[Group] = []
-    open_groups: dict[tuple[tuple[str, str], ...], list[tuple[FileRecord, FileRecord]]] = {}
-
-    def close(pairs: Sequence[tuple[FileRecord, FileRecord]]) -> None:
-        if len(pairs) > 1:
-            answers, chunks = zip(*pairs, strict=True)
-            groups.append(Group(answers, chunks))
-
-    for answers, chunks in _small(view, most_bytes // 2):
-        with storage.open(answers.path) as file:
-            key = tuple(sorted(file_metadata(pq.read_schema(file)).items()))
-        pairs = open_groups.setdefault(key, [])
-        if sum(a.bytes + c.bytes for a, c in pairs) + answers.bytes + chunks.bytes > most_bytes:
-            close(pairs)
-            pairs.clear()
-        pairs.append((answers, chunks))
-    for pairs in open_groups.values():
-        close(pairs)
-    return groups
+    for tables in KINDS:
+        open_groups: dict[tuple[tuple[str, str], ...], list[tuple[FileRecord, ...]]] = {}
+        for records in _small(view, tables, most_bytes // 2):
+            with storage.open(records[-1].path) as file:
+                key = tuple(sorted(file_metadata(pq.read_schema(file)).items()))
+            files = open_groups.setdefault(key, [])
+            if sum(record.bytes for one in (*files, records) for record in one) > most_bytes:
+                groups.append(Group(tables, tuple(files)))
+                files.clear()
+            files.append(records)
+        groups += [Group(tables, tuple(files)) for files in open_groups.values()]
+    return [group for group in groups if len(group.files) > 1]
 
 
-def _small(view: View, most_bytes: int) -> Iterator[tuple[FileRecord, FileRecord]]:
+def _small(view: View, tables: tuple[Table, ...], most_bytes: int) -> Iterator[tuple[FileRecord, ...]]:
     for path in sorted(view.records):
         folder, _, name = path.partition("/")
-        if folder == ANSWERS.name:
-            answers, chunks = view.records[path][0], view.records[f"{CHUNKS.name}/{name}"][0]
-            if answers.bytes + chunks.bytes < most_bytes:
-                yield answers, chunks
+        if folder == tables[-1].name:
+            records = tuple(view.records[f"{table.name}/{name}"][0] for table in tables)
+            if records[-1].rows and sum(record.bytes for record in records) < most_bytes:
+                yield records
 
 
 def _merge(storage: Storage, data_set: str, run_id: str, lock: Held, group: Group) -> None:
-    answers, metadata = _merged(storage, ANSWERS, group.answers)
-    chunks, _ = _merged(storage, CHUNKS, group.chunks)
-    name = make_shard_id(answers["pair_id"].to_pylist())
-    attempt = stage_tables(storage, run_id, name, answers, chunks, metadata)
-    staged = {table: f"{attempt}.{table.name}{PARQUET}" for table in (CHUNKS, ANSWERS)}
-    records = tuple(
-        FileRecord.of(f"{table.name}/{name}{PARQUET}", storage.read(path), rows.num_rows)
-        for (table, path), rows in zip(staged.items(), (chunks, answers), strict=True)
-    )
-    entry = LogEntry(
-        data_set=data_set, run_id=run_id, mark=records[-1].path, files=records, gone=(*group.answers, *group.chunks)
-    )
+    merged = [_merged(storage, *part) for part in zip(group.tables, zip(*group.files, strict=True), strict=True)]
+    rows, _ = merged[-1]
+    name = make_shard_id(rows["pair_id" if group.tables[-1] is ANSWERS else "run_id"].unique().to_pylist()) + PARQUET
+    staged: list[str] = []
+    records: list[FileRecord] = []
+    for table, (rows, metadata) in zip(group.tables, merged, strict=True):
+        data = encode(rows, table, metadata)
+        staged.append(f"{STAGING}/{run_id}/{uuid.uuid4().hex}")
+        storage.write(staged[-1], data)
+        records.append(FileRecord.of(f"{table.name}/{name}", data, rows.num_rows))
+    gone = tuple(record for files in group.files for record in files)
+    entry = LogEntry(data_set=data_set, run_id=run_id, mark=records[-1].path, files=tuple(records), gone=gone)
     lock.check()
     intent = publish_entry(storage, entry)
-    for path, record in zip(staged.values(), records, strict=True):
+    for path, record in zip(staged, records, strict=True):
         if not storage.publish(path, record.path):
             raise DatasetError(f"{storage.uri(record.path)}: a file of this name is there; {way_out(storage)}")
-    storage.delete_files([record.path for record in entry.gone])
+    storage.delete_files([record.path for record in gone])
     publish_entry(storage, entry.changed(mark=None))
     storage.delete_files([intent])
     clear(storage, f"{STAGING}/{run_id}")

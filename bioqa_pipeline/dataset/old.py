@@ -36,7 +36,7 @@ from bioqa_pipeline.dataset.schemas import (
 )
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage, Stored
 
@@ -70,10 +70,8 @@ def refusal(storage: Storage, foreign: str) -> DatasetError:
     """A folder that is not ours, or a data set that has lost its marker."""
     if any(ENTRY.fullmatch(name) for name in storage.files(LOG)):
         return DatasetError(f"{storage.uri(MARKER)}: the marker of this data set is gone; {way_out(storage)}")
-    return DatasetError(
-        f"{storage.location}: not a data set: it holds {foreign!r}, which bioqa did not write; "
-        "give a new or empty folder"
-    )
+    why = f"not a data set: it holds {foreign!r}, which bioqa did not write; give a new or empty folder"
+    return NoDatasetError(storage.location, why)
 
 
 def first_foreign(entries: list[str]) -> str | None:

@@ -20,7 +20,7 @@ from bioqa_pipeline.dataset.old import first_foreign, looks_old
 from bioqa_pipeline.dataset.opening import publish_entry
 from bioqa_pipeline.dataset.schemas import LOG, QUARANTINE, RUNS, STAGING
 from bioqa_pipeline.dataset.verify import Report, data_set_id, verify
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import NoDatasetError
 from bioqa_pipeline.storage.base import Storage
 
 
@@ -32,8 +32,8 @@ def quarantine(storage: Storage) -> tuple[Report, list[str]]:
         DatasetError: there is no data set, or only one without a marker.
     """
     if not storage.exists() or (data_set := data_set_id(storage)) is None:
-        raise DatasetError(
-            f"{storage.location}: no data set with a marker; nothing was set aside{_without_id(storage)}"
+        raise NoDatasetError(
+            storage.location, f"no data set with a marker; nothing was set aside{_without_id(storage)}"
         )
     run_id = f"quarantine-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with storage.lock(run_id, wait=False) as lock:

@@ -57,7 +57,8 @@ from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FIL
 from bioqa_pipeline.dataset.staging import check_name, write_staged
 from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, scan_schema
 from bioqa_pipeline.dataset.writer import DatasetWriter
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
+from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.places import storage_at
 
@@ -74,6 +75,8 @@ class Dataset:
     def __init__(self, root: Path | str | Storage) -> None:
         self.storage = storage_at(root)
         self._contents = Contents(self.storage)
+        # By name and stamp: each is read once, and asked for many times.
+        self._manifests: dict[tuple[str, str], RunManifest] = {}
 
     @contextmanager
     def writer(self, run_id: str, *, wait: bool = True) -> Iterator[DatasetWriter]:
@@ -175,9 +178,13 @@ class Dataset:
     def run_summary(self, run_id: str) -> pl.DataFrame:
         """The merged answers of one run, which may be one that has no manifest yet."""
         path = f"{SUMMARY.name}/{run_id}{PARQUET}"
-        if path not in self.storage.files(SUMMARY.name):
-            return empty_frame(SUMMARY).collect()
-        frame = pl.from_arrow(decode(self._read(path)))
+        try:
+            frame = pl.from_arrow(decode(self._read(path)))
+        except (DatasetError, pa.ArrowException) as exc:
+            if path in self.storage.files(SUMMARY.name):
+                raise DatasetError(f"{self.storage.uri(path)}: cannot be read: {words_of(exc)}") from exc
+            # Merged with others, perhaps at this moment.
+            return self.summary().filter(run_id=run_id).collect()
         assert isinstance(frame, pl.DataFrame)
         # Columns that came later are absent in older files.
         return pl.concat([empty_frame(SUMMARY).collect(), frame], how="diagonal_relaxed")
@@ -194,7 +201,15 @@ class Dataset:
         Raises:
             DatasetError: a manifest cannot be read.
         """
-        return sorted((self.run(run_id) for run_id in self.run_ids()), key=lambda m: (m.started_at, m.run_id))
+        ids, present = self.run_ids(), self.storage.files(RUNS)
+        found = []
+        for run_id in ids:
+            stored = present.get(f"{RUNS}/{run_id}.json")
+            key = run_id, stored.stamp if stored else ""
+            if key not in self._manifests:
+                self._manifests[key] = self.run(run_id)
+            found.append(self._manifests[key])
+        return sorted(found, key=lambda m: (m.started_at, m.run_id))
 
     def run(self, run_id: str) -> RunManifest:
         """The manifest of a run.
@@ -270,9 +285,7 @@ class Dataset:
         """
         if not self.storage.exists():
             if must_exist:
-                raise DatasetError(
-                    f"{self.storage.location}: there is no data set here; a run that writes to this place makes one"
-                )
+                raise NoDatasetError(self.storage.location)
             return None
         marker = self._contents.marker()
         if marker is None and (foreign := first_foreign(self.storage.list(""))):

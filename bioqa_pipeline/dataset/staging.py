@@ -34,8 +34,8 @@ def write_staged(
     root: Path | str | Storage,
     run_id: str,
     shard_id: str,
-    answers: Sequence[AnswerRow],
-    chunks: Sequence[ChunkRow],
+    answers: pa.Table | Sequence[AnswerRow],
+    chunks: pa.Table | Sequence[ChunkRow],
     metadata: Mapping[str, str],
 ) -> None:
     """Puts the rows of one shard where `DatasetWriter.commit_shard` finds them; for worker processes.
@@ -53,12 +53,14 @@ def write_staged(
     """
     check_name(run_id, "run id")
     check_name(shard_id, "shard id")
-    pair_ids = {row.pair_id for row in answers}
-    if not answers or len(pair_ids) < len(answers):
+    answers = answers if isinstance(answers, pa.Table) else to_table(answers, ANSWERS)
+    chunks = chunks if isinstance(chunks, pa.Table) else to_table(chunks, CHUNKS)
+    pair_ids = set(answers["pair_id"].to_pylist())
+    if not pair_ids or len(pair_ids) < len(answers):
         raise DatasetError(f"shard {shard_id}: {len(answers)} answers of {len(pair_ids)} different pairs")
-    if {row.pair_id for row in chunks} != pair_ids:
+    if set(chunks["pair_id"].unique().to_pylist()) != pair_ids:
         raise DatasetError(f"shard {shard_id}: answers and chunks are not of the same pairs")
-    stage_tables(storage_at(root), run_id, shard_id, to_table(answers, ANSWERS), to_table(chunks, CHUNKS), metadata)
+    stage_tables(storage_at(root), run_id, shard_id, answers, chunks, metadata)
 
 
 def stage_tables(

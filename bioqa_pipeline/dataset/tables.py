@@ -14,8 +14,10 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
@@ -40,9 +42,37 @@ def to_table(rows: Sequence[Row], table: Table) -> pa.Table:
     Raises:
         DatasetError: a value does not fit its column (None, NaN, infinite, out of range, a time without zone).
     """
-    ordered = sorted(rows, key=lambda row: tuple(getattr(row, name) for name in table.sorted_by))
-    arrays = [_column([getattr(row, field.name) for row in ordered], field, table.name) for field in table.schema]
-    return pa.Table.from_arrays(arrays, schema=table.schema)
+    return columns_to_table({name: [getattr(row, name) for row in rows] for name in table.schema.names}, table)
+
+
+def columns_to_table(columns: Mapping[str, Any], table: Table) -> pa.Table:
+    """`to_table` of columns by their names, each a list, a numpy array, masked where it is null, or an Arrow array.
+
+    Raises:
+        DatasetError: as `to_table`.
+    """
+    arrays = [arrow_column(columns[field.name], field, table) for field in table.schema]
+    whole = pa.Table.from_arrays(arrays, schema=table.schema)
+    return whole.take(pc.sort_indices(whole, sort_keys=[(name, "ascending") for name in table.sorted_by]))
+
+
+def arrow_column(values: Any, column: pa.Field | str, table: Table) -> pa.Array:
+    """Values of one column, see `columns_to_table`, checked.
+
+    Raises:
+        DatasetError: as `to_table`.
+    """
+    field = table.schema.field(column) if isinstance(column, str) else column
+    place = f"column {table.name}.{field.name}"
+    if isinstance(values, pa.Array):
+        array = values.cast(field.type)
+    elif isinstance(values, np.ndarray):
+        array = _from_numpy(values, field, place)
+    else:
+        array = _from_list(values, field, place)
+    if array.null_count and not field.nullable:
+        raise DatasetError(f"{place}: a value is missing")
+    return array
 
 
 def summary_rows(merged: Iterable[MergedAnswer], run_id: str) -> list[SummaryRow]:
@@ -133,8 +163,24 @@ def replace_surrogates(value: Any) -> Any:
     return value
 
 
-def _column(values: list[Any], field: pa.Field, table_name: str) -> pa.Array:
-    place = f"column {table_name}.{field.name}"
+def _from_numpy(values: np.ndarray[Any, Any], field: pa.Field, place: str) -> pa.Array:
+    is_null = np.broadcast_to(np.ma.getmaskarray(values), values.shape)
+    values = np.ma.getdata(values)
+    if pa.types.is_floating(field.type):
+        finite = np.abs(values) <= _FLOAT32_MAX
+        for value in values[~finite & ~is_null].tolist():
+            _finite(value, field.nullable, place)
+        is_null = is_null | ~finite
+        values = np.where(is_null, 0, values).astype(np.float32)
+    elif pa.types.is_integer(field.type):
+        limits = np.iinfo(field.type.to_pandas_dtype())
+        if ((values < limits.min) | (values > limits.max)).any():
+            raise DatasetError(f"{place}: a value does not fit {field.type}")
+        values = values.astype(field.type.to_pandas_dtype())
+    return pa.array(values, type=field.type, mask=is_null)
+
+
+def _from_list(values: Sequence[Any], field: pa.Field, place: str) -> pa.Array:
     if pa.types.is_floating(field.type):
         values = [_finite(value, field.nullable, place) for value in values] if field.name != "threshold" else values
     elif pa.types.is_timestamp(field.type):
@@ -145,15 +191,12 @@ def _column(values: list[Any], field: pa.Field, table_name: str) -> pa.Array:
         names = [item.name for item in field.type.value_type]
         values = [[{name: getattr(span, name) for name in names} for span in spans] for spans in values]
     try:
-        array = _array(values, field, place)
+        return _array(values, field, place)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
         raise DatasetError(f"{place}: a value does not fit {field.type}: {words_of(exc)}") from exc
-    if array.null_count and not field.nullable:
-        raise DatasetError(f"{place}: a value is missing")
-    return array
 
 
-def _array(values: list[Any], field: pa.Field, place: str) -> pa.Array:
+def _array(values: Sequence[Any], field: pa.Field, place: str) -> pa.Array:
     try:
         return pa.array(values, type=field.type)
     except UnicodeEncodeError:

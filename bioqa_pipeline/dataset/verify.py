@@ -28,7 +28,7 @@ from bioqa_pipeline.dataset.schemas import (
 )
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.messages import counted, words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
@@ -82,7 +82,7 @@ def verify(storage: Storage) -> Report:
         DatasetError: there is none.
     """
     if not storage.exists():
-        raise DatasetError(f"{storage.location}: there is no data set here")
+        raise NoDatasetError(storage.location)
     report = Report()
     entries = storage.list("")
     if what := storage.lock_fault():
@@ -90,9 +90,7 @@ def verify(storage: Storage) -> Report:
         report.findings.append(Finding(LOCK_FILE, what, mend))
     if MARKER not in entries and not _log_id(storage, entries):
         if (foreign := first_foreign(entries)) or not looks_old(entries):
-            raise (
-                refusal(storage, foreign) if foreign else DatasetError(f"{storage.location}: there is no data set here")
-            )
+            raise refusal(storage, foreign) if foreign else NoDatasetError(storage.location)
         _verify_old(storage, report)
         return report
     _verify_marked(storage, report, entries)

@@ -107,7 +107,8 @@ def _read(storage: Storage, path: str, table: Table, columns: list[str], records
             raise DatasetError(f"column {name} has {frame[name].null_count()} nulls")
     if table is CURRENT and frame.select("question_id", "rank").is_duplicated().any():
         raise DatasetError("a question has two answers of one rank")
-    if table is SUMMARY and set(frame["run_id"]) - {path.removeprefix(f"{SUMMARY.name}/").removesuffix(PARQUET)}:
+    name = path.removeprefix(f"{SUMMARY.name}/").removesuffix(PARQUET)
+    if table is SUMMARY and set(frame["run_id"]) - {name} and make_shard_id(frame["run_id"].unique().to_list()) != name:
         raise DatasetError("rows of another run")
     return frame
 

@@ -138,6 +138,23 @@ class DatasetWriter:
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} is finished; its page stays")
             self._publish_own(replace_surrogates(page).encode(), f"{RUNS}/{self.run_id}{PAGE}")
 
+    def renew_page(self, run_id: str, page: str) -> str:
+        """The page of a run that has ended, in the place of the one that is there; gives its name.
+
+        The log names both for good, so that no reader finds one that it does not know.
+        """
+        with self._mutex:
+            self._lock.check()
+            file = Replacement(f"{RUNS}/{run_id}{PAGE}", replace_surrogates(page).encode())
+            replacing = Replacing(self._storage, self._data_set, self.run_id, [file])
+            mark = f"{RUNS}/{run_id}.json"
+            if entry := replacing.entry(mark):
+                self._entries[mark] = [(publish_entry(self._storage, entry), entry)]
+            replacing.publish_first()
+            replacing.replace()
+            self._close_log({mark, file.name}, ())
+            return file.name
+
     def finish(self, manifest: RunManifest, replaced: Sequence[Replacement] = ()) -> RunManifest:
         """Writes the manifest, the last step of a run, with the files that the run committed; returns it.
 

@@ -13,6 +13,7 @@ from bioqa_pipeline.paths import DATA
 
 CARDS = DATA / "cards"
 METRICS = "metrics.json"
+LARGEST = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,15 @@ def read_beside(spec: str) -> Beside:
             own,
         )
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("metrics"), dict):
+    found = content.get("metrics") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or not (figures := _figures(found)):
         raise InputError("does not hold the figures of an evaluation", path)
     return Beside(
-        name=str(content.get("model")),
-        dataset=str(content.get("dataset")),
+        name=str(content.get("model") or "a model without a name"),
+        dataset=str(content.get("dataset") or "unknown"),
         source=str(path),
         threshold=_number(content.get("threshold")),
-        figures=_figures(content["metrics"]),
+        figures=figures,
         curve=tuple(_curve(content.get("silence"))),
     )
 
@@ -128,7 +130,9 @@ def _figures(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """None of what is no number, or none that a page could show."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+    return float(value) if is_number else None
 
 
 def _curve(found: Any) -> list[tuple[float, float]]:

@@ -61,7 +61,7 @@ def answer_bioasq(
         pairs = [(q.text, Passage(str(t.pmid), t.text)) for q in part for t in texts.get(q.id, ())]
         scores = iter(scorer.score(pairs) if pairs else ())
         for question in part:
-            own = [(text, next(scores).answer) for text in texts.get(question.id, ())]
+            own = [(text, next(scores)) for text in texts.get(question.id, ())]
             answered[question.id] = _answered(question, own)
         if on_questions:
             on_questions(len(part))

@@ -55,8 +55,7 @@ def score_paragraphs(
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         part = pairs[start : start + PAIRS_AT_ONCE]
         results = scorer.score([(question.text, passage) for question, passage in part])
-        for (question, passage), result in zip(part, results, strict=True):
-            answer = result.answer
+        for (question, passage), answer in zip(part, results, strict=True):
             scored.append(
                 ScoredQuestion(
                     id=question.id,

@@ -1,4 +1,8 @@
-"""A data set and what is wanted of it into a frame: which table, which rows, which columns, in an order that stays."""
+"""A data set and what is wanted of it into a frame: which table, which rows, which columns, in an order that stays.
+
+Questions come in the order in which the newest run asked them, those that it did not ask behind. A manifest names the
+searches of a run in that order, the first `manifest.MOST_SEARCHES` of them; other questions go by their ids.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ from typing import Literal
 
 import polars as pl
 
+from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.records.scores import STRONG
 from bioqa_pipeline.text import normalize_text
 
 What = Literal["merged", "current", "answers", "evidence", "abstracts"]
@@ -19,11 +25,10 @@ _OF_RECORD = ("title", "journal", "pub_date", "pub_year", "doi", "is_retracted",
 # Columns that tables may have, or may get.
 _PERHAPS = ("authors",)
 _ORDER = {
-    "merged": ("question_id", "question", "rank", "run_id"),
-    "current": ("question_id", "question", "rank"),
-    "answers": ("question_id", "question", "rank", "pmid", "scoring_key", "pair_id"),
-    "evidence": ("question_id", "question", "answer_rank", "answer", "place", "pmid"),
-    "abstracts": ("pmid",),
+    "merged": ("rank", "run_id"),
+    "current": ("rank",),
+    "answers": ("rank", "pmid", "scoring_key", "pair_id"),
+    "evidence": ("answer_rank", "answer", "place", "pmid"),
 }
 
 
@@ -58,12 +63,14 @@ def select(dataset: Dataset, wanted: Selection) -> pl.DataFrame:
         ConfigError: there is no such run, question or column.
         DatasetError: the data set cannot be read.
     """
-    if wanted.run_id is not None and wanted.run_id not in (run_ids := dataset.run_ids()):
-        last = f"; the newest is {run_ids[-1]}" if run_ids else ""
+    runs = dataset.runs()
+    if wanted.run_id is not None and all(run.run_id != wanted.run_id for run in runs):
+        last = f"; the newest is {runs[-1].run_id}" if runs else ""
         raise ConfigError(f"`run {wanted.run_id}`: the data set has no such run{last}")
+    asked = (_asked(runs, wanted.run_id), *_OF_QUESTION)
     match wanted.what:
         case "merged":
-            rows = _filtered(_merged(dataset, wanted.run_id), wanted)
+            rows = _filtered(_merged(dataset, runs, wanted.run_id), wanted)
         case "current":
             rows = dataset.current()
             rows = _filtered(rows if wanted.run_id is None else rows.filter(run_id=wanted.run_id), wanted)
@@ -71,24 +78,44 @@ def select(dataset: Dataset, wanted: Selection) -> pl.DataFrame:
             rows = dataset.answers(current=True)
             rows = _filtered(rows if wanted.run_id is None else rows.filter(run_id=wanted.run_id), wanted)
         case "evidence":
-            rows = _evidence(dataset, wanted)
+            rows = _evidence(dataset, runs, wanted)
         case "abstracts":
-            rows = _abstracts(_evidence(dataset, wanted))
-    frame = rows.collect(engine="streaming").sort(_ORDER[wanted.what], nulls_last=True)
-    frame = frame.drop("place", strict=False)
+            rows = _abstracts(_evidence(dataset, runs, wanted).sort(*asked, "answer_rank", "place"))
+    frame = rows.collect(engine="streaming")
+    if wanted.what == "abstracts":
+        frame = frame.sort("pmid")
+    else:
+        ordered = frame.sort(*asked, *_ORDER[wanted.what], nulls_last=True)
+        frame = _with_strength(ordered.drop("place", strict=False))
     return frame.select(_columns(wanted.columns, frame.columns)) if wanted.columns else frame
 
 
-def _merged(dataset: Dataset, run_id: str | None) -> pl.LazyFrame:
+def _merged(dataset: Dataset, runs: Sequence[RunManifest], run_id: str | None) -> pl.LazyFrame:
     """The merged answers of one run, or of each question's newest."""
     summary = dataset.summary()
     if run_id is not None:
         return summary.filter(run_id=run_id)
-    order = {run.run_id: number for number, run in enumerate(dataset.runs())}
+    order = {run.run_id: number for number, run in enumerate(runs)}
     numbered = summary.with_columns(
         place=pl.col("run_id").replace_strict(list(order), list(order.values()), default=-1, return_dtype=pl.Int64)
     )
     return numbered.filter(pl.col("place") == pl.col("place").max().over(_OF_QUESTION)).drop("place")
+
+
+def _asked(runs: Sequence[RunManifest], run_id: str | None) -> pl.Expr:
+    """The place of a question, as the wanted run asked them, or the newest; of others as those before it did."""
+    last = sorted(runs, key=lambda run: run.run_id == run_id)
+    ids = list(dict.fromkeys(search.question_id for run in reversed(last) for search in run.retrievals))
+    places = range(len(ids))
+    return pl.col("question_id").replace_strict(ids, places, default=len(ids), return_dtype=pl.Int64)
+
+
+def _with_strength(frame: pl.DataFrame) -> pl.DataFrame:
+    """With a word for what the probability of each answer says, behind it."""
+    name = "answer_probability" if "answer_probability" in frame.columns else "answerability"
+    word = pl.when(pl.col(name) >= STRONG).then(pl.lit("strong")).when(pl.col(name) < STRONG).then(pl.lit("weak"))
+    words = frame.select(strength=pl.when(pl.col("answer").is_not_null()).then(word)).to_series()
+    return frame.insert_column(frame.get_column_index(name) + 1, words)
 
 
 def _filtered(rows: pl.LazyFrame, wanted: Selection) -> pl.LazyFrame:
@@ -118,10 +145,10 @@ def _ids(asked: pl.DataFrame, question: str) -> list[str]:
     return found
 
 
-def _evidence(dataset: Dataset, wanted: Selection) -> pl.LazyFrame:
+def _evidence(dataset: Dataset, runs: Sequence[RunManifest], wanted: Selection) -> pl.LazyFrame:
     """For each merged answer the abstracts that give it, best first, with their own wordings and sentences."""
-    merged = _filtered(_merged(dataset, wanted.run_id), wanted).filter(pl.col("answer").is_not_null())
-    keys = {run.run_id: run.scoring_key for run in dataset.runs()}
+    merged = _filtered(_merged(dataset, runs, wanted.run_id), wanted).filter(pl.col("answer").is_not_null())
+    keys = {run.run_id: run.scoring_key for run in runs}
     support = merged.select(
         *_OF_QUESTION,
         "answer",
@@ -153,10 +180,9 @@ def _evidence(dataset: Dataset, wanted: Selection) -> pl.LazyFrame:
 
 def _abstracts(evidence: pl.LazyFrame) -> pl.LazyFrame:
     """Each abstract once, with the answers that it gives."""
-    ordered = evidence.sort("question_id", "question", "answer_rank", "place")
     given = ("question", "answer", "probability", "evidence")
     record = [name for name in evidence.collect_schema().names() if name in (*_OF_RECORD, *_PERHAPS)]
-    return ordered.group_by("pmid", maintain_order=True).agg(
+    return evidence.group_by("pmid", maintain_order=True).agg(
         *(pl.col(name).first() for name in record), answers=pl.struct(given)
     )
 

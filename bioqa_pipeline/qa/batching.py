@@ -6,28 +6,29 @@ every bit of its logits, depends on nothing but the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator
 
 import numpy as np
 
-from bioqa_pipeline.records.scores import Batch, Window
+from bioqa_pipeline.records.scores import Batch, Places, Windows
 
 # Padded lengths are its multiples: half of it a window is padding (tests/benchmarks/NOTES.md).
 BUCKET_TOKENS = 16
+# Rows that are filled at once: a batch on a CPU has too few for the calls that this takes.
+ROWS_AT_ONCE = 64
 
 
-def padded_length(n_tokens: int, *, max_length: int) -> int:
-    """The length to which a window of `n_tokens` is padded, wherever and with whomever it is scored.
+def padded_lengths(n_tokens: Places, *, max_length: int, multiple: int = BUCKET_TOKENS) -> Places:
+    """The lengths to which windows of `n_tokens` are padded, wherever and with whomever they are scored.
 
     Args:
         max_length: tokens that the network takes at most.
     """
-    return max(n_tokens, min(-(-n_tokens // BUCKET_TOKENS) * BUCKET_TOKENS, max_length))
+    return np.maximum(n_tokens, np.minimum(-(-n_tokens // multiple) * multiple, max_length))
 
 
 def make_batches(
-    windows: Sequence[Window], *, token_budget: int, pad_id: int, max_length: int, fixed_rows: bool = False
+    windows: Windows, *, token_budget: int, pad_id: int, max_length: int, fixed_rows: bool = False
 ) -> Iterator[Batch]:
     """Batches of windows of one padded length, longest first.
 
@@ -35,45 +36,46 @@ def make_batches(
     results back: `out[batch.order] = rows[: len(batch.order)]`.
 
     Args:
-        max_length: see `padded_length`.
+        max_length: see `padded_lengths`.
         fixed_rows: fills the last batch of a length up with copies of its last window, so that all batches of that
             length have the same number of rows, in every job.
     """
+    padded = padded_lengths(windows.lengths, max_length=max_length)
+    order = np.argsort(-padded, kind="stable")
+    lengths, firsts = np.unique(-padded[order], return_index=True)
+    for length, same in zip((-lengths).tolist(), np.split(order, firsts[1:]) if len(order) else (), strict=True):
+        count = max(1, token_budget // length)
+        at_once = count * max(1, ROWS_AT_ONCE // count)
+        for start in range(0, len(same), at_once):
+            part = same[start : start + at_once]
+            missing = -len(part) % count if fixed_rows else 0
+            filled = pad_windows(windows, np.append(part, np.repeat(part[-1:], missing)), pad_id=pad_id, length=length)
+            for row in range(0, len(part), count):
+                rows = slice(row, row + count)
+                yield Batch(
+                    input_ids=filled.input_ids[rows],
+                    token_type_ids=filled.token_type_ids[rows],
+                    attention_mask=filled.attention_mask[rows],
+                    order=part[rows],
+                )
 
-    def length(i: int) -> int:
-        return padded_length(len(windows[i]), max_length=max_length)
 
-    for padded, same in groupby(sorted(range(len(windows)), key=length, reverse=True), key=length):
-        order, count = list(same), max(1, token_budget // padded)
-        for start in range(0, len(order), count):
-            some = order[start : start + count]
-            rows = count if fixed_rows else len(some)
-            yield pad_batch(windows, some, pad_id=pad_id, length=padded, rows=rows)
-
-
-def pad_batch(
-    windows: Sequence[Window], order: Sequence[int], *, pad_id: int, length: int | None = None, rows: int | None = None
-) -> Batch:
-    """The windows at the positions `order`, padded on the right.
+def pad_windows(windows: Windows, order: Places, *, pad_id: int, length: int | None = None) -> Batch:
+    """The windows at the places `order` as one batch, padded on the right.
 
     Args:
         length: of every row; None takes that of the longest window.
-        rows: filled up with copies of the last window; None adds none.
     """
-    missing = (rows or len(order)) - len(order)
-    filled = [*order, *[order[-1]] * missing]
-    shape = (len(filled), length or max(len(windows[i]) for i in order))
-    input_ids = np.full(shape, pad_id, dtype=np.int64)
-    token_type_ids = np.zeros(shape, dtype=np.int64)
-    attention_mask = np.zeros(shape, dtype=np.int64)
-    for row, i in enumerate(filled):
-        window = windows[i]
-        input_ids[row, : len(window)] = window.input_ids
-        token_type_ids[row, window.passage_offset : len(window)] = 1
-        attention_mask[row, : len(window)] = 1
+    column = np.arange(windows.lengths[order].max() if length is None else length)
+    lengths, offset = windows.lengths[order, None], windows.passage_offset[order, None]
+    behind = column >= offset
+    first = np.where(behind, (windows.passage - windows.shifts)[order, None], windows.head[order, None])
+    is_text = column < lengths - 1
+    real = column < lengths
+    ids = windows.ids[np.where(is_text, first + column, 0)]
     return Batch(
-        input_ids=input_ids,
-        token_type_ids=token_type_ids,
-        attention_mask=attention_mask,
-        order=np.asarray(order, dtype=np.int64),
+        input_ids=np.where(is_text, ids, np.where(real, windows.sep, pad_id)).astype(np.int64),
+        token_type_ids=(behind & real).astype(np.int64),
+        attention_mask=real.astype(np.int64),
+        order=order,
     )

@@ -42,11 +42,13 @@ class CheckpointSettings(Settings):
 
     Attributes:
         calibration: None where nobody fitted one; there are no probabilities then.
+        note: for whoever opens the file.
     """
 
     schema_version: Literal[1] = 1
     score_diff_threshold: float = Field(0.0, ge=-1e6, le=1e6, allow_inf_nan=False)
     calibration: Calibration | None = None
+    note: str | None = Field(None, max_length=1000)
     windows: WindowConfig = WindowConfig()
 
     @model_validator(mode="after")

@@ -35,7 +35,7 @@ class NetworkConfig(BaseModel):
             that its attention uses as it is; the tokens themselves; or one for each of its two kinds of layers.
         head: what the layer is called that makes logits.
         counts_padding: whether positions are counted over the tokens that are not its padding.
-        is_trained_here: whether `flows.train` can go on from it.
+        dropout_is_set: whether its dropout is one of the numbers that are taken.
         ignored_weights: beginnings of the names of weights that question answering does not use.
     """
 
@@ -45,7 +45,7 @@ class NetworkConfig(BaseModel):
     mask: ClassVar[Mask] = "pairs"
     head: ClassVar[str] = "qa_outputs"
     counts_padding: ClassVar[bool] = False
-    is_trained_here: ClassVar[bool] = True
+    dropout_is_set: ClassVar[bool] = True
     ignored_weights: ClassVar[tuple[str, ...]] = ()
 
     model_type: str

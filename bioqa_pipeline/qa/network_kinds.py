@@ -22,7 +22,6 @@ class RobertaConfig(NetworkConfig):
 
     tokenizer: ClassVar[TokenizerKind] = ROBERTA
     counts_padding: ClassVar[bool] = True
-    is_trained_here: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("roberta.pooler.", "lm_head.")
 
     model_type: Literal["roberta"]
@@ -42,7 +41,6 @@ class RobertaConfig(NetworkConfig):
 class DistilBertConfig(NetworkConfig):
     """BERT without segments, with half its layers; its sizes have names of their own."""
 
-    is_trained_here: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("vocab_transform.", "vocab_layer_norm.", "vocab_projector.")
 
     model_type: Literal["distilbert"]
@@ -94,7 +92,6 @@ class DebertaConfig(NetworkConfig):
 
     tokenizer: ClassVar[TokenizerKind] = DEBERTA
     mask: ClassVar[Mask] = "tokens"
-    is_trained_here: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("deberta.pooler.", "lm_predictions.", "mask_predictions.", "lm_head.")
 
     model_type: Literal["deberta-v2"]
@@ -170,7 +167,6 @@ class AlbertConfig(NetworkConfig):
     """BERT whose layers share their weights."""
 
     tokenizer: ClassVar[TokenizerKind] = ALBERT
-    is_trained_here: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("albert.pooler.", "predictions.", "sop_classifier.")
 
     model_type: Literal["albert"]

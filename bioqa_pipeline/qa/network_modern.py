@@ -28,7 +28,7 @@ class ModernBertConfig(NetworkConfig):
     tokenizer: ClassVar[TokenizerKind] = MODERN
     mask: ClassVar[Mask] = "local"
     head: ClassVar[str] = "classifier"
-    is_trained_here: ClassVar[bool] = False
+    dropout_is_set: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("decoder.",)
 
     model_type: Literal["modernbert"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,10 @@ import torch
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
-from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
+from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Found, Scorer, ScorerInfo
 from bioqa_pipeline.qa.lanes import Lanes
-from bioqa_pipeline.qa.spans import Decoded
 from bioqa_pipeline.qa.threads import thread_count
-from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Places
 
 # OpenVINO reports its use to its makers over the network, unasked, where this package is found: at import and at each
 # conversion.
@@ -80,9 +79,8 @@ class OpenVinoScorer(Scorer):
             lanes=n_lanes,
         )
 
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        begin = super().begin
-        return self._lanes.begin(lambda: begin(batch, windows, config)())
+    def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
+        return self._lanes.begin(lambda: self.logits(batch))
 
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         # A request belongs to the thread that asks.

@@ -7,30 +7,52 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bioqa_pipeline.config import ScoringConfig
+from bioqa_pipeline.qa.answers import PairAnswers, answer_pairs
 from bioqa_pipeline.qa.calibration import Calibration
+from bioqa_pipeline.qa.char_ranges import CharBounds, CharRanges, char_bounds
 from bioqa_pipeline.qa.inference import Scorer, score_windows
-from bioqa_pipeline.qa.spans import answer_passage
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records.scores import PassageAnswer, TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.scores import PassageAnswer, Places, TokenizedText, Windows, WindowScores
 from bioqa_pipeline.records.texts import Passage
 
-# An abstract of 300 tokens takes 4 KB: at most some 16 MB are kept.
+# An abstract of 300 tokens takes 10 KB: at most some 40 MB are kept.
 CACHED_TEXTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class PairScore:
-    """One (question, passage) pair scored, with its windows for whoever wants to store them."""
+class PairScores:
+    """Some (question, passage) pairs scored, with their windows for whoever wants to store them.
 
-    answer: PassageAnswer
-    windows: tuple[Window, ...]
-    scores: tuple[WindowScore, ...]
-    passage_tokens: TokenizedText
+    Attributes:
+        texts, ranges: the distinct passages.
+        read: (n_pairs,) which of them each pair reads.
+    """
+
+    answers: PairAnswers
+    windows: Windows
+    scores: WindowScores
+    texts: tuple[str, ...]
+    ranges: CharRanges
+    read: Places
+
+    def __len__(self) -> int:
+        return len(self.read)
+
+    def __iter__(self) -> Iterator[PassageAnswer]:
+        return map(self.answers.answer, range(len(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadText:
+    tokens: TokenizedText
+    bounds: CharBounds
 
 
 class PairScorer:
@@ -57,13 +79,13 @@ class PairScorer:
         self.threshold = threshold
         self.calibration = calibration
         self._tokenizer = tokenizer
-        self._cache: OrderedDict[str, TokenizedText] = OrderedDict()
+        self._cache: OrderedDict[str, _ReadText] = OrderedDict()
         self._cache_mutex = threading.Lock()
         self._device_mutex = threading.Lock()
 
     def score(
         self, pairs: Sequence[tuple[str, Passage]], *, progress: Callable[[float], None] | None = None
-    ) -> list[PairScore]:
+    ) -> PairScores:
         """Scores pairs of (question text, passage) together; results in their order.
 
         Args:
@@ -72,12 +94,17 @@ class PairScorer:
         Raises:
             NonFiniteLogitError: the model gave a logit that is not finite.
         """
-        tokens = self._tokenize({text for question, passage in pairs for text in (question, passage.text)})
-        windows: list[Window] = []
-        for question, passage in pairs:
-            windows += make_windows(
-                tokens[question], tokens[passage.text], self._tokenizer.special, self.config.windows
-            )
+        questions, asked = _distinct(question for question, _ in pairs)
+        texts, read = _distinct(passage.text for _, passage in pairs)
+        known = self._read({*questions, *texts})
+        windows = make_windows(
+            [known[text].tokens for text in questions],
+            [known[text].tokens for text in texts],
+            asked,
+            read,
+            self._tokenizer.special,
+            self.config.windows,
+        )
 
         def on_batch(n_windows: int) -> None:
             if progress:
@@ -85,23 +112,20 @@ class PairScorer:
 
         with self._device_mutex:
             scores = score_windows(windows, self.scorer, self.config.spans, on_batch=on_batch)
-        results = []
-        position = 0
-        for _, passage in pairs:
-            own = slice(position, position + windows[position].n_windows)
-            position = own.stop
-            results.append(self._paired(passage, tokens[passage.text], tuple(windows[own]), tuple(scores[own])))
-        return results
-
-    def _paired(
-        self, passage: Passage, tokens: TokenizedText, windows: tuple[Window, ...], scores: tuple[WindowScore, ...]
-    ) -> PairScore:
-        answer = answer_passage(
-            scores, passage, tokens, self.config.spans, threshold=self.threshold, calibration=self.calibration
+        ranges = CharRanges([known[text].bounds for text in texts])
+        answers = answer_pairs(
+            windows,
+            scores,
+            texts,
+            ranges,
+            read,
+            self.config.spans,
+            threshold=self.threshold,
+            calibration=self.calibration,
         )
-        return PairScore(answer=answer, windows=windows, scores=scores, passage_tokens=tokens)
+        return PairScores(answers, windows, scores, texts, ranges, read)
 
-    def _tokenize(self, texts: set[str]) -> dict[str, TokenizedText]:
+    def _read(self, texts: set[str]) -> dict[str, _ReadText]:
         """Each text from the cache where it is there; new ones in one call."""
         with self._cache_mutex:
             found = {}
@@ -110,7 +134,14 @@ class PairScorer:
                 found[text] = self._cache[text]
             new = sorted(texts - found.keys())
             for text, tokens in zip(new, self._tokenizer(new) if new else (), strict=True):
-                found[text] = self._cache[text] = tokens
+                found[text] = self._cache[text] = _ReadText(tokens, char_bounds(text, tokens))
             while len(self._cache) > CACHED_TEXTS:
                 self._cache.popitem(last=False)
             return found
+
+
+def _distinct(texts: Iterable[str]) -> tuple[tuple[str, ...], Places]:
+    """The different texts in the order of their first coming, and of each text which of them it is."""
+    numbers: dict[str, int] = {}
+    which = np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int64)
+    return tuple(numbers), which

@@ -1,4 +1,4 @@
-"""Start and end logits into spans and null scores; the windows of a passage into one answer. Pure and vectorised.
+"""Start and end logits into spans and null scores, window by window. Pure and vectorised; `answers` goes on from here.
 
 With start logits s and end logits e of one window, `[CLS]` at position 0:
 
@@ -18,237 +18,169 @@ as in run_squad's `compute_predictions_logits`. `score_diff` takes the null of o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
-from bioqa_pipeline.qa.calibration import Calibration
-from bioqa_pipeline.qa.windows import char_range
-from bioqa_pipeline.records.scores import (
-    FloatArray,
-    PassageAnswer,
-    Span,
-    SpanAnswer,
-    TokenizedText,
-    Window,
-    WindowScore,
-)
-from bioqa_pipeline.records.texts import Passage
+from bioqa_pipeline.records.scores import FloatArray, Places, Windows, WindowScores
 
 # Far above any logit that a trained model gives, and far below where sums of two would overflow.
 LARGEST_LOGIT = 1e6
 NOT_FINITE = f"the model gave a logit that is not finite, or beyond {LARGEST_LOGIT:,.0f}"
+# All spans of so many windows fit into a processor's second-level cache.
+WINDOWS_IN_CACHE = 16
 
 BoolArray = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What a batch of windows says, before token positions are made those of the passage.
-
-    Attributes:
-        null_score, null_log_prob, span_logsumexp, margin: (n_windows,) float32; the last two are minus infinity where a
-            window has no valid span.
-        starts, ends: (n_windows, k) int64 positions in `input_ids`, best first, both included.
-        scores, log_probs: (n_windows, k) float32; minus infinity fills the rows with fewer than k spans.
-    """
-
-    null_score: FloatArray
-    null_log_prob: FloatArray
-    span_logsumexp: FloatArray
-    margin: FloatArray
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    scores: FloatArray
-    log_probs: FloatArray
+def window_columns(windows: Windows) -> Places:
+    """(n_windows, 5) what decoding needs to know of windows: positions of a window's end, of the first and the end of
+    its max-context range, of its passage's end, and what a position is ahead of its token's number in the passage."""
+    shifts = windows.shifts
+    contexts = windows.context_start + shifts, windows.context_end + shifts
+    return np.stack([windows.lengths, *contexts, windows.token_end + shifts, shifts], axis=1)
 
 
-def decode(start_logits: FloatArray, end_logits: FloatArray, windows: Sequence[Window], config: SpanConfig) -> Decoded:
-    """Decodes one batch exactly: all valid spans are looked at, there is no beam.
+def decode(logits: Sequence[tuple[FloatArray, FloatArray]], columns: Places, config: SpanConfig) -> WindowScores:
+    """Decodes some batches exactly: all valid spans are looked at, there is no beam.
 
     Kept are the best span, then the best of those that share no token with a kept one, and so on, so that n-best holds
-    no near-duplicates.
+    no near-duplicates. A row's bits depend on its own logits and their length alone.
 
     Args:
-        start_logits, end_logits: (n_windows, length) float32; columns at and past a window's length are ignored.
-        windows: the batch's windows, in row order.
+        logits: of starts and of ends, of each batch, (n_windows, length) float32; what is at and past a window's length
+            is ignored.
+        columns: `window_columns` of all the windows, in row order.
 
     Raises:
         NonFiniteLogitError: a logit of a real token is not finite.
     """
-    length = start_logits.shape[1]
-    positions = np.arange(length)
-    columns = window_columns(windows)
-    real = positions < columns[:, 0, None]
-    if not all((np.abs(logits[real]) <= LARGEST_LOGIT).all() for logits in (start_logits, end_logits)):
-        raise NonFiniteLogitError(NOT_FINITE)
-
-    log_normaliser = _logsumexp(start_logits, real) + _logsumexp(end_logits, real)
-    null_score = start_logits[:, 0] + end_logits[:, 0]
-
-    band = _span_band(start_logits, end_logits, columns, config.max_answer_length)
-    flat = band.reshape(len(windows), -1)
-    span_logsumexp = _logsumexp(flat, np.isfinite(flat))
-    starts, ends, scores = _top_spans(band, config.n_best)
-    return Decoded(
+    width, longest = config.max_answer_length, max((start.shape[1] for start, _ in logits), default=0)
+    # Minus infinity where no span starts or ends; spans are looked for on both sides of the tokens.
+    starts, ends = np.full((2, len(columns), width + longest + width), -np.inf, dtype=np.float32)
+    null_score, log_normaliser, span_logsumexp = np.empty((3, len(columns)), dtype=np.float32)
+    blocks = []
+    first = 0
+    for length, same in groupby(logits, key=lambda pair: pair[0].shape[1]):
+        start, end = (np.concatenate(side) for side in zip(*same, strict=True))
+        rows = slice(first, first := first + len(start))
+        positions = np.arange(length)
+        size, context, behind, passage_end, _ = (columns[rows, i, None] for i in range(5))
+        real = positions < size
+        if not all(((np.abs(side) <= LARGEST_LOGIT) | ~real).all() for side in (start, end)):
+            raise NonFiniteLogitError(NOT_FINITE)
+        null_score[rows] = start[:, 0] + end[:, 0]
+        log_normaliser[rows] = _logsumexp(start, real) + _logsumexp(end, real)
+        tokens = slice(width, width + length)
+        np.copyto(starts[rows, tokens], start, where=(positions >= context) & (positions < behind))
+        np.copyto(ends[rows, tokens], end, where=positions < passage_end)
+        blocks.append((rows, length))
+    firsts, lasts, scores = _top_spans(starts, ends, width, config.n_best)
+    for rows, length in blocks:
+        span_logsumexp[rows] = _span_logsumexp(
+            starts[rows, width:], ends[rows, width:], scores[rows, 0], columns[rows], length, width
+        )
+    return WindowScores(
         null_score=null_score,
         null_log_prob=null_score - log_normaliser,
         span_logsumexp=span_logsumexp,
         margin=span_logsumexp - null_score,
-        starts=starts,
-        ends=ends,
+        starts=firsts - columns[:, 4, None],
+        ends=lasts - columns[:, 4, None],
         scores=scores,
         log_probs=scores - log_normaliser[:, None],
     )
 
 
-def window_columns(windows: Sequence[Window]) -> npt.NDArray[np.int64]:
-    """(n_windows, 4) columns of `input_ids`: a window's length, the first and the end of its max-context range, the end
-    of its passage."""
-    # The passage token t of a window stands at t - token_start + passage_offset.
-    return np.array(
-        [
-            (len(w), w.context_start + shift, w.context_end + shift, w.token_end + shift)
-            for w in windows
-            for shift in (w.passage_offset - w.token_start,)
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 4)
+def _top_spans(starts: FloatArray, ends: FloatArray, width: int, count: int) -> tuple[Places, Places, FloatArray]:
+    """The `count` best spans of each window, best first: the earlier one where two are equal, then the shorter.
 
-
-def _span_band(start: FloatArray, end: FloatArray, columns: npt.NDArray[np.int64], width: int) -> FloatArray:
-    """(n_windows, length, width) float32: `[b, i, d]` = span_score(i, i + d), minus infinity where it is not valid."""
-    rows, length = start.shape
-    positions = np.arange(length)
-    _, first, last, passage_end = columns.T
-    starts = np.where((positions >= first[:, None]) & (positions < last[:, None]), start, -np.inf)
-    ends = np.full((rows, length + width - 1), -np.inf, dtype=np.float32)
-    ends[:, :length] = np.where(positions < passage_end[:, None], end, -np.inf)
-    band: FloatArray = starts[:, :, None].astype(np.float32) + np.lib.stride_tricks.sliding_window_view(
-        ends, width, axis=1
-    )
-    return band
-
-
-def _top_spans(band: FloatArray, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
-    """The `count` best spans of each window, best first. Overwrites `band`."""
-    rows, length, width = band.shape
-    starts = np.zeros((rows, count), dtype=np.int64)
-    ends = np.zeros((rows, count), dtype=np.int64)
-    scores = np.full((rows, count), -np.inf, dtype=np.float32)
-    row = np.arange(rows)
-    span_start = np.arange(length)[None, :, None]
-    span_end = span_start + np.arange(width)[None, None, :]
-    flat = band.reshape(rows, -1)
+    Args:
+        starts, ends: (n_windows, width + length + width), minus infinity where no span starts or ends.
+    """
+    n_windows, side = starts.shape
+    # The highest score of a span from each place on.
+    best = starts.copy()
+    best[:, : side - width + 1] += _sliding_max(ends, width)
+    flat_best, flat_starts, flat_ends = best.reshape(-1), starts.reshape(-1), ends.reshape(-1)
+    row, ahead = side * np.arange(n_windows)[:, None], np.arange(width)
+    firsts, lasts = np.zeros((2, n_windows, count), dtype=np.int64)
+    scores = np.full((n_windows, count), -np.inf, dtype=np.float32)
     for k in range(count):
-        best = flat.argmax(axis=1)
-        scores[:, k] = flat[row, best]
+        first = best.argmax(axis=1)[:, None]
+        scores[:, k] = flat_best[row + first][:, 0]
         if not np.isfinite(scores[:, k]).any():
             break
-        starts[:, k], offset = np.divmod(best, width)
-        ends[:, k] = starts[:, k] + offset
-        taken = (span_start <= ends[:, k, None, None]) & (span_end >= starts[:, k, None, None])
-        band[taken] = -np.inf
-    return starts, ends, scores
+        is_before = firsts[:, :k] < first
+        within = first + ahead
+        at = row + within
+        # Up to the next span that was taken.
+        reach = np.where(is_before, side, firsts[:, :k]).min(axis=1, initial=side)[:, None]
+        sums = flat_starts[row + first] + flat_ends.take(at, mode="clip")
+        last = first + np.where(within < reach, sums, -np.inf).argmax(axis=1)[:, None]
+        firsts[:, k], lasts[:, k] = first[:, 0], last[:, 0]
+        flat_best[at[within <= last]] = -np.inf
+        # Spans that would reach it from before end before it, if they begin behind the last one that was taken there.
+        before = first - 1 - ahead[: width - 1]
+        at = row + before
+        shorter = flat_starts.take(at, mode="clip")
+        shorter += np.maximum.accumulate(flat_ends.take(at, mode="clip"), axis=1)
+        is_free = before > np.where(is_before, lasts[:, :k], -1).max(axis=1, initial=-1)[:, None]
+        flat_best[at[is_free]] = shorter[is_free]
+    return firsts - width, lasts - width, scores
 
 
-def _logsumexp(values: FloatArray, mask: BoolArray) -> FloatArray:
-    """(n,) float32 over axis 1 where `mask` holds; minus infinity for a row without any."""
-    masked = np.where(mask, values, -np.inf)
-    top = masked.max(axis=1)
+def _sliding_max(values: FloatArray, width: int) -> FloatArray:
+    """`[:, i]` = the largest of `values[:, i : i + width]`, as far as there are so many."""
+    reach = 1
+    while 2 * reach <= width:
+        values = np.maximum(values[:, :-reach], values[:, reach:])
+        reach *= 2
+    rest = width - reach
+    return np.maximum(values[:, : values.shape[1] - rest], values[:, rest:])
+
+
+def _span_logsumexp(
+    starts: FloatArray, ends: FloatArray, top: FloatArray, columns: Places, length: int, width: int
+) -> FloatArray:
+    """(n_windows,) over the scores of all valid spans; minus infinity for a window without any.
+
+    Args:
+        top: (n_windows,) the highest of them.
+        length: of the batches, on which the order of the sum depends.
+    """
     safe = np.where(np.isfinite(top), top, 0.0).astype(np.float32)
-    total = np.exp(masked - safe[:, None]).sum(axis=1)
+    total = np.empty(len(starts), dtype=np.float32)
+    # Those with spans in like places together: the rest of the band stays zero, and in the sum.
+    by_place = np.argsort(columns[:, 1], kind="stable")
+    starts, ends, safest = starts[by_place, :length, None], ends[by_place], safe[by_place, None, None]
+    spans = as_strided(ends, (len(ends), length, width), (*ends.strides, ends.strides[1]))
+    band = np.empty((min(WINDOWS_IN_CACHE, len(starts)), length, width), dtype=np.float32)
+    for at in range(0, len(by_place), WINDOWS_IN_CACHE):
+        rows = slice(at, at + WINDOWS_IN_CACHE)
+        contexts = columns[by_place[rows], 1:3]
+        first, last = int(contexts[0, 0]), int(contexts.max())
+        part = band[: len(contexts)]
+        part[:, :first] = part[:, last:] = 0.0
+        valid = part[:, first:last]
+        np.add(starts[rows, first:last], spans[rows, first:last], out=valid)
+        np.subtract(valid, safest[rows], out=valid)
+        np.exp(valid, out=valid)
+        total[by_place[rows]] = part.reshape(len(part), -1).sum(axis=1)
     with np.errstate(divide="ignore"):
         result: FloatArray = (np.log(total) + safe).astype(np.float32)
     return result
 
 
-def window_scores(decoded: Decoded, windows: Sequence[Window]) -> list[WindowScore]:
-    """One `WindowScore` a row of the batch, positions turned into passage tokens."""
-    scores = []
-    for row, window in enumerate(windows):
-        shift = window.token_start - window.passage_offset
-        spans = tuple(
-            Span(
-                window_index=window.index,
-                token_start=int(start) + shift,
-                token_end=int(end) + shift,
-                score=float(score),
-                log_prob=float(log_prob),
-            )
-            for start, end, score, log_prob in zip(
-                decoded.starts[row], decoded.ends[row], decoded.scores[row], decoded.log_probs[row], strict=True
-            )
-            if score > -np.inf
-        )
-        scores.append(
-            WindowScore(
-                null_score=float(decoded.null_score[row]),
-                null_log_prob=float(decoded.null_log_prob[row]),
-                span_logsumexp=float(decoded.span_logsumexp[row]),
-                margin=float(decoded.margin[row]),
-                best=spans[0] if spans else None,
-                n_best=spans,
-            )
-        )
-    return scores
-
-
-def answer_passage(
-    scores: Sequence[WindowScore],
-    passage: Passage,
-    tokens: TokenizedText,
-    config: SpanConfig,
-    *,
-    threshold: float,
-    calibration: Calibration | None,
-) -> PassageAnswer:
-    """Makes the windows of one pair one answer. `scores` holds every window of the pair, at least one."""
-    n_best = _passage_n_best(scores, passage, tokens, config)
-    best = n_best[0] if n_best else None
-    null_score = min(s.null_score for s in scores)
-    margin = max(s.margin for s in scores)
-    score_diff = null_score - best.score if best else math.inf
-    return PassageAnswer(
-        best=best,
-        n_best=n_best,
-        null_score=null_score,
-        null_log_prob=min(s.null_log_prob for s in scores),
-        score_diff=score_diff,
-        margin=margin,
-        answerability=calibration.probability(margin, len(scores)) if calibration else None,
-        is_answerable=best is not None and score_diff <= threshold,
-        n_windows=len(scores),
-    )
-
-
-def _passage_n_best(
-    scores: Sequence[WindowScore], passage: Passage, tokens: TokenizedText, config: SpanConfig
-) -> tuple[SpanAnswer, ...]:
-    """Best first; a span that overlaps a better one or has its wording (case folded) is left out, and white space."""
-    answers: list[SpanAnswer] = []
-    wordings: set[str] = set()
-    for span in sorted((s for score in scores for s in score.n_best), key=lambda s: -s.score):
-        start, end = char_range(passage.text, tokens, span.token_start, span.token_end, whole_words=config.whole_words)
-        text = passage.text[start:end]
-        if not text.strip() or text.casefold() in wordings or any(start < a.end and a.start < end for a in answers):
-            continue
-        wordings.add(text.casefold())
-        answers.append(
-            SpanAnswer(
-                text=text,
-                start=start,
-                end=end,
-                score=span.score,
-                log_prob=span.log_prob,
-                window_index=span.window_index,
-            )
-        )
-        if len(answers) == config.n_best:
-            break
-    return tuple(answers)
+def _logsumexp(values: FloatArray, mask: BoolArray) -> FloatArray:
+    """(n,) float32 over axis 1 where `mask` holds; at least one place a row."""
+    masked = np.where(mask, values, -np.inf)
+    top = masked.max(axis=1)
+    total = np.exp(masked - top[:, None]).sum(axis=1)
+    result: FloatArray = (np.log(total) + top).astype(np.float32)
+    return result

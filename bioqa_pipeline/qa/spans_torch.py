@@ -5,53 +5,54 @@ Only what an answer needs comes back: a few numbers a window in place of two log
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
-from bioqa_pipeline.qa.spans import LARGEST_LOGIT, NOT_FINITE, Decoded, window_columns
-from bioqa_pipeline.records.scores import Window
+from bioqa_pipeline.qa.spans import LARGEST_LOGIT, NOT_FINITE
+from bioqa_pipeline.records.scores import Places, WindowScores
 
 
 def begin_decoding(
-    start_logits: torch.Tensor, end_logits: torch.Tensor, windows: Sequence[Window], config: SpanConfig
-) -> Callable[[], Decoded]:
+    start_logits: torch.Tensor, end_logits: torch.Tensor, columns: Places, config: SpanConfig
+) -> Callable[[], WindowScores]:
     """Decodes one batch as `spans.decode` does, disjoint spans only; what it returns waits for the result.
 
     Args:
         start_logits, end_logits: (n_windows, length) floats on any device; columns at and past a window's length are
             ignored.
-        windows: the batch's windows, in row order.
+        columns: `spans.window_columns` of the batch's windows, in row order.
 
     Raises:
         NonFiniteLogitError: a logit of a real token is not finite; raised by what is returned.
     """
     device = start_logits.device
-    columns = torch.from_numpy(window_columns(windows))
+    shifts = columns[:, 4, None]
+    known = torch.from_numpy(columns)
     if device.type == "cuda":
-        columns = columns.pin_memory()
-    columns = columns.to(device, non_blocking=True)
+        known = known.pin_memory()
+    known = known.to(device, non_blocking=True)
     count = config.n_best
-    numbers, places = _decode(start_logits.float(), end_logits.float(), columns, config)
+    numbers, places = _decode(start_logits.float(), end_logits.float(), known, config)
     fetch_numbers, fetch_places = _fetched(numbers), _fetched(places)
 
-    def finish() -> Decoded:
+    def finish() -> WindowScores:
         found = fetch_numbers().numpy()
         if not found[:, -1].all():
             raise NonFiniteLogitError(NOT_FINITE)
         null_score, log_normaliser, span_logsumexp = (np.ascontiguousarray(found[:, i]) for i in range(3))
         scores = np.ascontiguousarray(found[:, 3 : 3 + count])
         spans = fetch_places().numpy()
-        return Decoded(
+        return WindowScores(
             null_score=null_score,
             null_log_prob=null_score - log_normaliser,
             span_logsumexp=span_logsumexp,
             margin=span_logsumexp - null_score,
-            starts=spans[:, :count],
-            ends=spans[:, count:],
+            starts=spans[:, :count] - shifts,
+            ends=spans[:, count:] - shifts,
             scores=scores,
             log_probs=scores - log_normaliser[:, None],
         )
@@ -65,7 +66,7 @@ def _decode(
     """Null score, log normaliser, span log-sum-exp, the best spans' scores and whether all is finite as
     (n_windows, 4 + k) float32; first and last columns of these spans as (n_windows, 2 k) int64."""
     length, width = start.shape[1], config.max_answer_length
-    lengths, first, last, passage_end = columns.unsqueeze(2).unbind(dim=1)
+    lengths, first, last, passage_end, _ = columns.unsqueeze(2).unbind(dim=1)
     positions = torch.arange(length, device=start.device)
     real = positions < lengths
     is_finite = (((start.abs() <= LARGEST_LOGIT) & (end.abs() <= LARGEST_LOGIT)) | ~real).all(dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import tokenizers
@@ -38,12 +39,8 @@ class TextTokenizer:
         encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         tokenized = []
         for encoding in encodings:
-            offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
-            tokenized.append(
-                TokenizedText(
-                    ids=np.array(encoding.ids, dtype=np.int32), starts=offsets[:, 0].copy(), ends=offsets[:, 1].copy()
-                )
-            )
+            starts, ends = np.fromiter(chain.from_iterable(encoding.offsets), dtype=np.int32).reshape(-1, 2).T.copy()
+            tokenized.append(TokenizedText(ids=np.array(encoding.ids, dtype=np.int32), starts=starts, ends=ends))
         return tokenized
 
 

@@ -30,7 +30,7 @@ from bioqa_pipeline.qa.model_files import (
 from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE, TokenizerKind
 from bioqa_pipeline.qa.tokenizer_rules import rules_of
 from bioqa_pipeline.qa.unigram import Unigram, parse_unigram
-from bioqa_pipeline.qa.vocabularies import added_tokens, check_id, check_vocabulary
+from bioqa_pipeline.qa.vocabularies import check_id, check_vocabulary, join_added, model_of
 from bioqa_pipeline.records.scores import SpecialIds
 
 logger = logging.getLogger(__name__)
@@ -197,11 +197,7 @@ def parse_tokenizer(content: bytes, path: Path, *, rows: int) -> tuple[dict[str,
         CheckpointError: not the tokenizer of a BERT, or ids that the network does not have.
     """
     values = parse_json_object(content, path)
-    model = values.get("model")
-    if not isinstance(model, dict):
-        raise CheckpointError(f"{path} is not a tokenizer file: it has no model")
-    if (kind := model.get("type", "WordPiece")) != "WordPiece":
-        raise CheckpointError(f"{path}: a {shortened(kind)} tokenizer; BERT models use WordPiece")
+    model = model_of(values, WORD_PIECE, path)
     prefix = model.get("continuing_subword_prefix", "##")
     if prefix != "##" or model.get("unk_token", "[UNK]") != "[UNK]":
         raise CheckpointError(f"{path}: BERT's pieces begin with ## and its unknown token is [UNK]; another tokenizer")
@@ -210,10 +206,7 @@ def parse_tokenizer(content: bytes, path: Path, *, rows: int) -> tuple[dict[str,
         raise CheckpointError(f"{path} is not a tokenizer file: its model has no vocab")
     for token, number in vocabulary.items():
         check_id(token, number, path, rows)
-    for token in added_tokens(values.get("added_tokens"), path):
-        check_id(token.content, token.id, path, rows)
-        if vocabulary.setdefault(token.content, token.id) != token.id:
-            raise CheckpointError(f"{path}: {shortened(token.content)} has two ids, one among added_tokens")
+    join_added(values.get("added_tokens"), vocabulary, path, rows, WORD_PIECE)
     rules_of(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path, WORD_PIECE.owner)
     rules = rules_of(values.get("normalizer"), "normalizers", NORMALIZERS, path, WORD_PIECE.owner)
     lowercases = any(r["type"] == "Lowercase" or _lowercases(r, path) for r in rules) if rules else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
-from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Scorer, ScorerInfo
+from bioqa_pipeline.qa.inference import TOKEN_BUDGETS, Found, Scorer, ScorerInfo
 from bioqa_pipeline.qa.lanes import Lanes
-from bioqa_pipeline.qa.spans import Decoded, decode
+from bioqa_pipeline.qa.network_config import NetworkConfig
 from bioqa_pipeline.qa.threads import thread_count
-from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Places
 
 
 class TorchScorer(Scorer):
@@ -56,56 +56,53 @@ class TorchScorer(Scorer):
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         return self._lanes.begin(lambda: self._fetched(batch))() if self._lanes else self._fetched(batch)
 
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        if self._lanes:
-            return self._lanes.begin(lambda: self._decoding(batch, windows, config)())
-        return self._decoding(batch, windows, config)
+    def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
+        if self._as_on_gpu:
+            from bioqa_pipeline.qa.spans_torch import begin_decoding
+
+            filled = np.append(columns, np.repeat(columns[-1:], len(batch.input_ids) - len(columns), axis=0), axis=0)
+            with torch.inference_mode():
+                return begin_decoding(*self._forward(batch), filled, config)
+        return self._lanes.begin(lambda: self._fetched(batch)) if self._lanes else super().begin(batch, columns, config)
 
     def _fetched(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():
             both = torch.stack(self._forward(batch)).float().cpu().numpy()
         return both[0], both[1]
 
-    def _decoding(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        """Computes and begins to decode; what is returned waits for the spans."""
-        if not self._as_on_gpu:
-            start, end = self._fetched(batch)
-            return lambda: decode(start, end, windows, config)
-        from bioqa_pipeline.qa.spans_torch import begin_decoding
-
-        filled = [*windows, *[windows[-1]] * (len(batch.input_ids) - len(windows))]
-        with torch.inference_mode():
-            return begin_decoding(*self._forward(batch), filled, config)
-
     def _forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
             segments = {"token_type_ids": self._tensor(batch.token_type_ids)} if self._network.takes_segments else {}
-            output: Any = self._model(
-                input_ids=self._tensor(batch.input_ids), attention_mask=self._mask(batch), **segments
-            )
+            mask = network_mask(self._tensor(batch.attention_mask), self._network, self._model.config)
+            output: Any = self._model(input_ids=self._tensor(batch.input_ids), attention_mask=mask, **segments)
         return output.start_logits, output.end_logits
-
-    def _mask(self, batch: Batch) -> torch.Tensor | dict[str, torch.Tensor]:
-        """In the form in which transformers takes it as it is: another it leaves out for a batch without padding, which
-        then goes through another kernel."""
-        tokens = self._tensor(batch.attention_mask)
-        if self._network.mask == "tokens":
-            return tokens
-        real = tokens[:, None, None, :].bool()
-        if self._network.mask == "local":
-            places = torch.arange(real.shape[-1], device=real.device)
-            near = (places[:, None] - places).abs() <= self._model.config.sliding_window
-            # A row of padding that may look at nothing would be no number in some kernels.
-            return {"full_attention": real, "sliding_attention": real & (near | ~real.transpose(-1, -2))}
-        if self._model.config._attn_implementation == "sdpa":
-            return real
-        return torch.zeros(real.shape, device=real.device).masked_fill_(~real, torch.finfo(torch.float32).min)
 
     def _tensor(self, values: np.ndarray[Any, Any]) -> torch.Tensor:
         tensor = torch.from_numpy(values)
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def network_mask(tokens: torch.Tensor, network: NetworkConfig, config: Any) -> torch.Tensor | dict[str, torch.Tensor]:
+    """A batch's mask in the form in which transformers takes it as it is: another it looks through, waiting for the
+    device, and leaves out for a batch without padding, which then goes through another kernel.
+
+    Args:
+        tokens: (n_windows, length), 0 where there is padding.
+        config: what transformers built the network from.
+    """
+    if network.mask == "tokens":
+        return tokens
+    real = tokens[:, None, None, :].bool()
+    if network.mask == "local":
+        places = torch.arange(real.shape[-1], device=real.device)
+        near = (places[:, None] - places).abs() <= config.sliding_window
+        # A row of padding that may look at nothing would be no number in some kernels.
+        return {"full_attention": real, "sliding_attention": real & (near | ~real.transpose(-1, -2))}
+    if config._attn_implementation == "sdpa":
+        return real
+    return torch.zeros(real.shape, device=real.device).masked_fill_(~real, torch.finfo(torch.float32).min)
 
 
 def _lanes() -> Lanes:

@@ -36,22 +36,17 @@ class AddedToken(BaseModel):
     normalized: bool = True
 
 
-def added_tokens(values: object, path: Path) -> list[AddedToken]:
-    """What a `tokenizer.json` says of them."""
-    if not isinstance(values, (list, type(None))):
-        raise CheckpointError(f"{path}: added_tokens is no list")
-    return [checked(AddedToken.model_validate, value, path) for value in values or ()]
-
-
 def join_added(
     values: object, vocabulary: dict[str, int], path: Path, rows: int, kind: TokenizerKind
 ) -> list[AddedToken]:
     """The added tokens, put into the vocabulary too; those that frame a window are special whatever the file says.
 
     Raises:
-        CheckpointError: one has another id there, none in the network, or no text; or they are too many.
+        CheckpointError: they are no list or too many; one has another id there, none in the network, or no text.
     """
-    added = added_tokens(values, path)
+    if not isinstance(values, (list, type(None))):
+        raise CheckpointError(f"{path}: added_tokens is no list")
+    added = [checked(AddedToken.model_validate, value, path) for value in values or ()]
     for token in added:
         check_id(token.content, token.id, path, rows)
         if vocabulary.setdefault(token.content, token.id) != token.id:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from bioqa_pipeline.records.texts import Abstract, Question
-
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
+
+# Of answers with at least this probability four in five are right, by the model's calibration.
+STRONG = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,10 @@ class TokenizedText:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`[CLS] question [SEP] passage tokens [token_start, token_end) [SEP]` of one (question, passage) pair.
+    """One of `Windows`, for where they are taken singly.
 
     Attributes:
-        index, n_windows: its place among the pair's windows.
-        token_start, token_end: range of the passage's tokens.
-        context_start, context_end: the tokens of that range for which this window has the most context; the ranges
-            of a pair's windows are disjoint and cover the passage.
         input_ids: (length,) int32.
-        passage_offset: position of the passage's first token in `input_ids`; positions before it are segment 0.
     """
 
     index: int
@@ -68,47 +66,110 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows as columns: `[CLS] question [SEP] passage tokens [token_start, token_end) [SEP]` of (question, passage)
+    pairs, those of a pair together and in order.
+
+    Attributes:
+        pair: (n,) the number of the window's pair.
+        index, n_windows: (n,) its place among the pair's windows.
+        token_start, token_end: (n,) range of the passage's tokens.
+        context_start, context_end: (n,) the tokens of that range for which this window has the most context; the
+            ranges of a pair's windows are disjoint and cover the passage.
+        passage_offset: (n,) position of the passage's first token in the window; positions before it are segment 0.
+        head, passage: (n,) where in `ids` what stands before the passage begins, and the passage itself.
+        ids: int32, each distinct text once.
+        sep: the last token of every window.
+    """
+
+    pair: Places
+    index: Places
+    n_windows: Places
+    token_start: Places
+    token_end: Places
+    context_start: Places
+    context_end: Places
+    passage_offset: Places
+    head: Places
+    passage: Places
+    ids: IntArray
+    sep: int
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+    @property
+    def lengths(self) -> Places:
+        """(n,) tokens of each window."""
+        return self.passage_offset + self.token_end - self.token_start + 1
+
+    @property
+    def shifts(self) -> Places:
+        """(n,) what a position in a window is ahead of its token's number in the passage."""
+        return self.passage_offset - self.token_start
+
+    def __getitem__(self, i: int) -> Window:
+        start, end = self.token_start[i], self.token_end[i]
+        head = self.ids[self.head[i] : self.head[i] + self.passage_offset[i]]
+        text = self.ids[self.passage[i] + start : self.passage[i] + end]
+        own = {f.name: int(getattr(self, f.name)[i]) for f in fields(Window) if f.name != "input_ids"}
+        return Window(**own, input_ids=np.concatenate([head, text, np.array([self.sep], dtype=np.int32)]))
+
+    @classmethod
+    def of(cls, windows: Sequence[Window]) -> Windows:
+        """Some windows of any pairs, each as if of a pair of its own."""
+        columns = {
+            f.name: np.array([getattr(w, f.name) for w in windows], dtype=np.int64)
+            for f in fields(Window)
+            if f.name != "input_ids"
+        }
+        lengths = np.array([len(w) for w in windows], dtype=np.int64)
+        head = np.cumsum(lengths) - lengths
+        return cls(
+            **columns,
+            pair=np.arange(len(windows)),
+            head=head,
+            passage=head + columns["passage_offset"] - columns["token_start"],
+            ids=np.concatenate([np.zeros(0, dtype=np.int32), *(w.input_ids for w in windows)]),
+            sep=int(windows[0].input_ids[-1]) if windows else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows padded to the longest of them.
+    """Windows padded to one length.
 
     Attributes:
         input_ids, token_type_ids, attention_mask: (n_windows, length) int64; 1 in the mask is a real token.
         order: (n_windows,) position of each row in the list that was batched.
     """
 
-    input_ids: npt.NDArray[np.int64]
-    token_type_ids: npt.NDArray[np.int64]
-    attention_mask: npt.NDArray[np.int64]
-    order: npt.NDArray[np.int64]
+    input_ids: Places
+    token_type_ids: Places
+    attention_mask: Places
+    order: Places
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A span of passage tokens, both ends included, as one window scored it.
+class WindowScores:
+    """What windows say, row by row; see `spans` for the formulas.
 
-    `score` = start logit + end logit; `log_prob` = the same two as log-probabilities over the window's real tokens.
+    Attributes:
+        null_score, null_log_prob, span_logsumexp, margin: (n,) float32; the last two are minus infinity where a window
+            has no valid span.
+        starts, ends: (n, k) first and last token of the best spans, both included, best first.
+        scores, log_probs: (n, k) float32, start logit + end logit, and the same two as log-probabilities over the
+            window's real tokens; minus infinity fills the rows with fewer than k spans.
     """
 
-    window_index: int
-    token_start: int
-    token_end: int
-    score: float
-    log_prob: float
-
-
-@dataclass(frozen=True, slots=True)
-class WindowScore:
-    """What one window says; see `spans` for the formulas.
-
-    `best` is None where the window holds no valid span; `margin` is then minus infinity.
-    """
-
-    null_score: float
-    null_log_prob: float
-    span_logsumexp: float
-    margin: float
-    best: Span | None
-    n_best: tuple[Span, ...]
+    null_score: FloatArray
+    null_log_prob: FloatArray
+    span_logsumexp: FloatArray
+    margin: FloatArray
+    starts: Places
+    ends: Places
+    scores: FloatArray
+    log_probs: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +202,6 @@ class PassageAnswer:
     answerability: float | None
     is_answerable: bool
     n_windows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One cell of the (question, abstract) matrix, with its retrieval rank in this run."""
-
-    question: Question
-    abstract: Abstract
-    rank: int
-    pair_id: str
 
 
 class AnswerOutcome(StrEnum):

@@ -132,6 +132,8 @@ class Abstract:
         return self._linked("ErratumIn", "CorrectedandRepublishedIn")
 
     def _linked(self, *ref_types: str) -> tuple[str, ...]:
+        if not self.corrections:
+            return ()
         names = {name.casefold() for name in ref_types}
         linked = [str(c.pmid or c.citation) for c in self.corrections if c.ref_type.casefold() in names]
         return tuple(dict.fromkeys(filter(None, linked)))

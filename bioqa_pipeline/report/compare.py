@@ -35,7 +35,7 @@ def compare_runs(dataset: Dataset, earlier: str, later: str) -> list[str]:
     """What differs, in lines for a terminal.
 
     Raises:
-        DatasetError: a run has no manifest.
+        ConfigError: a run has no manifest.
     """
     manifests = [read_manifest(dataset, run_id) for run_id in (earlier, later)]
     lines = [

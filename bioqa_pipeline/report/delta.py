@@ -10,6 +10,7 @@ import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.schemas import PAGE, RUNS
 from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.report.unanswered import without_answer
 
@@ -83,6 +84,13 @@ def read_current(dataset: Dataset, manifest: RunManifest) -> pl.DataFrame | None
     current = pl.from_arrow(table)
     assert isinstance(current, pl.DataFrame)
     return current
+
+
+def is_left_behind(dataset: Dataset, run_id: str) -> bool:
+    """Whether the page that a run left shows answers over all runs that are so no more."""
+    manifest = dataset.run(run_id)
+    known = bool(dataset.current_table()[1]) and f"{RUNS}/{run_id}{PAGE}" in dataset.storage.files(RUNS)
+    return known and manifest.status != "failed" and read_current(dataset, manifest) is None
 
 
 def read_delta(current: pl.DataFrame, run_id: str) -> Delta:

@@ -17,7 +17,7 @@ from bioqa_pipeline.html.page import asset, environment, html_page
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.pubmed.links import doi_url, pubmed_list_url, pubmed_url
 from bioqa_pipeline.qa.calibration import UNCALIBRATED, Calibration
-from bioqa_pipeline.records.scores import AnswerOutcome
+from bioqa_pipeline.records.scores import STRONG, AnswerOutcome
 from bioqa_pipeline.records.texts import QueryAttempt, RetrievalOutcome, content_digest
 from bioqa_pipeline.report.about import SKIPPED, about_run, n_abstracts, skipped_records
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
@@ -25,7 +25,7 @@ from bioqa_pipeline.report.delta import read_current
 from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
 from bioqa_pipeline.report.unanswered import others_without_answer, without_answer
-from bioqa_pipeline.report.words import PROBABILITY, STRONG, strength, why_behind
+from bioqa_pipeline.report.words import PROBABILITY, strength, why_behind
 
 # Where answers come from, in the title; all other sources are PubMed.
 _WHENCE = {"sample": "the sample records", "files": "your records"}

@@ -9,7 +9,7 @@ import polars as pl
 
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import ConfigError, DatasetError
 from bioqa_pipeline.report.data import Searches
 
 logger = logging.getLogger(__name__)
@@ -22,10 +22,11 @@ def read_manifest(dataset: Dataset, run_id: str) -> RunManifest:
     """The manifest of one run.
 
     Raises:
-        DatasetError: there is none, or it cannot be read.
+        ConfigError: there is none.
+        DatasetError: it cannot be read.
     """
     if run_id not in dataset.run_ids():
-        raise DatasetError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
+        raise ConfigError(f"{dataset.storage.location}: run {run_id} has no manifest; give the id of a file in runs/")
     return dataset.run(run_id)
 
 

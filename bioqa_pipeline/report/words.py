@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.merging import is_echo
+from bioqa_pipeline.records.scores import STRONG
 from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.report.data import ShownAnswer, ShownQuestion
-
-# Of answers with at least this probability four in five are right, by the model's calibration.
-STRONG = 0.8
 
 _STATUS = {
     FetchStatus.SCORED: "read",

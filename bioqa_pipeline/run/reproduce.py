@@ -7,24 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig, SourceConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, AnswerRow, Row, Table, make_pair_id
-from bioqa_pipeline.dataset.tables import to_table
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, AnswerRow, make_pair_id
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
-from bioqa_pipeline.qa.scoring import PairScore, PairScorer
-from bioqa_pipeline.records.scores import Pair
-from bioqa_pipeline.records.texts import Question
+from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.run.asked_again import AskedAgain, Records, find_records, model_of_run, what_changed
 from bioqa_pipeline.run.differences import Cause, Difference, Differences, differing, differing_windows, of_row
 from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
 from bioqa_pipeline.run.records import RunIdentity
-from bioqa_pipeline.run.rows import answer_row, chunk_rows
+from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import open_pair_scorer, score_pairs
 from bioqa_pipeline.sources import open_source
 
@@ -165,37 +164,38 @@ class _Comparison:
     def compare(self, answers: pl.DataFrame, chunks: pl.DataFrame, progress: Progress) -> None:
         """Scores these answers again and adds what differs in them and in their windows."""
         abstracts = self.records.get(answers["content_hash"].to_list())
-        rows, pairs = {}, []
-        for row in answers.iter_rows(named=True):
-            rows[row["pair_id"]] = row
+        rows = {row["pair_id"]: row for row in answers.iter_rows(named=True)}
+        for row in rows.values():
             self.found.add(self._identity_differs(row))
-            if (abstract := abstracts.get(row["content_hash"])) is None:
+            if row["content_hash"] not in abstracts:
                 self.found.add([self._without_record(row)])
                 progress(1)
-                continue
-            question = Question(id=row["question_id"], text=row["question"], user_columns=row["user_columns"])
-            pairs.append(Pair(question=question, abstract=abstract, rank=row["rank"], pair_id=row["pair_id"]))
-        scored, failed = score_pairs(pairs, self.scorer, progress)
+        there = answers.filter(pl.col("content_hash").is_in(list(abstracts)))
+        numbers = {content_hash: number for number, content_hash in enumerate(abstracts)}
+        read = np.array([numbers[content_hash] for content_hash in there["content_hash"]], dtype=np.int64)
+        if not len(there):
+            return
+        pairs, scored, failed = score_pairs(AskedPairs(there, tuple(abstracts.values()), read), self.scorer, progress)
         windows = chunks.partition_by("pair_id", as_dict=True)
-        for pair, score in scored:
-            stored = windows.get((pair.pair_id,), chunks.clear())
-            self.found.add(self._compared(rows[pair.pair_id], stored, pair, score))
+        now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
+        windows_now = _as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
+        of_pair = windows_now.partition_by("pair_id", as_dict=True)
+        for row in _as_read(now).iter_rows(named=True):
+            key = (row["pair_id"],)
+            self.found.add(self._compared(rows[row["pair_id"]], row))
+            stored = windows.get(key, chunks.clear()).to_dicts()
+            self.found.add(differing_windows(stored, of_pair[key].to_dicts(), self.whys))
+        self.n_scored += len(pairs)
+        self.n_windows += len(windows_now)
         by_name = {(row["question_id"], row["pmid"]): row for row in rows.values()}
         for failure in failed:
             row = by_name[failure.question_id, failure.pmid]
             self.found.add([of_row("answers", "null_score", row, row["null_score"], failure.reason, ("not_scored",))])
 
-    def _compared(
-        self, row: Mapping[str, Any], stored: pl.DataFrame, pair: Pair, score: PairScore
-    ) -> Iterator[Difference]:
-        now = answer_row(pair, score, self.scorer, self.identity, row["scored_at"])
-        windows = list(chunk_rows(pair, score, self.scorer, self.identity))
-        self.n_scored += 1
-        self.n_windows += len(windows)
-        for found in differing("answers", row, _as_read([now], ANSWERS)[0], self.whys, left_out=self.late):
+    def _compared(self, row: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+        for found in differing("answers", row, now, self.whys, left_out=self.late):
             is_old = found.column == "answerability" and found.now is None and self.had_made_up
             yield replace(found, why=("bioqa_version",)) if is_old else found
-        yield from differing_windows(stored.to_dicts(), _as_read(windows, CHUNKS), self.whys)
 
     def _identity_differs(self, row: Mapping[str, Any]) -> Iterator[Difference]:
         own = row["question_id"], row["question"], row["pmid"], row["content_hash"]
@@ -270,11 +270,11 @@ def _rows(table: pl.LazyFrame, pair_ids: pl.Series) -> pl.DataFrame:
     return table.join(pair_ids.to_frame().lazy(), on="pair_id", how="semi").collect()
 
 
-def _as_read(rows: Sequence[Row], table: Table) -> list[dict[str, Any]]:
+def _as_read(table: pa.Table) -> pl.DataFrame:
     """Rows as they are when they have been written and read."""
-    frame = pl.from_arrow(to_table(rows, table))
+    frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
-    return frame.to_dicts()
+    return frame
 
 
 def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:

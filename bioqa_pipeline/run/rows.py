@@ -1,76 +1,177 @@
-"""A scored (question, abstract) pair into the rows of `answers` and `chunks`."""
+"""Scored (question, abstract) pairs into the tables `answers` and `chunks`, column by column."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
-from bioqa_pipeline.dataset.schemas import AnswerRow, ChunkRow
-from bioqa_pipeline.qa.scoring import PairScore, PairScorer
-from bioqa_pipeline.qa.windows import char_range
-from bioqa_pipeline.records.scores import Pair, SpanAnswer
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from bioqa_pipeline.config import SpanConfig
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS
+from bioqa_pipeline.dataset.tables import arrow_column, columns_to_table
+from bioqa_pipeline.qa.scoring import PairScorer, PairScores
+from bioqa_pipeline.records.scores import Places
+from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.text import sentences
 
 MOST_AUTHORS = 10
+# Of so many texts the sentences are kept, beside their tokens.
+KNOWN_TEXTS = 4096
 
 
-def answer_row(
-    pair: Pair, score: PairScore, scorer: PairScorer, identity: RunIdentity, scored_at: datetime
-) -> AnswerRow:
-    abstract, answer = pair.abstract, score.answer
-    best = answer.best
-    accepted = best if answer.is_answerable else None
-    kind = scorer.config.passage
-    text = abstract.passage_text(kind)
-    evidence = _evidence(text, best)
-    return AnswerRow(
-        pair_id=pair.pair_id,
-        question_id=pair.question.id,
-        question=pair.question.text,
-        pmid=abstract.pmid,
-        pmid_version=abstract.version,
-        title=abstract.title,
-        journal=abstract.journal,
-        pub_date=abstract.pub_date,
-        pub_year=int(abstract.pub_date[:4]) if abstract.pub_date else None,
-        doi=abstract.doi,
-        is_retracted=abstract.is_retracted,
-        rank=pair.rank,
-        answer=accepted.text if accepted else None,
-        answer_start=accepted.start if accepted else None,
-        answer_end=accepted.end if accepted else None,
-        evidence=text[evidence[0] : evidence[1]] if evidence else None,
-        evidence_start=evidence[0] if evidence else None,
-        evidence_end=evidence[1] if evidence else None,
-        n_windows=answer.n_windows,
-        span_score=best.score if best else None,
-        null_score=answer.null_score,
-        score_diff=answer.score_diff if best else None,
-        span_log_prob=best.log_prob if best else None,
-        null_log_prob=answer.null_log_prob,
-        margin=answer.margin if best else None,
-        answerability=answer.answerability,
-        threshold=scorer.threshold,
-        is_answerable=answer.is_answerable,
-        n_best=answer.n_best,
-        content_hash=abstract.content_hash,
-        scoring_key=identity.scoring_key,
-        model=identity.model,
-        model_revision=identity.model_revision,
-        run_id=identity.run_id,
-        scored_at=scored_at,
-        passage=kind,
-        print_date=abstract.print_date or None,
-        electronic_date=abstract.electronic_date or None,
-        publication_types=abstract.publication_types,
-        mesh_terms=abstract.mesh_terms,
-        languages=abstract.languages,
-        expressions_of_concern=abstract.expressions_of_concern,
-        errata=abstract.errata,
-        user_columns=pair.question.user_columns,
-        authors=_authors(abstract.authors),
+@dataclass(frozen=True, slots=True)
+class AskedPairs:
+    """Cells of the (question, abstract) matrix, with their retrieval ranks in this run.
+
+    Attributes:
+        rows: pair_id, question_id, question, user_columns, pmid, rank, content_hash; as in a plan.
+        abstracts: each once.
+        read: (n_pairs,) which of them each pair reads.
+    """
+
+    rows: pl.DataFrame
+    abstracts: tuple[Abstract, ...]
+    read: Places
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: Sequence[int]) -> AskedPairs:
+        """Some of the pairs."""
+        return AskedPairs(self.rows[list(places)], self.abstracts, self.read[np.array(places, dtype=np.int64)])
+
+
+# Columns of `answers` that are fields of the record, and those that follow from it.
+_FIELDS = ("title", "journal", "pub_date", "doi", "is_retracted", "publication_types", "mesh_terms", "languages")
+_MADE = ("pmid_version", "pub_year", "print_date", "electronic_date", "expressions_of_concern", "errata", "authors")
+_fields_of = attrgetter(*_FIELDS)
+_OF_RUN = ("scoring_key", "model", "model_revision", "run_id")
+_OF_PLAN = ("pair_id", "question_id", "question", "user_columns", "pmid", "rank", "content_hash")
+
+
+def _of_abstract(abstract: Abstract) -> tuple[Any, ...]:
+    """What is the same for every question that an abstract is asked, in the order of `_FIELDS` and `_MADE`."""
+    return (
+        *_fields_of(abstract),
+        abstract.version,
+        int(abstract.pub_date[:4]) if abstract.pub_date else None,
+        abstract.print_date or None,
+        abstract.electronic_date or None,
+        abstract.expressions_of_concern,
+        abstract.errata,
+        _authors(abstract.authors),
     )
+
+
+def answer_table(
+    pairs: AskedPairs,
+    scored: PairScores,
+    scorer: PairScorer,
+    identity: RunIdentity,
+    scored_at: datetime | Sequence[datetime],
+) -> pa.Table:
+    """The rows of `answers`.
+
+    Args:
+        scored_at: of all pairs, or of each.
+    """
+    answers, best = scored.answers, scored.answers.n_best
+    has_best, first = np.diff(best.first) > 0, best.first[:-1]
+    of_abstracts = zip(*map(_of_abstract, pairs.abstracts), strict=True)
+    passages = [a.passage_text(scorer.config.passage) for a in pairs.abstracts]
+    start, end = (_first_of(values, best.first) for values in (best.start, best.end))
+    evidence = _evidence(passages, pairs.read, start, end)
+    places = zip(pairs.read.tolist(), *(side.tolist() for side in evidence), has_best.tolist(), strict=True)
+    accepted = zip(first.tolist(), answers.is_answerable.tolist(), strict=True)
+    columns: dict[str, Any] = {
+        **{name: pairs.rows[name].to_arrow() for name in _OF_PLAN},
+        **{
+            name: arrow_column(values, name, ANSWERS).take(pa.array(pairs.read))
+            for name, values in zip((*_FIELDS, *_MADE), of_abstracts, strict=True)
+        },
+        "answer": [best.texts[i] if kept else None for i, kept in accepted],
+        "answer_start": _where(answers.is_answerable, start),
+        "answer_end": _where(answers.is_answerable, end),
+        "evidence": [passages[i][a:b] if there else None for i, a, b, there in places],
+        "evidence_start": _where(has_best, evidence[0]),
+        "evidence_end": _where(has_best, evidence[1]),
+        "n_windows": answers.n_windows,
+        "span_score": _where(has_best, _first_of(best.score, best.first)),
+        "null_score": answers.null_score,
+        "score_diff": answers.score_diff,
+        "span_log_prob": _where(has_best, _first_of(best.log_prob, best.first)),
+        "null_log_prob": answers.null_log_prob,
+        "margin": _where(has_best, answers.margin),
+        "answerability": answers.answerability or [None] * len(pairs),
+        "is_answerable": answers.is_answerable,
+        "n_best": _n_best(scored),
+        "scored_at": [scored_at] * len(pairs) if isinstance(scored_at, datetime) else scored_at,
+    }
+    columns |= {name: [getattr(identity, name)] * len(pairs) for name in _OF_RUN}
+    columns |= {"threshold": [scorer.threshold] * len(pairs), "passage": [scorer.config.passage] * len(pairs)}
+    return columns_to_table(columns, ANSWERS)
+
+
+def chunk_table(pairs: AskedPairs, scored: PairScores, spans: SpanConfig, identity: RunIdentity) -> pa.Table:
+    """The rows of `chunks`: every window of these pairs."""
+    windows, said, ranges = scored.windows, scored.scores, scored.ranges
+    text = scored.read[windows.pair]
+    best, has_best = said.scores[:, 0], said.scores[:, 0] > -np.inf
+    char_start, char_end, best_start, best_end = np.zeros((4, len(windows)), dtype=np.int64)
+    some = np.flatnonzero(windows.token_start < windows.token_end)
+    whole = text[some], windows.token_start[some], windows.token_end[some] - 1
+    char_start[some], char_end[some] = ranges.of(*whole, whole_words=False)
+    some = np.flatnonzero(has_best)
+    within = text[some], said.starts[some, 0], said.ends[some, 0]
+    best_start[some], best_end[some] = ranges.of(*within, whole_words=spans.whole_words)
+    of_pair = pa.array(windows.pair)
+    columns: dict[str, Any] = {
+        **{name: pairs.rows[name].to_arrow().take(of_pair) for name in ("pair_id", "question_id", "pmid")},
+        "window_index": windows.index,
+        "n_windows": windows.n_windows,
+        "char_start": char_start,
+        "char_end": char_end,
+        "n_tokens": windows.lengths,
+        "null_score": said.null_score,
+        "null_log_prob": said.null_log_prob,
+        "best_start": _where(has_best, best_start),
+        "best_end": _where(has_best, best_end),
+        "span_score": _where(has_best, best),
+        "span_log_prob": _where(has_best, said.log_probs[:, 0]),
+        "span_logsumexp": _where(has_best, said.span_logsumexp),
+        "margin": _where(has_best, said.margin),
+        "run_id": [identity.run_id] * len(windows),
+        "scoring_key": [identity.scoring_key] * len(windows),
+    }
+    return columns_to_table(columns, CHUNKS)
+
+
+def _where(there: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values, masked where there is none."""
+    return np.ma.masked_array(values, mask=~there)
+
+
+def _first_of(values: npt.NDArray[Any], first: Places) -> npt.NDArray[Any]:
+    """For each pair the first of its values; anything for a pair without one."""
+    return np.append(values, 0)[np.minimum(first[:-1], len(values))]
+
+
+def _n_best(scored: PairScores) -> pa.Array:
+    spans, kind = scored.answers.n_best, ANSWERS.schema.field("n_best").type
+    values = {"text": spans.texts, "start": spans.start, "end": spans.end, "score": spans.score}
+    values["log_prob"] = spans.log_prob
+    fields = list(kind.value_type)
+    structs = pa.StructArray.from_arrays([arrow_column(values[f.name], f, ANSWERS) for f in fields], fields=fields)
+    return pa.ListArray.from_arrays(pa.array(spans.first, pa.int32()), structs, type=kind)
 
 
 def _authors(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,43 +179,24 @@ def _authors(names: tuple[str, ...]) -> tuple[str, ...]:
     return names if len(names) <= MOST_AUTHORS else (*names[:MOST_AUTHORS], "et al.")
 
 
-def _evidence(text: str, span: SpanAnswer | None) -> tuple[int, int] | None:
-    """The sentences that the span touches, as one range; nearly always one."""
-    if span is None:
-        return None
-    touched = [(a, b) for a, b in sentences(text) if a < span.end and span.start < b]
-    if not touched:
-        return span.start, span.end
-    return min(touched[0][0], span.start), max(touched[-1][1], span.end)
+def _evidence(passages: Sequence[str], read: Places, start: Places, end: Places) -> tuple[Places, Places]:
+    """The sentences that each span touches, as one range; nearly always one."""
+    # All passages behind each other.
+    lengths = np.array([len(text) + 1 for text in passages], dtype=np.int64)
+    base = np.cumsum(lengths) - lengths
+    bounds = [_sentence_bounds(text) + first for text, first in zip(passages, base, strict=True)]
+    starts, ends = np.concatenate([np.zeros((2, 0), dtype=np.int64), *bounds], axis=1)
+    first = np.searchsorted(ends, base[read] + start, side="right")
+    last = np.searchsorted(starts, base[read] + end, side="left") - 1
+    touches = first <= last
+    touched_start = np.append(starts, 0)[np.where(touches, first, 0)] - base[read]
+    touched_end = np.append(ends, 0)[np.where(touches, last, 0)] - base[read]
+    return (
+        np.where(touches, np.minimum(touched_start, start), start),
+        np.where(touches, np.maximum(touched_end, end), end),
+    )
 
 
-def chunk_rows(pair: Pair, score: PairScore, scorer: PairScorer, identity: RunIdentity) -> Iterator[ChunkRow]:
-    text, tokens = pair.abstract.passage_text(scorer.config.passage), score.passage_tokens
-    for window, said in zip(score.windows, score.scores, strict=True):
-        empty = window.token_start == window.token_end
-        start, end = (0, 0) if empty else char_range(text, tokens, window.token_start, window.token_end - 1)
-        best = said.best
-        whole = scorer.config.spans.whole_words
-        best_range = (
-            char_range(text, tokens, best.token_start, best.token_end, whole_words=whole) if best else (None, None)
-        )
-        yield ChunkRow(
-            pair_id=pair.pair_id,
-            question_id=pair.question.id,
-            pmid=pair.abstract.pmid,
-            window_index=window.index,
-            n_windows=window.n_windows,
-            char_start=start,
-            char_end=end,
-            n_tokens=len(window),
-            null_score=said.null_score,
-            null_log_prob=said.null_log_prob,
-            best_start=best_range[0],
-            best_end=best_range[1],
-            span_score=best.score if best else None,
-            span_log_prob=best.log_prob if best else None,
-            span_logsumexp=said.span_logsumexp if best else None,
-            margin=said.margin if best else None,
-            run_id=identity.run_id,
-            scoring_key=identity.scoring_key,
-        )
+@lru_cache(maxsize=KNOWN_TEXTS)
+def _sentence_bounds(text: str) -> Places:
+    return np.array(sentences(text), dtype=np.int64).reshape(-1, 2).T

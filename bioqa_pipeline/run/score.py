@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from bioqa_pipeline.abstracts.store import AbstractStore
@@ -20,13 +22,12 @@ from bioqa_pipeline.errors import NonFiniteLogitError, ShardError
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import processor_name
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.scoring import PairScore, PairScorer
-from bioqa_pipeline.records.scores import Pair
-from bioqa_pipeline.records.texts import Passage, Question
+from bioqa_pipeline.qa.scoring import PairScorer, PairScores
+from bioqa_pipeline.records.texts import Abstract, Passage
 from bioqa_pipeline.run.plan import planned_pairs
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, ShardPlan, ShardReport
-from bioqa_pipeline.run.rows import answer_row, chunk_rows
+from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.storage.places import storage_at
 from bioqa_pipeline.storage.uri import ObjectUri
 
@@ -54,6 +55,9 @@ class ScoringJob:
 
 
 _loading = threading.Lock()
+# As they were fetched at some time: a revision that changes no content can change what rows say beside it.
+_abstracts: OrderedDict[tuple[Path, int, str, datetime], Abstract] = OrderedDict()
+KNOWN_ABSTRACTS = 2048
 
 
 @lru_cache(maxsize=1)
@@ -96,16 +100,16 @@ def score_shard(
     started = time.perf_counter()
     try:
         storage = storage_at(root)
-        pairs, failed = _load_pairs(planned_pairs(storage, plan, shard), store)
-        scored, unscorable = score_pairs(pairs, scorer, progress)
+        planned, failed = _load_pairs(planned_pairs(storage, plan, shard), store)
+        pairs, scored, unscorable = score_pairs(planned, scorer, progress)
         failed += unscorable
-        if not scored:
+        if not len(pairs):
             raise ShardError(
                 f"none of {shard.n_pairs} pairs could be scored: {failed[0].reason}", shard_id=shard.shard_id
             )
         now = max(datetime.now(UTC), identity.started_at)
-        answers = [answer_row(pair, score, scorer, identity, now) for pair, score in scored]
-        chunks = [row for pair, score in scored for row in chunk_rows(pair, score, scorer, identity)]
+        answers = answer_table(pairs, scored, scorer, identity, now)
+        chunks = chunk_table(pairs, scored, scorer.config.spans, identity)
         write_staged(storage, identity.run_id, shard.shard_id, answers, chunks, {"config": identity.config_json})
     except ShardError:
         raise
@@ -113,48 +117,66 @@ def score_shard(
         raise ShardError(f"{type(exc).__name__}: {exc}", shard_id=shard.shard_id) from exc
     report = ShardReport(
         shard_id=shard.shard_id,
-        n_pairs=len(scored),
+        n_pairs=len(pairs),
         n_windows=len(chunks),
         seconds=time.perf_counter() - started,
         failed=tuple(failed),
-        n_tokens=sum(row.n_tokens for row in chunks),
+        n_tokens=int(scored.windows.lengths.sum()),
         processor=processor_name(scorer.scorer.info.device),
         engine=scorer.scorer.info.engine,
     )
     rate = len(chunks) / report.seconds
-    logger.info("shard %s: %d pairs, %.1f windows/s, %d failed", shard.shard_id[:12], len(scored), rate, len(failed))
+    logger.info("shard %s: %d pairs, %.1f windows/s, %d failed", shard.shard_id[:12], len(pairs), rate, len(failed))
     return report
 
 
-def _load_pairs(table: pl.DataFrame, store: AbstractStore) -> tuple[list[Pair], list[FailedPair]]:
-    abstracts = {a.pmid: a for a in store.get(table["pmid"].unique(maintain_order=True).to_list())}
-    pairs, failed = [], []
-    for row in table.iter_rows(named=True):
-        abstract = abstracts.get(row["pmid"])
-        if abstract is None or abstract.content_hash != row["content_hash"]:
-            reason = "the record changed in the abstract store since the run was planned"
-            failed.append(FailedPair(row["question_id"], row["pmid"], reason))
-            continue
-        question = Question(id=row["question_id"], text=row["question"], user_columns=row["user_columns"])
-        pairs.append(Pair(question=question, abstract=abstract, rank=row["rank"], pair_id=row["pair_id"]))
-    return pairs, failed
+def _load_pairs(table: pl.DataFrame, store: AbstractStore) -> tuple[AskedPairs, list[FailedPair]]:
+    abstracts = _load_abstracts(store, table["pmid"].unique(maintain_order=True).to_list())
+    numbers = {key: number for number, key in enumerate(abstracts)}
+    asked = table.select("pmid", "content_hash").iter_rows()
+    read = np.array([numbers.get(key, -1) for key in asked], dtype=np.int64)
+    reason = "the record changed in the abstract store since the run was planned"
+    changed = table.filter(read < 0).select("question_id", "pmid").iter_rows()
+    failed = [FailedPair(question_id, pmid, reason) for question_id, pmid in changed]
+    return AskedPairs(table.filter(read >= 0), tuple(abstracts.values()), read[read >= 0]), failed
+
+
+def _load_abstracts(store: AbstractStore, pmids: Sequence[int]) -> dict[tuple[int, str], Abstract]:
+    """By PMID and content, the records that the store has now; those that are asked shard after shard are read once."""
+    index = store.index(pmids).select("pmid", "content_hash", "fetched_at")
+    with _loading:
+        known = {key: _abstracts.pop((store.path, *key), None) for key in index.iter_rows()}
+        unknown = [pmid for (pmid, _, _), abstract in known.items() if abstract is None]
+        read = {(a.pmid, a.content_hash): a for a in store.get(unknown)}
+        found = {}
+        for (pmid, content, fetched_at), abstract in known.items():
+            if (now := abstract or read.get((pmid, content))) is not None:
+                found[pmid, content] = _abstracts[store.path, pmid, content, fetched_at] = now
+        while len(_abstracts) > KNOWN_ABSTRACTS:
+            _abstracts.popitem(last=False)
+        return found
 
 
 def score_pairs(
-    pairs: Sequence[Pair], scorer: PairScorer, progress: Progress | None
-) -> tuple[list[tuple[Pair, PairScore]], list[FailedPair]]:
-    """Scores pairs together; where a logit is not finite, one by one, so that the poisoned pair alone is lost."""
-    asked = [
-        (p.question.text, Passage(str(p.abstract.pmid), p.abstract.passage_text(scorer.config.passage))) for p in pairs
-    ]
+    pairs: AskedPairs, scorer: PairScorer, progress: Progress | None
+) -> tuple[AskedPairs, PairScores, list[FailedPair]]:
+    """Scores pairs together; where a logit is not finite, first one by one, so that the poisoned pair alone is lost.
+
+    Returns:
+        the pairs that were scored, their scores, the others.
+    """
+    passages = [Passage(str(a.pmid), a.passage_text(scorer.config.passage)) for a in pairs.abstracts]
+    asked = [(q, passages[i]) for q, i in zip(pairs.rows["question"].to_list(), pairs.read.tolist(), strict=True)]
     try:
-        return list(zip(pairs, scorer.score(asked, progress=progress), strict=True)), []
+        return pairs, scorer.score(asked, progress=progress), []
     except NonFiniteLogitError:
         logger.warning("a logit is not finite: scoring the %d pairs of the shard one by one", len(pairs))
-    scored, failed = [], []
-    for pair, question in zip(pairs, asked, strict=True):
+    good, failed = [], []
+    names = pairs.rows.select("question_id", "pmid").iter_rows()
+    for number, (question_id, pmid) in enumerate(names):
         try:
-            scored.append((pair, scorer.score([question], progress=progress)[0]))
+            scorer.score([asked[number]], progress=progress)
+            good.append(number)
         except NonFiniteLogitError as exc:
-            failed.append(FailedPair(pair.question.id, pair.abstract.pmid, str(exc)))
-    return scored, failed
+            failed.append(FailedPair(question_id, pmid, str(exc)))
+    return pairs.take(good), scorer.score([asked[i] for i in good]), failed

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.files import NotRegularError, open_fd
 from bioqa_pipeline.storage.base import Stored
 from bioqa_pipeline.storage.filelock import LOCK, FileLock, lock_fault
@@ -48,7 +48,7 @@ class LocalStorage:
 
     def exists(self) -> bool:
         if self._root.exists() and not self._root.is_dir():
-            raise DatasetError(f"{self._named}: not a folder; give the folder of a data set")
+            raise NoDatasetError(f"{self._named}", "not a folder; give the folder of a data set")
         return self._root.exists()
 
     def create(self) -> None:

@@ -122,7 +122,7 @@ def calibrate(
     labels = _scored(parts, counts, checkpoint, model, on_questions)
     before = checkpoint.settings
     try:
-        after = before.changed(score_diff_threshold=_threshold(labels), calibration=_fit(labels))
+        after = before.changed(score_diff_threshold=_threshold(labels), calibration=_fit(labels), note=None)
         cross_fitted = _cross_fitted(labels)
     except ValueError as exc:
         raise InputError(f"{exc} in each fifth of the passages", datasets[0]) from exc

@@ -56,14 +56,13 @@ def _card(
     yield "An extractive question answering model, made by `python -m flows.train`; `training.json` has every setting."
     yield ""
     vocabulary = f", with the vocabulary of `{config.vocabulary}`" if config.vocabulary else ""
-    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{base.revision}`, whose files have these digests:"
-    yield ""
-    yield "| file | SHA-256 |"
-    yield "| --- | --- |"
-    yield from (f"| {name} | `{digest}` |" for name, digest in base.files.items())
-    yield ""
+    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{base.revision}`."
     if config.distillation:
         yield f"Learns from the answers of `{config.distillation.teacher}` as well."
+    yield ""
+    yield "| file of the base model | SHA-256 |"
+    yield "| --- | --- |"
+    yield from (f"| {name} | `{digest}` |" for name, digest in base.files.items())
     yield ""
     yield "| | |"
     yield "| --- | --- |"
@@ -94,7 +93,7 @@ def _card(
 def _facts(
     config: TrainingConfig, result: TrainingResult, settings: CheckpointSettings | None
 ) -> Iterator[tuple[str, str]]:
-    yield "epochs", f"{config.epochs:,}"
+    yield "epochs", f"{config.epochs:g}"
     yield "steps", f"{result.steps:,}"
     if result.history:
         yield "loss, first and last logged", f"{result.history[0].loss:.4f}, {result.history[-1].loss:.4f}"

@@ -1,4 +1,4 @@
-"""SQuAD files into labelled windows, and windows into the batches of a whole training, in order.
+"""SQuAD files into the labelled windows of each epoch.
 
 Windows are those of the main job. As in run_squad, an answer that does not lie wholly in a window makes that window's
 target the null at `[CLS]`.
@@ -7,9 +7,10 @@ target the null at `[CLS]`.
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
@@ -27,9 +28,6 @@ from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig
 
 logger = logging.getLogger(__name__)
 
-# Batches of a token budget are made from this many windows sorted by length: large enough to save padding, small
-# enough to keep batches random.
-SORTED_TOGETHER = 1024
 TEXTS_AT_ONCE = 2048
 IDS_SHOWN = 5
 
@@ -76,12 +74,14 @@ def build_training_set(config: TrainingConfig, tokenizer: TextTokenizer) -> Trai
         TrainingError: nothing to train on is left.
     """
     counts: Counter[str] = Counter()
-    per_epoch: list[list[Example]] = [[] for _ in range(min(config.epochs, config.drawn_epochs or config.epochs))]
+    n_epochs = math.ceil(config.epochs)
+    per_epoch: list[list[Example]] = [[] for _ in range(min(n_epochs, config.drawn_epochs or n_epochs))]
     for number, data in enumerate(config.data):
         paragraphs = _usable(read_squad(data.path), data, counts)
         for epoch, examples in enumerate(per_epoch):
-            examples += _epoch_examples(paragraphs, data, seed=_seed(config.seed, number, epoch))
-    per_epoch = list(islice(cycle(per_epoch), config.epochs))
+            examples += _epoch_examples(paragraphs, data, seed=seed_of(config.seed, number, epoch))
+    per_epoch = list(islice(cycle(per_epoch), n_epochs))
+    per_epoch[-1] = _part(per_epoch[-1], 1 + config.epochs - n_epochs, seed=seed_of(config.seed, "part"))
     unique = list(dict.fromkeys(e for examples in per_epoch for e in examples))
     labelled = label_examples(unique, tokenizer, config.windows, counts)
     windows: list[LabelledWindow] = []
@@ -99,6 +99,13 @@ def build_training_set(config: TrainingConfig, tokenizer: TextTokenizer) -> Trai
     return TrainingSet(windows=tuple(windows), epochs=epochs, counts=dict(counts))
 
 
+def _part(examples: list[Example], share: float, *, seed: int) -> list[Example]:
+    """A random share of an epoch, in its order."""
+    count = max(1, round(share * len(examples)))
+    chosen = sorted(random.Random(seed).sample(range(len(examples)), min(count, len(examples))))
+    return [examples[i] for i in chosen]
+
+
 def label_examples(
     examples: Sequence[Example], tokenizer: TextTokenizer, config: WindowConfig, counts: Counter[str]
 ) -> list[list[LabelledWindow]]:
@@ -108,16 +115,24 @@ def label_examples(
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         part = texts[start : start + TEXTS_AT_ONCE]
         tokens.update(zip(part, tokenizer(part), strict=True))
+    numbers = {text: number for number, text in enumerate(tokens)}
+    asked_read = [(numbers[e.question], numbers[e.context]) for e in examples]
+    asked, read = np.array(asked_read, dtype=np.int64).reshape(-1, 2).T
+    all_tokens = list(tokens.values())
+    windows = make_windows(all_tokens, all_tokens, asked, read, tokenizer.special, config)
     labelled: list[list[LabelledWindow]] = []
+    first = 0
     for example in examples:
-        passage = tokens[example.context]
-        span = None if example.answer is None else answer_tokens(passage, example.answer.start, example.answer.end)
-        if example.answer is not None and span is None:
-            counts["skipped: answer without a token"] += 1
-            labelled.append([])
-            continue
-        windows = make_windows(tokens[example.question], passage, tokenizer.special, config)
-        labelled.append([label_window(w, span) for w in windows])
+        span = None
+        own = range(first, first + int(windows.n_windows[first]))
+        first = own.stop
+        if example.answer is not None:
+            span = answer_tokens(tokens[example.context], example.answer.start, example.answer.end)
+            if span is None:
+                counts["skipped: answer without a token"] += 1
+                labelled.append([])
+                continue
+        labelled.append([label_window(windows[i], span) for i in own])
         counts["windows without their answer"] += sum(w.start == 0 for w in labelled[-1]) if span else 0
     return labelled
 
@@ -135,43 +150,6 @@ def label_window(window: Window, span: tuple[int, int] | None) -> LabelledWindow
         return LabelledWindow(window, 0, 0)
     shift = window.passage_offset - window.token_start
     return LabelledWindow(window, span[0] + shift, span[1] + shift)
-
-
-def plan_batches(training_set: TrainingSet, config: TrainingConfig) -> list[list[int]]:
-    """The batches of the whole training in order, each a list of window indices.
-
-    Batches of `train_batch_size` are cut from one permutation an epoch, so that two processes together see in a step
-    what one process with twice the size sees. Under `batch_tokens` windows of like length come together, and the
-    batches of an epoch are shuffled.
-    """
-    batches = []
-    for epoch, indices in enumerate(training_set.epochs):
-        rng = random.Random(_seed(config.seed, epoch))
-        order = list(indices)
-        rng.shuffle(order)
-        if config.batch_tokens is None:
-            size = config.train_batch_size
-            batches += [order[i : i + size] for i in range(0, len(order), size)]
-        else:
-            lengths = [len(w.window) for w in training_set.windows]
-            of_epoch = list(_budgeted(order, lengths, config.batch_tokens))
-            rng.shuffle(of_epoch)
-            batches += of_epoch
-    return batches
-
-
-def _budgeted(order: Sequence[int], lengths: Sequence[int], budget: int) -> Iterable[list[int]]:
-    for start in range(0, len(order), SORTED_TOGETHER):
-        part = sorted(order[start : start + SORTED_TOGETHER], key=lambda i: lengths[i])
-        batch: list[int] = []
-        for index in part:
-            # Sorted ascending, so the newest window is the longest and says what padding costs.
-            if batch and (len(batch) + 1) * lengths[index] > budget:
-                yield batch
-                batch = []
-            batch.append(index)
-        if batch:
-            yield batch
 
 
 def merge_paragraphs(paragraphs: Sequence[SquadParagraph], min_chars: int) -> list[SquadParagraph]:
@@ -275,5 +253,6 @@ def crop(example: Example, near: int | None, max_chars: int, rng: random.Random)
     return replace(example, context=example.context[start:end].rstrip(), answer=answer)
 
 
-def _seed(*numbers: int) -> int:
-    return random.Random(" ".join(map(str, numbers))).getrandbits(32)
+def seed_of(*parts: object) -> int:
+    """A seed for what these say."""
+    return random.Random(" ".join(map(str, parts))).getrandbits(32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,19 +16,21 @@ from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.qa.checkpoint import CheckpointSettings, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer
+from bioqa_pipeline.qa.inference import Found, Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.qa.spans import Decoded
-from bioqa_pipeline.records.scores import Batch, FloatArray, Window
+from bioqa_pipeline.records.scores import Batch, FloatArray, Places
 from bioqa_pipeline.training.base_models import prepare_base
 from bioqa_pipeline.training.card import write_card
+from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.output import BASE, MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.stored_settings import write_settings
-from bioqa_pipeline.training.trainer import LoggedPoint, TrainingResult, train
+from bioqa_pipeline.training.trainer import TrainingResult, train
 from bioqa_pipeline.training.weights import goes_on, is_finished, keep_base
 
 logger = logging.getLogger(__name__)
+
+NOT_FITTED = "uncalibrated, no threshold fitted: no questions were held out; python -m flows.calibrate fits both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,15 @@ def _fine_tune_one(
     check_out(out)
     # The training unpacks or makes nothing a second time, and removes it when it is done.
     base = open_checkpoint(prepare_base(config, out / BASE))
+    # Windows that cannot be scored are refused here, before hours of training.
+    unfitted = CheckpointSettings.checked({"note": NOT_FITTED, "windows": config.windows})
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
     if int(os.environ.get("RANK", "0")) > 0:
         return FineTuned(result, None, None)
     keep_base(base, out)
     if not paragraphs:
+        write_settings(out, unfitted)
         write_card(config, base, result, None, None)
         return FineTuned(result, None, None)
     settings, found = calibrate_checkpoint(
@@ -182,5 +187,5 @@ class _SmallerBatches(Scorer):
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         return self._scorer.logits(batch)
 
-    def begin(self, batch: Batch, windows: Sequence[Window], config: SpanConfig) -> Callable[[], Decoded]:
-        return self._scorer.begin(batch, windows, config)
+    def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
+        return self._scorer.begin(batch, columns, config)

@@ -1,55 +1,62 @@
-"""Logits of a batch into its loss: cross-entropy of both ends, and the divergence from a teacher."""
+"""A batch into start and end logits, and these into its loss: cross-entropy, and the divergence from a teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model, open_checkpoint
-from bioqa_pipeline.training.recipe import DistillationConfig
+from bioqa_pipeline.qa.network_config import NetworkConfig
+from bioqa_pipeline.qa.torch_engine import network_mask
+from bioqa_pipeline.training.batches import Inputs
 
-MODEL_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-
-Inputs = dict[str, torch.Tensor]
+REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Teacher:
-    """A fine-tuned model that says of each window how likely each token is a start or an end.
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """What a teacher says of the windows of a training.
 
-    A window that comes again is looked up: no epoch but the first pays for the larger model.
-
-    Raises:
-        CheckpointError: the teacher has another vocabulary.
+    Attributes:
+        logits: (2, n_places) fp16, of starts and of ends, where `WindowsOnDevice` has the tokens.
+        weight: its share in the loss.
+        temperature: divides both models' logits.
     """
 
-    def __init__(self, settings: DistillationConfig, student: Checkpoint, *, device: str) -> None:
-        checkpoint = open_checkpoint(settings.teacher)
-        if checkpoint.tokenizer().vocabulary != student.tokenizer().vocabulary:
-            raise CheckpointError(f"{settings.teacher}: a teacher needs the student's vocabulary")
-        network: torch.nn.Module = load_model(checkpoint)
-        self._model = network.to(device)
-        self._known: dict[int, torch.Tensor] = {}
-        self.weight = settings.weight
-        self.temperature = settings.temperature
+    logits: torch.Tensor
+    weight: float
+    temperature: float
 
-    @torch.no_grad()
-    def logits(self, windows: Sequence[int], inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Start and end logits, (n_windows, length), of the windows with these indices."""
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        missing = [row for row, index in enumerate(windows) if index not in self._known]
-        if missing:
-            rows = torch.tensor(missing, device=inputs["input_ids"].device)
-            output = self._model(**{k: inputs[k][rows] for k in MODEL_INPUTS})
-            both = torch.stack((output.start_logits, output.end_logits), dim=1).half().cpu()
-            for row, found in zip(missing, both, strict=True):
-                self._known[windows[row]] = found[:, : lengths[row]].clone()
-        filled = torch.zeros((len(windows), 2, inputs["input_ids"].shape[1]))
-        for row, index in enumerate(windows):
-            filled[row, :, : lengths[row]] = self._known[index].float()
-        start, end = filled.to(inputs["input_ids"].device).unbind(dim=1)
-        return start, end
+
+def span_logits(
+    model: Any, inputs: Inputs, *, network: NetworkConfig, config: Any, precision: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Start and end logits of a batch, (n_windows, length), by autocast in a reduced precision.
+
+    Args:
+        config: what transformers built the model from, which may be wrapped.
+    """
+    mask = network_mask(inputs["attention_mask"], network, config)
+    segments = {"token_type_ids": inputs["token_type_ids"]} if network.takes_segments else {}
+    with torch.autocast(inputs["input_ids"].device.type, REDUCED.get(precision), enabled=precision in REDUCED):
+        output = model(input_ids=inputs["input_ids"], attention_mask=mask, **segments)
+    return output.start_logits, output.end_logits
+
+
+def batch_loss(logits: tuple[torch.Tensor, torch.Tensor], inputs: Inputs, teaching: Teaching | None) -> torch.Tensor:
+    """Mean span loss of a batch, mixed with the divergence from the teacher where there is one."""
+    mask = inputs["attention_mask"]
+    loss = span_loss(*logits, mask, inputs["start_positions"], inputs["end_positions"])
+    if teaching is None:
+        return loss
+    taught = teaching.logits[:, inputs["places"]]
+    divergence: Any = sum(
+        distillation_loss(own, theirs, mask, temperature=teaching.temperature)
+        for own, theirs in zip(logits, taught, strict=True)
+    )
+    mixed: torch.Tensor = (1 - teaching.weight) * loss + teaching.weight * divergence / 2
+    return mixed
 
 
 def span_loss(

@@ -69,16 +69,28 @@ class TrainingConfig(Settings):
     data: tuple[DataConfig, ...] = Field(min_length=1)
     windows: WindowConfig = Field(default_factory=WindowConfig)
     learning_rate: float = Field(3e-5, gt=0, description="highest learning rate")
-    epochs: int = Field(3, ge=1, description="passes over the data")
+    epochs: float = Field(3, gt=0, le=10_000, description="passes over the data; of the last one a part, as in 2.5")
     drawn_epochs: int | None = Field(
         None,
         ge=1,
         description="epochs that draw shares, negatives and cuts anew; later ones repeat theirs in turn, for which "
         "a teacher need not be asked again",
     )
-    max_steps: int | None = Field(None, ge=1, description="ends the training early; the decay ends there too")
+    max_steps: int | None = Field(None, ge=1, description="steps, instead of `epochs`; the decay ends there too")
+    max_hours: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="ends the steps by the clock if they take longer, the learning rate falling with the time that is "
+        "left; reading before them and scoring after them are not counted",
+    )
     train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
-    batch_tokens: int | None = Field(None, ge=8, description="token budget of a batch, instead of `train_batch_size`")
+    batch_tokens: int | None = Field(
+        None,
+        ge=8,
+        description="tokens of a batch, padding included, each process, of windows of like length: instead of "
+        "`train_batch_size`; some 16,000 to 50,000 keep a large GPU busy",
+    )
     eval_batch_size: int = Field(64, ge=1, description="full windows of a batch at most, when the result is scored")
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches that make one step")
     warmup_steps: int = Field(550, ge=0, description="steps of the rising learning rate")
@@ -91,9 +103,9 @@ class TrainingConfig(Settings):
     dropout: float | None = Field(
         None, ge=0, lt=1, description="of hidden states and attention (default: the base model's own)"
     )
-    save_steps: int = Field(2000, ge=1, description="steps between two resumable states")
+    save_steps: int = Field(2000, ge=1, description="steps between two saved states, each a checkpoint")
     logging_steps: int = Field(50, ge=1, description="steps between two reports of the loss")
-    average_checkpoints: int = Field(1, ge=1, description="last resumable states whose weights are averaged")
+    average_checkpoints: int = Field(1, ge=1, description="last saved states whose weights are averaged")
     precision: Precision = Field("auto", description=AUTO_PRECISION)
     seed: int = Field(42, description="of everything that is drawn")
 

@@ -20,7 +20,7 @@ def write_settings(folder: Path, settings: CheckpointSettings) -> None:
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    content = json.dumps(settings.model_dump(), indent=2) + "\n"
+    content = json.dumps(settings.model_dump(exclude=None if settings.note else {"note"}), indent=2) + "\n"
     try:
         LocalStorage(folder).write(SETTINGS_FILE, content.encode())
     except DatasetError as exc:

@@ -1,4 +1,4 @@
-"""The weights of a training: those it starts from, the states it can go on from, the checkpoint it ends in."""
+"""The weights of a training, those it starts from and the checkpoint it ends in, and the settings kept beside them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, PreTrainedModel
 
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.qa.checkpoint import Checkpoint, transformers_config
+from bioqa_pipeline.qa.network_config import NetworkConfig
+from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE
 from bioqa_pipeline.qa.weight_files import read_weights
+from bioqa_pipeline.training.mpnet_attention import fuse_attention
 from bioqa_pipeline.training.output import CHECKPOINTS, LOG_FILE, SETTINGS_FILE, mark_out
 from bioqa_pipeline.training.recipe import TrainingConfig
 
 StateDict = dict[str, torch.Tensor]
 
 # May change between a killed training and its continuation; anything else would make it another training.
-CHANGEABLE = frozenset({"max_steps", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
+CHANGEABLE = frozenset({"max_steps", "max_hours", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
 
-LAYER = re.compile(r"\.layer\.(\d+)\.")
+LAYER = re.compile(r"\.layers?\.(\d+)\.")
 
 
 def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) -> PreTrainedModel:
@@ -37,55 +39,44 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
     """
     weights = read_weights(base.weights, base.config)
     missing = sorted(
-        k for k in base.config.weight_shapes().keys() - weights.state.keys() if not k.startswith("qa_outputs.")
+        k for k in base.config.weight_shapes().keys() - weights.state.keys() if not k.startswith(f"{base.config.head}.")
     )
     if missing:
         raise CheckpointError(f"{base.weights}: incomplete weights: {', '.join(missing[:5])}")
-    changes: dict[str, Any] = {}
+    network = base.config
     if config.dropout is not None:
-        changes = {"attention_probs_dropout_prob": config.dropout, "hidden_dropout_prob": config.dropout}
-    if device == "cpu" and changes.get("attention_probs_dropout_prob", base.config.attention_probs_dropout_prob) > 0:
-        # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
-        changes["attn_implementation"] = "eager"
-    settings = transformers_config(base.config, **changes)
+        if not network.dropout_is_set:
+            raise TrainingError(
+                f"dropout {config.dropout}: {network.model_type} models are trained without; leave it out"
+            )
+        dropout = {"attention_probs_dropout_prob": config.dropout, "hidden_dropout_prob": config.dropout}
+        network = network.model_copy(update=dropout)
+    # On CPUs scaled-dot-product attention with dropout takes a path slower than the plain one.
+    is_plain = device == "cpu" and network.dropout_is_set and network.attention_probs_dropout_prob > 0
+    settings = transformers_config(network, **({"attn_implementation": "eager"} if is_plain else {}))
     architecture: Any = MODEL_FOR_QUESTION_ANSWERING_MAPPING[type(settings)]
     # Without a folder, of which transformers would read more than was checked: an adapter can name another model.
     model = architecture.from_pretrained(None, config=settings, state_dict=weights.state, dtype=torch.float32)
-    freeze(model, config.frozen_layers)
-    return model.train()  # type: ignore[no-any-return]
+    freeze(model, base.config, config.frozen_layers)
+    return fuse_attention(model.train())
 
 
-def freeze(model: PreTrainedModel, n_layers: int) -> None:
+def freeze(model: PreTrainedModel, network: NetworkConfig, n_layers: int) -> None:
     """Keeps the embeddings and the lowest layers from being trained; 0 trains everything.
 
     Raises:
-        TrainingError: the model has fewer layers.
+        TrainingError: the model has fewer layers, or none of its own.
     """
-    if n_layers > model.config.num_hidden_layers:
-        raise TrainingError(f"frozen_layers {n_layers}: the model has {model.config.num_hidden_layers} layers")
+    if n_layers == 0:
+        return
+    if n_layers > network.num_hidden_layers:
+        raise TrainingError(f"frozen_layers {n_layers}: the model has {network.num_hidden_layers} layers")
+    if network.model_type == "albert":
+        raise TrainingError(f"frozen_layers {n_layers}: the layers of an ALBERT share their weights; leave it out")
     for name, parameter in model.named_parameters():
         found = LAYER.search(name)
-        if n_layers and not name.startswith("qa_outputs.") and (found is None or int(found[1]) < n_layers):
+        if name.startswith(f"{network.encoder}.") and (found is None or int(found[1]) < n_layers):
             parameter.requires_grad = False
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole state; one that was being written when the training was killed does not count."""
-    states = [
-        (int(p.name.removeprefix("checkpoint-")), p)
-        for p in folder.glob("checkpoint-*")
-        if p.name.removeprefix("checkpoint-").isdecimal() and _is_whole(p)
-    ]
-    return max(states)[1] if states else None
-
-
-def _is_whole(state: Path) -> bool:
-    """The Trainer writes trainer_state.json last."""
-    try:
-        json.loads((state / "trainer_state.json").read_text("utf-8"))
-        return all((state / name).exists() for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"))
-    except (OSError, ValueError, RecursionError):
-        return False
 
 
 def keep_settings(config: TrainingConfig, out: Path) -> None:
@@ -138,25 +129,23 @@ def _are_kept(found: object, config: TrainingConfig, *, but: frozenset[str] = fr
     return isinstance(found, dict) and all(found.get(k) == v or k in but for k, v in settings.items())
 
 
-def averaged_state(state: StateDict, checkpoints: Path, count: int) -> StateDict:
-    """Mean of the last `count` saved states; the Trainer saves the final one too."""
-    folders = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))[-count:]
-    saved = [load_file(p / "model.safetensors") for p in folders]
-    return {k: torch.stack([s[k].float() for s in saved]).mean(dim=0) if saved else v for k, v in state.items()}
-
-
-def write_checkpoint(state: StateDict, config: Mapping[str, Any], base: Checkpoint, out: Path) -> None:
-    """A checkpoint folder: configuration, weights in fp16, the base model's vocabulary with its casing said."""
+def write_checkpoint(
+    model: Any, state: StateDict, base: Checkpoint, out: Path, *, dtype: torch.dtype = torch.float16
+) -> None:
+    """A checkpoint folder: configuration, weights, the base model's tokenizer with its casing said."""
     out.mkdir(parents=True, exist_ok=True)
-    settings = {k: v for k, v in config.items() if not k.startswith("_")}
-    architecture = {"electra": "Electra", "mpnet": "MPNet"}.get(str(settings.get("model_type")), "Bert")
-    settings |= {"architectures": [f"{architecture}ForQuestionAnswering"], "dtype": "float16"}
+    settings = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_")}
+    settings |= {"architectures": [type(model).__name__], "dtype": str(dtype).removeprefix("torch.")}
     (out / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
-    save_file(
-        {k: v.half().contiguous() for k, v in state.items()}, out / "model.safetensors", metadata={"format": "pt"}
-    )
+    weights = {k: v.to(dtype).contiguous() for k, v in state.items()}
+    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     # It makes a file that its owner alone may read; this one is read as the umask says, like those beside it.
     (out / "model.safetensors").chmod((out / "config.json").stat().st_mode & 0o777)
+    if base.config.tokenizer is not WORD_PIECE:
+        for name in base.config.tokenizer.files:
+            if (base.folder / name).exists():
+                shutil.copyfile(base.folder / name, out / name)
+        return
     vocabulary = "tokenizer.json" if (base.folder / "tokenizer.json").exists() else "vocab.txt"
     shutil.copyfile(base.folder / vocabulary, out / vocabulary)
     tokenizer = {

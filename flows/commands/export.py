@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import counted, shown
-from bioqa_pipeline.report.words import STRONG
+from bioqa_pipeline.records.scores import STRONG
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ In csv and xlsx lists are joined by "; ", structs are columns of their own, and 
 (they begin with = + - @) have an apostrophe before them or are marked as text. A cell of xlsx takes 32,767 characters,
 a sheet 1,048,576 rows.
 
-exit codes: 0 written; 1 the data set cannot be read, or the file not be written; 2 wrong usage
+exit codes: 0 written; 1 the data set cannot be read, or the file not be written; 2 wrong usage, or no data set there
 
 examples:
   python -m flows.export --data-set answers --out answers.csv

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError
+from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError, NoDatasetError
 from bioqa_pipeline.messages import shown
 from flows.commands.spelling import spelled
 from flows.commands.streams import forgiving_streams
 from flows.environment import apply_defaults
 from flows.signals import Terminated, sigterm_raises
 
+WRONG_INPUT = (ConfigError, InputError, CheckpointError, NoDatasetError)
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -72,7 +73,7 @@ def _done(work: Callable[[], int], in_options: Callable[[str], str], kept: str) 
             return work()
     except BioqaError as exc:
         sys.stderr.write(f"error: {spelled(shown(in_options(str(exc))))}\n")
-        return EXIT_USAGE if isinstance(exc, ConfigError | InputError | CheckpointError) else EXIT_FAILED
+        return EXIT_USAGE if isinstance(exc, WRONG_INPUT) else EXIT_FAILED
     except KeyboardInterrupt:
         # Behind the terminal's ^C.
         sys.stderr.write(f"\ninterrupted{kept and '; '}{kept}\n")

@@ -18,6 +18,7 @@ from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.files import SMALL
 from bioqa_pipeline.inputs import STANDARD_INPUT, parse_toml, read_text
 from bioqa_pipeline.storage.uri import ObjectUri
+from flows.commands.front import COMMANDS
 from flows.commands.options import all_fields, types_of
 
 NAME = "bioqa.toml"
@@ -165,7 +166,12 @@ def _problem(names: Names, known: set[str], sections: set[str], options: Mapping
             "NCBI_API_KEY and AWS_SECRET_ACCESS_KEY are"
         )
     last = names[-1].rpartition(".")[2].replace("-", "_").lower()
+    tops = sorted({section.partition(".")[0] for section in sections})
     meant = options.get(last) or _nearest(name, last, known)
+    if len(names) > 1 and names[0] not in {*tops, *known} and (meant or "").rpartition(".")[2] != last:
+        is_command = names[0] in COMMANDS.keys() - {"run"}
+        why = f"; bioqa {names[0]} takes its own options from the command line alone" if is_command else ""
+        return f"there is no section [{names[0]}]{why}; the sections are {', '.join(tops)}"
     return f"{name}: there is no such setting" + (f"; is {meant} meant?" if meant else "")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FLOW = "flows.train:train"
 
 DESCRIPTION = """\
-Fine-tune a BERT encoder on SQuAD files into a checkpoint that answers questions and knows when there is no answer.
+Fine-tune an encoder on SQuAD files into a checkpoint that answers questions and knows when there is no answer.
 Give the same command again and a training that was killed goes on from its last state. The command line of
 run_squad.py works as it stands."""
 
@@ -48,7 +48,7 @@ SETTINGS = SettingOptions(
     TrainingConfig,
     {
         "windows": "windows",
-        "training": "base_model learning_rate epochs max_steps train_batch_size batch_tokens eval_batch_size "
+        "training": "base_model learning_rate epochs max_steps max_hours train_batch_size batch_tokens eval_batch_size "
         "gradient_accumulation_steps warmup_steps decay_steps weight_decay adam_epsilon max_grad_norm dropout "
         "average_checkpoints save_steps logging_steps precision seed",
     },
@@ -138,7 +138,7 @@ def parse_config(args: argparse.Namespace) -> TrainingConfig:
     if files:
         content["data"] = [{"path": path} for path in files]
     if "base_model" not in content:
-        raise ConfigError("give `base_model`, a folder or a hub name of a BERT encoder")
+        raise ConfigError("give `base_model`, a folder or a hub name of an encoder")
     return check_training_config(content, args.recipe or Path("the command line"), data_root=args.data)
 
 
@@ -212,7 +212,7 @@ def _tell(result: FineTuned, config: TrainingConfig) -> None:
         sys.stdout.write(format_table(result.held_out))
         sys.stdout.write(f"threshold from now on  {result.settings.score_diff_threshold:g}\n")
     sys.stdout.write(
-        f"{config.epochs} epochs, {result.training.steps:,} steps; the checkpoint lies in {result.training.folder}\n"
+        f"{config.epochs:g} epochs, {result.training.steps:,} steps; the checkpoint lies in {result.training.folder}\n"
     )
 
 

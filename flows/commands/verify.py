@@ -23,7 +23,7 @@ With --quarantine what is not whole, and what lies among the tables and is not o
 _quarantine/, and the log says so: readers and runs go on with the rest, and the next run scores anew what is missing.
 
 exit codes: 0 whole; 1 something is wrong, or was until --quarantine set it aside, a line each: the file, what is wrong,
-what mends it; 2 wrong usage
+what mends it; 2 wrong usage, or no data set there
 
 examples:
   python -m flows.verify --data-set answers

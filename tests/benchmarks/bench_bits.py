@@ -25,8 +25,9 @@ from bioqa_pipeline.config import SpanConfig  # noqa: E402
 from bioqa_pipeline.errors import ConfigError  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer, score_windows  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer  # noqa: E402
 from bioqa_pipeline.records.scores import Window  # noqa: E402
+from support.windows import score_windows  # noqa: E402
 
 QUESTION_TOKENS = 10
 KINDS = ("torch fp32", "torch bf16", "openvino fp32", "openvino bf16")

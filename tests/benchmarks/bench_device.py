@@ -30,10 +30,11 @@ from bench_scoring import bert_base, flop_per_token, padded_batches, pairs_of  #
 from bioqa_pipeline.config import SpanConfig  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer  # noqa: E402
 from bioqa_pipeline.qa.network_config import NetworkConfig  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
 from bioqa_pipeline.records.scores import Batch, Window  # noqa: E402
+from support.windows import batches_of, score_windows  # noqa: E402
 
 SHARD_WINDOWS = 4096
 FORWARD_WINDOWS = 20_000

@@ -32,9 +32,9 @@ from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint  # noqa: E4
 from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
 from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
-from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.records.scores import Window  # noqa: E402
 from support.outside import OutsideMaterial  # noqa: E402
+from support.windows import make_windows  # noqa: E402
 
 
 def write_part(dataset: Path, count: int, path: Path) -> int:

@@ -129,8 +129,8 @@ def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:
     from bioqa_pipeline.config import SpanConfig
     from bioqa_pipeline.qa.checkpoint import open_checkpoint
     from bioqa_pipeline.qa.engines import load_scorer
-    from bioqa_pipeline.qa.inference import score_windows
     from bioqa_pipeline.records.scores import Window
+    from support.windows import score_windows
 
     rng = np.random.default_rng(0)
     scorer = load_scorer(open_checkpoint(str(ROOT / "data" / "model")), device="cpu", engine=engine, n_pairs=n_pairs)

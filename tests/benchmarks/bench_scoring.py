@@ -38,22 +38,20 @@ from transformers import AutoModelForQuestionAnswering, BertConfig  # noqa: E402
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig  # noqa: E402
 from bioqa_pipeline.pubmed.xml import parse_records  # noqa: E402
-from bioqa_pipeline.qa.batching import pad_batch  # noqa: E402
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint  # noqa: E402
 from bioqa_pipeline.qa.devices import resolve_precision  # noqa: E402
 from bioqa_pipeline.qa.engines import load_scorer  # noqa: E402
-from bioqa_pipeline.qa.inference import Scorer, batches_of  # noqa: E402
+from bioqa_pipeline.qa.inference import Scorer  # noqa: E402
 from bioqa_pipeline.qa.network_config import NetworkConfig  # noqa: E402
 from bioqa_pipeline.qa.scoring import PairScorer  # noqa: E402
-from bioqa_pipeline.qa.spans import decode, window_scores  # noqa: E402
 from bioqa_pipeline.qa.threads import thread_count  # noqa: E402
 from bioqa_pipeline.qa.torch_engine import TorchScorer  # noqa: E402
-from bioqa_pipeline.qa.windows import make_windows  # noqa: E402
 from bioqa_pipeline.questions.files import read_questions  # noqa: E402
-from bioqa_pipeline.records.scores import Batch, Window, WindowScore  # noqa: E402
+from bioqa_pipeline.records.scores import Batch, Window  # noqa: E402
 from bioqa_pipeline.records.texts import Abstract, Passage  # noqa: E402
 from support.outside import OutsideMaterial  # noqa: E402
 from support.score_drift import drift  # noqa: E402
+from support.windows import WindowScore, batches_of, decode, make_windows, pad_batch, window_scores  # noqa: E402
 
 MAX_LENGTH = 384
 SHARD_PAIRS = 256

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from bioqa_pipeline.dataset.compaction import compact, plan_compaction
+from bioqa_pipeline.dataset import compaction
+from bioqa_pipeline.dataset.compaction import KINDS, compact, plan_compaction
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, make_shard_id
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SUMMARY, make_shard_id
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
@@ -63,13 +65,14 @@ def test_few_files_hold_the_same_rows_sorted_and_a_second_time_does_nothing(
     fill(root)
     expected = tables(root)
     assert main(["--data-set", str(root), "--dry-run"]) == 0
-    assert capsys.readouterr().out == "would merge 3 files of 6 answers, and their windows\n"
+    merged = "merge 3 files of 6 answers, and their windows\n", "merge 4 files of 4 merged answers of 4 runs\n"
+    assert capsys.readouterr().out == "".join(f"would {line}" for line in merged)
     assert len(list((root / "answers").iterdir())) == RUNS
     assert main(["--data-set", str(root)]) == 0
-    assert capsys.readouterr().out == "merged 3 files of 6 answers, and their windows\n"
-    for table in (ANSWERS, CHUNKS):
+    assert capsys.readouterr().out == "".join(line.replace("merge ", "merged ", 1) for line in merged)
+    for table in (ANSWERS, CHUNKS, SUMMARY):
         files = sorted((root / table.name).iterdir(), key=lambda path: -path.stat().st_size)
-        assert len(files) == 2
+        assert len(files) == (1 if table is SUMMARY else 2)
         rows = pl.read_parquet(files[0])
         assert rows.equals(rows.sort(table.sorted_by))
         sorting = pq.ParquetFile(files[0]).metadata.row_group(0).sorting_columns
@@ -77,6 +80,9 @@ def test_few_files_hold_the_same_rows_sorted_and_a_second_time_does_nothing(
         assert pq.read_schema(files[0]).metadata[b"bioqa.config"].decode() == METADATA["config"]
     check(root, expected)
     assert verify(Dataset(root).storage).notes == []
+    # What one run said is found there, too.
+    said = expected[2].filter(run_id="run-1")
+    assert len(said) == 1 and Dataset(root).run_summary("run-1").equals(said)
     names = {path.name for path in root.rglob("*") if path.is_file()}
     assert main(["--data-set", str(root)]) == 0
     assert capsys.readouterr().out == "nothing to merge\n"
@@ -96,45 +102,66 @@ def test_files_that_are_large_enough_stay(tmp_path: Path) -> None:
     sizes = sum(p.stat().st_size for folder in ("answers", "chunks") for p in (root / folder).iterdir())
     one = sizes // RUNS
     storage = Dataset(root).storage
-    assert plan_compaction(storage, most_bytes=one) == []
-    assert [len(group.answers) for group in plan_compaction(storage, most_bytes=int(2.5 * one))] == [2]
+
+    def planned(most_bytes: int) -> list[int]:
+        groups = plan_compaction(storage, most_bytes=most_bytes)
+        return [len(group.files) for group in groups if group.tables[-1] is ANSWERS]
+
+    assert planned(one) == []
+    assert planned(int(2.5 * one)) == [2]
     compact(storage, most_bytes=int(2.5 * one))
-    assert plan_compaction(storage, most_bytes=int(2.5 * one)) == []
+    assert planned(int(2.5 * one)) == []
 
 
 @pytest.mark.parametrize("moment", ["before", "half", "after", "error before", "error after"])
-def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path, moment: str) -> None:
+def test_killed_at_any_step_nothing_is_lost_or_doubled(
+    tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "set"
     fill(root)
     expected = tables(root)
     storage = CrashingStorage(root)
-    for step in range(60):
-        storage.arm((step, moment))
-        try:
-            compact(storage)
-        except (Crash, DatasetError):
+    # What is merged stays so: summaries first, so that each of their steps is met.
+    for kinds in (((SUMMARY,),), KINDS):
+        monkeypatch.setattr(compaction, "KINDS", kinds)
+        for step in range(60):
+            storage.arm((step, moment))
+            try:
+                compact(storage)
+            except (Crash, DatasetError):
+                storage.revive()
+                assert same(tables(root), expected), step
+                continue
+            if not storage.failed:
+                break
             storage.revive()
-            assert same(tables(root), expected), step
-            continue
-        if not storage.failed:
-            break
-        storage.revive()
-    assert 8 < step < 59
+        assert 7 < step < 59
     assert compact(Dataset(root).storage) == []
     check(root, expected)
-    assert len(list((root / "answers").iterdir())) == len(list((root / "chunks").iterdir())) == 2
+    counts = [len(list((root / table).iterdir())) for table in ("answers", "chunks", "summary")]
+    assert counts == [2, 2, 1]
     assert list((root / "_staging").iterdir()) == []
+
+
+def test_two_at_once_merge_once(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    fill(root)
+    expected = tables(root)
+    with ThreadPoolExecutor(2) as pool:
+        merged = list(pool.map(lambda _: compact(Dataset(root).storage), range(2)))
+    assert sorted(map(len, merged)) == [0, 2]
+    check(root, expected)
 
 
 def test_in_an_object_store(s3: S3Server) -> None:
     uri = s3.new_uri()
     fill(uri, runs=3)
     expected = tables(uri)
-    assert [len(group.answers) for group in compact(Dataset(uri).storage)] == [2]
+    assert [len(group.files) for group in compact(Dataset(uri).storage)] == [2, 3]
     check(uri, expected)
-    assert sum(key.startswith("answers/") for key in s3.keys(uri)) == 2
+    assert [sum(key.startswith(name) for key in s3.keys(uri)) for name in ("answers/", "summary/")] == [2, 1]
 
 
 def test_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--data-set", str(tmp_path / "nothing")]) == 1
-    assert "no data set with a log" in capsys.readouterr().err
+    assert main(["--data-set", str(tmp_path / "nothing")]) == 2
+    assert "there is no data set here" in capsys.readouterr().err

@@ -63,11 +63,13 @@ def check_after_kills(root: Path, rng: random.Random) -> None:
     folders = {entry.name: sorted(p.stem for p in entry.iterdir()) for entry in root.iterdir() if entry.is_dir()}
     assert folders.pop("_staging") == []
     assert {name.partition("-")[0] for name in folders.pop("_log")} == {"done"}
+    assert folders.pop("current") == ["current"]
     assert folders.keys() == {"answers", "chunks", "summary", "runs"}
     assert folders["chunks"] == folders["answers"]
     assert folders["summary"] == folders["runs"]
     suffixes = {(path.parent.name, path.suffix) for path in root.glob("[!_]*/*")}
-    assert suffixes == {("answers", ".parquet"), ("chunks", ".parquet"), ("summary", ".parquet"), ("runs", ".json")}
+    tables = {(name, ".parquet") for name in ("answers", "chunks", "summary", "current")}
+    assert suffixes == tables | {("runs", ".json")}
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.slow)])

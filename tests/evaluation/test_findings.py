@@ -160,9 +160,11 @@ def test_the_card_has_its_figures_and_their_source() -> None:
 def test_what_nothing_can_be_put_beside(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no evaluation: give a folder"):
         read_beside(str(tmp_path))
-    (tmp_path / "metrics.json").write_text("[]")
-    with pytest.raises(InputError, match="does not hold the figures"):
-        read_beside(str(tmp_path))
+    numbers = "NaN", "1e999", "9" * 400, "true", '"1"'
+    for foreign in ("[]", '{"metrics": 1}', *(f'{{"metrics": {{"f1": {number}}}}}' for number in numbers)):
+        (tmp_path / "metrics.json").write_text(foreign)
+        with pytest.raises(InputError, match="does not hold the figures"):
+            read_beside(str(tmp_path))
     (tmp_path / "metrics.json").write_text(json.dumps({"metrics": {"mrr": 0.5, "odd": True}}))
     assert read_beside(str(tmp_path)).figures == {"mrr": 0.5}
     with pytest.raises(InputError, match="no figure in common"):

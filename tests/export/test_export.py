@@ -18,6 +18,7 @@ import rispy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bioqa_pipeline.dataset.manifest import RetrievalRecord
 from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.errors import ConfigError, DatasetError
@@ -28,6 +29,7 @@ from bioqa_pipeline.export.selection import Selection, select
 from bioqa_pipeline.export.spreadsheets import as_csv, as_xlsx
 from bioqa_pipeline.export.writing import write_target
 from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.records.texts import RetrievalOutcome
 from bioqa_pipeline.sources.files.bibtex import bibtex_records
 from bioqa_pipeline.sources.files.ris import ris_records
 from bioqa_pipeline.sources.files.values import FoundRecord
@@ -55,6 +57,9 @@ CHROMOSOME = {"question_id": "q2", "question": "Which chromosome?"}
 
 
 def commit(dataset: Dataset, run_id: str, rows: Sequence[AnswerRow], merged: Sequence[MergedAnswer], day: int) -> None:
+    """The questions as they come in `merged`."""
+    asked = dict.fromkeys(answer.question_id for answer in merged)
+    searches = tuple(RetrievalRecord(question_id=i, outcome=RetrievalOutcome.OK, hits=1) for i in asked)
     with dataset.writer(run_id) as writer:
         if rows:
             shard = make_shard_id([row.pair_id for row in rows])
@@ -63,7 +68,7 @@ def commit(dataset: Dataset, run_id: str, rows: Sequence[AnswerRow], merged: Seq
             writer.commit_shard(shard)
         writer.write_summary(merged, METADATA)
         started = STARTED + timedelta(days=day)
-        writer.finish(manifest(run_id, started_at=started, finished_at=started))
+        writer.finish(manifest(run_id, started_at=started, finished_at=started, retrievals=searches))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +82,8 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     ]
     nothing = {"support_pmids": (), "work_pmids": (), "retracted_pmids": (), "variants": (), "best_pmid": None}
     merged = [
+        merged_answer(1, answer=None, evidence=None, answerability=0.1, **nothing, **CHROMOSOME),
         merged_answer(1, support_pmids=(2, 1), work_pmids=(2, 1), answerability=0.9),
-        merged_answer(1, answer=None, evidence=None, answerability=None, **nothing, **CHROMOSOME),
     ]
     commit(dataset, "r2", rows, merged, 0)
     commit(dataset, "r1", [], [merged_answer(1, answer="brca1", support_pmids=(1,), work_pmids=(1,))], 1)
@@ -92,7 +97,16 @@ def cells(data: bytes) -> list[dict[str, str]]:
 def test_merged_answers_are_those_of_each_questions_newest_run(data_set: Dataset) -> None:
     frame = select(data_set, Selection())
     assert frame.select("question_id", "run_id", "answer").rows() == [("q1", "r1", "brca1"), ("q2", "r2", None)]
-    assert select(data_set, Selection(run_id="r2"))["answer"].to_list() == ["BRCA1", None]
+
+
+def test_questions_come_as_they_were_asked_with_a_word_for_each_probability(data_set: Dataset) -> None:
+    frame = select(data_set, Selection(run_id="r2"))
+    assert frame.select("question_id", "answer", "strength").rows() == [("q2", None, None), ("q1", "BRCA1", "strong")]
+    assert frame.columns[frame.columns.index("answerability") + 1] == "strength"
+    answers = select(data_set, Selection("answers", run_id="r2"))
+    assert answers.select("pmid", "strength").rows() == [(3, None), (1, "weak"), (2, "strong")]
+    assert select(data_set, Selection("answers"))["pmid"].to_list() == [1, 2, 3]
+    assert select(data_set, Selection("evidence"))["strength"].to_list() == ["weak"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +133,7 @@ def test_filters(data_set: Dataset, wanted: Selection, pmids: list[int]) -> None
     ("wanted", "message"),
     [
         (Selection(columns=("anser",)), "`columns anser`: there is no such column; is answer meant"),
-        (Selection(run_id="r9"), "`run r9`: the data set has no such run; the newest is r2"),
+        (Selection(run_id="r9"), "`run r9`: the data set has no such run; the newest is r1"),
         (Selection(questions=("Which gen?",)), "`question Which gen\\?`: .*is Which gene\\? meant"),
         (Selection(questions=("",)), "`question `"),
     ],

@@ -18,7 +18,7 @@ import pytest
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.errors import BioqaError
-from bioqa_pipeline.qa.scoring import PairScore, PairScorer
+from bioqa_pipeline.qa.scoring import PairScorer, PairScores
 from bioqa_pipeline.records.texts import Passage
 from bioqa_pipeline.run import clock, job, score
 from bioqa_pipeline.run.job import run_job
@@ -34,20 +34,20 @@ QUESTIONS = ("Which drug treats malaria?", "Does a drug treat malaria?", "What t
 
 
 class CannedScorer:
-    """A scorer that scores each pair once and says the same ever after."""
+    """A scorer that scores some pairs together once and says the same ever after."""
 
     def __init__(self, scorer: PairScorer) -> None:
         self._scorer = scorer
-        self._known: dict[tuple[str, Passage], PairScore] = {}
+        self._known: dict[tuple[tuple[str, Passage], ...], PairScores] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._scorer, name)
 
-    def score(self, pairs: Sequence[tuple[str, Passage]], *, progress: Any = None) -> list[PairScore]:
-        for pair in pairs:
-            if pair not in self._known:
-                [self._known[pair]] = self._scorer.score([pair])
-        return [self._known[pair] for pair in pairs]
+    def score(self, pairs: Sequence[tuple[str, Passage]], *, progress: Any = None) -> PairScores:
+        key = tuple(pairs)
+        if key not in self._known:
+            self._known[key] = self._scorer.score(pairs)
+        return self._known[key]
 
 
 class Bench:
@@ -163,7 +163,7 @@ def _spy(patch: pytest.MonkeyPatch, history: Any) -> None:
     stage, commit, writer = score.write_staged, DatasetWriter.commit_shard, Dataset.writer
 
     def write_staged(root: Any, run_id: str, shard_id: str, answers: Any, chunks: Any, metadata: Any) -> None:
-        staged[shard_id] = {row.pair_id for row in answers}
+        staged[shard_id] = set(answers["pair_id"].to_pylist())
         stage(root, run_id, shard_id, answers, chunks, metadata)
 
     def commit_shard(self: DatasetWriter, shard_id: str) -> bool:

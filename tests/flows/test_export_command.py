@@ -96,7 +96,7 @@ def test_what_is_exported_is_read_in_again(folder: Path, capsys: pytest.CaptureF
         (["--out", "-", "--columns", "anser"], 2, "--columns anser: there is no such column; is answer meant?"),
         (["--out", "-", "--question", "xyz"], 2, "--question xyz: the data set asks none"),
         (["--out", "-", "--min-probability", "2"], 2, "--min-probability 2.0: give a number from 0 to 1"),
-        (["--out", "-", "--data-set", "nowhere"], 1, "nowhere: there is no data set here"),
+        (["--out", "-", "--data-set", "nowhere"], 2, "nowhere: there is no data set here"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,6 +152,21 @@ def test_pages_of_all_versions_are_known(tmp_path: Path, data_set_of_an_earlier_
         copy.write_bytes(page.read_bytes())
         again = ["--data-set", str(data_set_of_an_earlier_version), "--run", page.stem, "--out", str(copy)]
         assert (report(again), report(again)) == (0, 0)
+
+
+def test_runs_of_a_broken_data_set_are_not_compared(
+    tmp_path: Path, data_set_of_an_earlier_version: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "set"
+    shutil.copytree(data_set_of_an_earlier_version, root)
+    runs = sorted(path.stem for path in (root / "runs").glob("*.json"))[:2]
+    compared = ["--data-set", str(root), "--compare", *runs]
+    assert report(compared) == 0
+    (root / "summary" / f"{runs[0]}.parquet").write_bytes(b"PAR1 and no more")
+    capsys.readouterr()
+    assert report(compared) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {root}/summary/{runs[0]}.parquet: cannot be read: ") and error.count("\n") == 1
 
 
 @pytest.fixture

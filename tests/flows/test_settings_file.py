@@ -120,6 +120,12 @@ def test_paths_start_at_the_file(folder: Path) -> None:
         ("[source]\nmedline_dir = '/nowhere'\n", ":2: source.medline_dir /nowhere: no such folder"),
         ("[model]\nname = './none'\n", "no such folder: ./none"),
         ("questions = 3\n", ":1: questions: give a path, not 3"),
+        ("[export]\nformat = 'csv'\n", ":2: there is no section [export]; bioqa export takes its own options from the"),
+        ("[pubmed]\nretmax = 3\n", ":2: there is no section [pubmed]; the sections are model, scoring, serve, source"),
+        (
+            "[pubmed]\nmax_abstracts = 3\n",
+            ":2: pubmed.max_abstracts: there is no such setting; is source.max_",
+        ),
         ("[questions]\nx = 3\n", ":2: questions.x: there is no such setting"),
     ],
 )

@@ -98,7 +98,10 @@ def test_the_seeds_command_line_as_it_stands(
     assert "{'" not in said.out + said.err  # no dict of the Trainer's own
     kept = json.loads((out / "training.json").read_text())
     assert (kept["epochs"], kept["learning_rate"], kept["warmup_steps"], kept["train_batch_size"]) == (3, 3e-5, 550, 18)
-    assert not (out / "bioqa.json").exists()  # nothing was fitted on the file to predict
+    # Nothing was fitted on the file to predict.
+    found = json.loads((out / "bioqa.json").read_text())
+    assert (found["score_diff_threshold"], found["calibration"]) == (0, None)
+    assert found["note"].startswith("uncalibrated, no threshold fitted")
     assert (out / "evaluation" / "null_odds.json").exists()
     for name in ("model.safetensors", "config.json", "README.md", "learning_curve.html"):
         assert (out / name).stat().st_mode & 0o777 == 0o640, name

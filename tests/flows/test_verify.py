@@ -156,7 +156,7 @@ def test_what_is_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text.doc").write_text("x")
     for more in ([], ["--quarantine"]):
-        assert verify(["--data-set", str(tmp_path / name), *more]) == 1
+        assert verify(["--data-set", str(tmp_path / name), *more]) == 2
         captured = capsys.readouterr()
         assert captured.out == "" and captured.err.startswith("error: ") and captured.err.count("\n") == 1
         assert name in captured.err
@@ -166,7 +166,7 @@ def test_what_is_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     ("out", "code", "said"),
     [
         ("project", 2, "not a data set: it holds 'src', which bioqa did not write; give a new or empty folder"),
-        ("folders", 1, "not a data set: it holds 'chunks/data.bin', which bioqa did not write"),
+        ("folders", 2, "not a data set: it holds 'chunks/data.bin', which bioqa did not write"),
         ("file", 2, "not a folder"),
         ("new\nline", 2, "a line break or another control character"),
         ("new\x7fline", 2, "a line break or another control character"),

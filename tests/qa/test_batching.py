@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.qa.batching import BUCKET_TOKENS, make_batches, pad_batch, padded_length
+from bioqa_pipeline.qa.batching import BUCKET_TOKENS, padded_lengths
 from bioqa_pipeline.records.scores import Batch, Window
 from support.builders import SPECIAL, pair_windows, window_lists
+from support.windows import make_batches, pad_batch
 
 
 def plain_rows(batch: Batch) -> list[tuple[list[int], list[int], list[int]]]:
@@ -46,7 +47,8 @@ def test_batches_hold_every_window_once_under_the_budget(
     lengths = [batch.input_ids.shape[1] for batch in batches]
     assert lengths == sorted(lengths, reverse=True)
     for batch, length, following in zip(batches, lengths, [*lengths[1:], 0], strict=True):
-        assert {padded_length(len(windows[i]), max_length=max_length) for i in batch.order} == {length}
+        sizes = np.array([len(windows[i]) for i in batch.order])
+        assert set(padded_lengths(sizes, max_length=max_length)) == {length}
         full = max(1, token_budget // length)
         assert 1 <= len(batch.order) <= full
         assert len(batch.order) == full or following != length, "every batch but the last of a length is full"
@@ -68,7 +70,7 @@ def test_order_puts_results_back(windows: list[Window], token_budget: int, fixed
 
 @given(n_tokens=st.integers(1, 384), max_length=st.integers(384, 512))
 def test_a_padded_length_is_the_next_multiple_within_what_the_network_takes(n_tokens: int, max_length: int) -> None:
-    padded = padded_length(n_tokens, max_length=max_length)
+    padded = int(padded_lengths(np.array(n_tokens), max_length=max_length))
     assert n_tokens <= padded <= max_length
     assert padded < n_tokens + BUCKET_TOKENS and (padded % BUCKET_TOKENS == 0 or padded == max_length)
 

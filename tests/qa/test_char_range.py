@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bioqa_pipeline.qa.windows import char_range
 from bioqa_pipeline.records.scores import TokenizedText
+from support.windows import char_range
 
 
 def tokens(*offsets: tuple[int, int]) -> TokenizedText:

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from bioqa_pipeline.config import Precision, SpanConfig, WindowConfig
-from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows
-from bioqa_pipeline.qa.windows import char_range, make_windows
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig
 from bioqa_pipeline.training.trainer import train
 from support.other_checkpoints import FAMILIES, TEXTS, make_other_checkpoint
+from support.squad_files import write_squad
+from support.windows import batches_of, char_range, make_windows, score_windows
 
 SMALL = WindowConfig(max_seq_length=64, doc_stride=16, max_query_length=40)
 QUESTION = "Which gene causes  breast cancer?"
@@ -163,8 +164,31 @@ def test_the_local_attention_of_modernbert_is_left_to_torch(tmp_path: Path, capl
     assert "OpenVINO cannot run a modernbert model" in caplog.text
 
 
-def test_a_training_does_not_begin_with_a_family_that_is_only_asked(tmp_path: Path) -> None:
-    base = make_other_checkpoint(tmp_path / "base", "roberta")
-    config = TrainingConfig(base_model=str(base), data=(DataConfig(path=tmp_path / "none.json"),))
-    with pytest.raises(CheckpointError, match="roberta models answer here but are not trained"):
-        train(config, tmp_path / "out", device="cpu")
+def test_a_training_ends_in_a_checkpoint_that_loads(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    context = "BRCA1 causes breast cancer"
+    questions = (
+        SquadQuestion("1", QUESTION, (GoldAnswer("BRCA1", 0),)),
+        SquadQuestion("2", "what treats malaria", ()),
+    )
+    write_squad([SquadParagraph("T", context, questions)], tmp_path / "s.json")
+    config = TrainingConfig(
+        base_model=str(checkpoint.folder),
+        data=(DataConfig(path=tmp_path / "s.json"),),
+        epochs=8,
+        warmup_steps=0,
+        learning_rate=3e-3,
+        logging_steps=1,
+        precision="fp32",
+        dropout=0.0 if checkpoint.config.dropout_is_set else None,
+    )
+    found = train(config, tmp_path / "out", device="cpu")
+    assert found.history[-1].loss < 0.7 * found.history[0].loss
+    trained = open_checkpoint(str(tmp_path / "out"))
+    assert (trained.config.model_type, trained.casing) == (checkpoint.config.model_type, checkpoint.casing)
+    windows = [w for q in questions for w in windows_of(trained, q.text, context)]
+    assert [w.input_ids.tolist() for w in windows] == [
+        w.input_ids.tolist() for q in questions for w in windows_of(checkpoint, q.text, context)
+    ]
+    scorer = load_scorer(trained, device="cpu", precision="fp32", engine="torch")
+    right, wrong = (score.margin for score in score_windows(windows, scorer, SpanConfig()))
+    assert right > wrong

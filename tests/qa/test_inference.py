@@ -14,18 +14,17 @@ from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfi
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError, NonFiniteLogitError
-from bioqa_pipeline.qa.batching import make_batches
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import faster_engine, load_scorer, resolve_engine
-from bioqa_pipeline.qa.inference import Scorer, score_windows
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
-from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
 from bioqa_pipeline.records.texts import Passage
 from support.checkpoints import WORDS, make_checkpoint
+from support.windows import make_batches, make_windows, score_windows
 
 SMALL = WindowConfig(max_seq_length=64, doc_stride=24, max_query_length=16)
 
@@ -123,12 +122,14 @@ def test_pairs_come_back_in_order_with_all_their_windows(checkpoint: Checkpoint,
     done: list[float] = []
     scored = pair_scorer(checkpoint, scorer).score(pairs, progress=done.append)
     assert sum(done) == pytest.approx(len(pairs))
-    for (_, passage), score in zip(pairs, scored, strict=True):
-        assert score.answer.n_windows == len(score.windows) == len(score.scores) >= 1
-        assert all(passage.text[s.start : s.end] == s.text for s in score.answer.n_best)
-        assert max(len(w) for w in score.windows) <= 64
-        if not score.passage_tokens.ids.size:
-            assert score.answer.best is None and not score.answer.is_answerable and score.answer.answerability == 0.0
+    windows = scored.windows
+    assert windows.lengths.max() <= 64 and len(scored.scores.null_score) == len(windows)
+    for number, ((_, passage), answer) in enumerate(zip(pairs, scored, strict=True)):
+        assert answer.n_windows == (windows.pair == number).sum() >= 1
+        assert all(passage.text[s.start : s.end] == s.text for s in answer.n_best)
+        if not windows.token_end[windows.pair == number].any():
+            assert answer.best is None and not answer.is_answerable and answer.answerability == 0.0
+    assert (np.diff(windows.pair) >= 0).all()
 
 
 def test_each_text_is_tokenised_once(checkpoint: Checkpoint, scorer: Scorer) -> None:
@@ -186,7 +187,7 @@ def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Chec
     met.set()
     for shard, found in zip(shards, together, strict=True):
         alone = pair_scorer(checkpoint, scorer).score(shard)
-        spans = [[[(a.start, a.end) for a in s.answer.n_best] for s in scores] for scores in (found, alone)]
+        spans = [[[(a.start, a.end) for a in s.n_best] for s in scores] for scores in (found, alone)]
         assert spans[0] == spans[1]
 
 

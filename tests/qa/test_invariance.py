@@ -15,10 +15,9 @@ from bioqa_pipeline.paths import DATA
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer, score_windows
-from bioqa_pipeline.qa.windows import make_windows
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.questions.files import read_questions
-from bioqa_pipeline.records.scores import Window, WindowScore
+from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.run.executor import Executor, InProcess
 from bioqa_pipeline.run.job import run_job
@@ -26,6 +25,7 @@ from bioqa_pipeline.run.workers import Pooled
 from support.dataset_rows import check_same_rows
 from support.outside import OutsideMaterial
 from support.score_drift import Drift, drift
+from support.windows import WindowScore, make_windows, score_windows
 
 
 @pytest.fixture(scope="module")

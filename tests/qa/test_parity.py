@@ -15,14 +15,12 @@ import numpy as np
 import pytest
 
 from bioqa_pipeline.config import SpanConfig, WindowConfig
-from bioqa_pipeline.qa.batching import make_batches
 from bioqa_pipeline.qa.calibration import Calibration
-from bioqa_pipeline.qa.spans import answer_passage, decode, window_scores
-from bioqa_pipeline.qa.windows import char_range, make_windows
-from bioqa_pipeline.records.scores import TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.scores import TokenizedText, Window
 from bioqa_pipeline.records.texts import Passage
 from parity.material import MAX_ANSWER_LENGTH, N_BEST, N_PAIRS, Material, materials, pieces, window_logits
 from support.paths import TESTS
+from support.windows import WindowScore, answer_passage, char_range, decode, make_batches, make_windows, window_scores
 from support.word_pieces import text_tokenizer
 
 SPANS = SpanConfig(max_answer_length=MAX_ANSWER_LENGTH, whole_words=False)

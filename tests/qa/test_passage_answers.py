@@ -9,13 +9,14 @@ import pytest
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig
 from bioqa_pipeline.qa import scoring
+from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.inference import Scorer, ScorerInfo
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.qa.spans import Calibration, answer_passage
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.records.scores import Batch, FloatArray, PassageAnswer, Span, TokenizedText
+from bioqa_pipeline.records.scores import Batch, FloatArray, PassageAnswer, TokenizedText
 from bioqa_pipeline.records.texts import Passage
 from support.builders import span, window_score
+from support.windows import Span, answer_passage
 from support.word_pieces import text_tokenizer, toy_pieces
 
 TOKENIZER = text_tokenizer(toy_pieces(), lowercase=False)

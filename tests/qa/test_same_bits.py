@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bioqa_pipeline.config import SPECIAL_TOKENS, Precision, SpanConfig, WindowConfig
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Scorer, batches_of, score_windows
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
-from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records.scores import TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.scores import TokenizedText, Window
 from support.checkpoints import make_checkpoint
+from support.windows import WindowScore, batches_of, make_windows, score_windows
 
 # Short and many: 16 to 80 tokens, with one and with several to a padded length, and some without any padding.
 LENGTHS = (16, 17, 25, 32, 33, 40, 48, 48, 57, 61, 64, 64, 72, 79, 80, 80)

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
 from bioqa_pipeline.qa.calibration import Calibration
-from bioqa_pipeline.qa.spans import Decoded, answer_passage, decode, window_scores
+from bioqa_pipeline.qa.spans import window_columns
 from bioqa_pipeline.qa.spans_torch import begin_decoding
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records.scores import FloatArray, PassageAnswer, Window, WindowScore
+from bioqa_pipeline.records.scores import FloatArray, PassageAnswer, Window, Windows, WindowScores
 from bioqa_pipeline.records.texts import Passage
 from support.builders import (
     SMALL_WINDOWS,
@@ -31,16 +30,17 @@ from support.builders import (
     window_score,
     word_tokens,
 )
+from support.windows import WindowScore, answer_passage, decode, make_windows, window_scores
 
 configs = st.builds(SpanConfig, max_answer_length=st.integers(1, 12), n_best=st.integers(1, 8))
 seeds = st.integers(0, 2**32 - 1)
 
 
-Decoder = Callable[[FloatArray, FloatArray, list[Window], SpanConfig], Decoded]
+Decoder = Callable[[FloatArray, FloatArray, list[Window], SpanConfig], WindowScores]
 
 
-def in_torch(start: FloatArray, end: FloatArray, windows: list[Window], config: SpanConfig) -> Decoded:
-    return begin_decoding(torch.from_numpy(start), torch.from_numpy(end), windows, config)()
+def in_torch(start: FloatArray, end: FloatArray, windows: list[Window], config: SpanConfig) -> WindowScores:
+    return begin_decoding(torch.from_numpy(start), torch.from_numpy(end), window_columns(Windows.of(windows)), config)()
 
 
 DECODERS = [pytest.param(decode, id="numpy"), pytest.param(in_torch, id="torch")]

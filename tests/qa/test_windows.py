@@ -15,12 +15,11 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from bioqa_pipeline.config import WindowConfig
-from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.qa.windows import char_range, make_windows, max_context_ranges, window_ranges
 from bioqa_pipeline.records.scores import TokenizedText, Window
 from support.builders import SPECIAL, word_tokens
 from support.outside import OutsideMaterial
+from support.windows import char_range, make_windows, pad_batch
 from support.word_pieces import bert_backend, file_pieces, text_tokenizer, toy_pieces
 
 CONFIG = WindowConfig()
@@ -76,10 +75,21 @@ def run_squad_owners(ranges: Ranges) -> list[int]:
     return owners
 
 
+def ranges_of(n_tokens: int, capacity: int, doc_stride: int) -> tuple[Ranges, Ranges]:
+    """Token ranges of the windows of a passage, and what each of them owns; a window holds `capacity` of its tokens."""
+    config = WindowConfig.model_construct(max_seq_length=capacity + 3, doc_stride=doc_stride, max_query_length=0)
+    windows = make_windows(word_tokens(""), characters("w" * n_tokens), SPECIAL, config)
+    assert [w.index for w in windows] == list(range(len(windows))) and {w.n_windows for w in windows} == {len(windows)}
+    return (
+        tuple((w.token_start, w.token_end) for w in windows),
+        tuple((w.context_start, w.context_end) for w in windows),
+    )
+
+
 @given(configs)
 def test_ranges_are_those_of_run_squad(config: tuple[int, int, int]) -> None:
     capacity, doc_stride, n_tokens = config
-    assert window_ranges(n_tokens, capacity, doc_stride) == run_squad_ranges(n_tokens, capacity, doc_stride)
+    assert ranges_of(n_tokens, capacity, doc_stride)[0] == run_squad_ranges(n_tokens, capacity, doc_stride)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ def test_ranges_are_those_of_run_squad(config: tuple[int, int, int]) -> None:
     ],
 )
 def test_doc_stride_is_the_step_and_not_the_overlap(n_tokens: int, ranges: Ranges) -> None:
-    assert window_ranges(n_tokens, 369, 128) == ranges
+    assert ranges_of(n_tokens, 369, 128)[0] == ranges
 
 
 @given(configs)
@@ -102,8 +112,7 @@ def test_doc_stride_is_the_step_and_not_the_overlap(n_tokens: int, ranges: Range
 @example((144, 101, 145))
 def test_max_context_is_that_of_run_squad(config: tuple[int, int, int]) -> None:
     capacity, doc_stride, n_tokens = config
-    ranges = window_ranges(n_tokens, capacity, doc_stride)
-    contexts = max_context_ranges(ranges)
+    ranges, contexts = ranges_of(n_tokens, capacity, doc_stride)
     owners = [index for index, (start, end) in enumerate(contexts) for _ in range(start, end)]
     edges = [edge for context in contexts for edge in context]
     assert edges == sorted(edges) and edges[0] == 0 and edges[-1] == n_tokens
@@ -124,7 +133,7 @@ def test_windows_hold_question_passage_and_frame(n_question: int, n_passage: int
     cut = min(n_question, 64)
     ranges = run_squad_ranges(n_passage, 384 - cut - 3, 128)
     assert [(w.token_start, w.token_end) for w in windows] == list(ranges)
-    assert [(w.context_start, w.context_end) for w in windows] == list(max_context_ranges(ranges))
+    assert [(w.context_start, w.context_end) for w in windows] == list(ranges_of(n_passage, 381 - cut, 128)[1])
     for index, window in enumerate(windows):
         assert (window.index, window.n_windows) == (index, len(ranges))
         assert window.passage_offset == cut + 2

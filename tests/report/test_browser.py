@@ -15,7 +15,9 @@ import rispy
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.evaluation.job import evaluate_prediction_files
 from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.report.index import make_index
 from support.browser import Opened, chromium, opened
+from support.dataset_rows import manifest
 from support.report_sets import add_run, hundred_abstracts, retrieval, said
 
 if TYPE_CHECKING:
@@ -348,6 +350,15 @@ def test_a_phone_shows_the_first_answer_at_once(browser: Browser, run_page: Path
         assert box and box["y"] + box["height"] < 844
 
 
+def test_the_list_of_runs_fits_a_phone(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    runs = [manifest("r1", status="partial", n_questions=1_000, n_scored=1_000_000), manifest("r2")]
+    path.write_text(make_index(runs, {"r1": 10_000}, ["r1.html", "r2.html"]), "utf-8")
+    with opened(browser, path, colours="dark", width=390) as tab:
+        assert not tab.is_wider_than_the_window() and tab.poor_contrasts() == [] and tab.complaints == []
+        assert tab.requests == [path.as_uri()]
+
+
 def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Path, tmp_path: Path) -> None:
     saved = {}
     with opened(browser, run_page) as tab:
@@ -362,9 +373,9 @@ def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Pa
     rows = list(csv.DictReader(io.StringIO(saved["csv"], newline="")))
     assert {row["question"] for row in rows} == {GENE, VITAMIN}
     vitamin = [row for row in rows if row["answer"] == "vitamin C"]
-    assert [(row["pmid"], row["probability"], row["evidence"]) for row in vitamin] == [
-        ("2", "0.9", "It is vitamin C."),
-        ("3", "0.9", "It is vitamin C."),
+    assert [(row["pmid"], row["probability"], row["strength"], row["evidence"]) for row in vitamin] == [
+        ("2", "0.9", "strong", "It is vitamin C."),
+        ("3", "0.9", "strong", "It is vitamin C."),
     ]
     assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
     assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]

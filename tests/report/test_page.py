@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,8 @@ from lxml.html import HtmlElement
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.dataset.verify import verify
+from bioqa_pipeline.errors import ConfigError, DatasetError
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import anchor, make_run_page
@@ -390,7 +390,7 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     add_run(root, "20260101", pairs)
     page = make_run_page(Dataset(root), "20260101", limits=Limits(answers=2, evidence=4, evidence_each=2))
     shown = questions(page)
-    assert "Less likely answers that only the data set holds: 2." in text(shown[GENE])
+    assert "Further answers that only the data set holds: 2." in text(shown[GENE])
     assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
     assert "This page shows 2 of 4 answers with 4 sentences of evidence from 39 supporting abstracts" in page
     link = shown[VITAMIN].xpath(".//a[contains(., 'All 9 in PubMed')]/@href")[0]
@@ -412,7 +412,7 @@ def test_searches_are_shown_as_pubmed_understood_them(root: Path) -> None:
 
 def test_a_page_needs_a_manifest_and_a_finished_run_keeps_its_page(root: Path) -> None:
     add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
-    with pytest.raises(DatasetError, match="run nope has no manifest"):
+    with pytest.raises(ConfigError, match="run nope has no manifest"):
         make_run_page(Dataset(root), "nope")
     dataset = Dataset(root)
     with dataset.writer("20260102") as writer:
@@ -436,18 +436,23 @@ def test_pages_of_runs_that_did_not_end_are_swept(root: Path) -> None:
 
 
 def test_the_command_line_names_what_is_wrong(
-    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["--data-set", str(root)]) == 1
+    assert main(["--data-set", str(root)]) == 2
     assert "there is no data set here" in capsys.readouterr().err
     page = add_run(root, "20260101", [said(GENE, 1, "BRCA1")])
-    add_run(root, "20260102", [said(GENE, 1, "BRCA1")])
+    newer = add_run(root, "20260102", [said(GENE, 1, "BRCA1")])
     assert main(["--data-set", str(root), "--run", "20260101", "--out", "-"]) == 0
     assert capsys.readouterr().out == page
-    monkeypatch.chdir(tmp_path)
-    assert main(["--data-set", str(root)]) == 0
-    assert capsys.readouterr().out == "20260102.html\n"
-    assert json.loads((root / "runs" / "20260102.json").read_text())["run_id"] in Path("20260102.html").read_text()
+    path, before = root / "runs" / "20260102.html", verify(Dataset(root).storage)
+    with monkeypatch.context() as another_version:
+        another_version.setattr("bioqa_pipeline.report.page.PROBABILITY", "words of a newer version")
+        assert main(["--data-set", str(root)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert "Words of a newer version" in path.read_text("utf-8")
+    assert main(["--data-set", str(root)]) == 0 and path.read_text("utf-8") == newer
+    after = verify(Dataset(root).storage)
+    assert (after.findings, after.notes, after.n_files) == (before.findings, before.notes, before.n_files)
 
 
 def test_ten_times_the_abstracts_are_no_longer_page(root: Path) -> None:

@@ -134,11 +134,16 @@ def test_two_runs_compared(tmp_path: Path, model: Path, capsys: pytest.CaptureFi
     told = Dataset(config.out).current().collect().row(0, named=True)
     assert (told["answer"], told["change"], told["why"]) == (None, "new", "new_threshold")
     assert (len(told["gone"]), told["gone_run_id"], told["gone_why"]) == (3, runs[1], "new_threshold")
-    assert shown(config, runs[1])[0][0].startswith("without an answer")
+    assert shown(config, runs[1])[0][0].startswith("no answer in 3 abstracts")
     assert main(["--data-set", str(config.out), "--compare", *runs]) == 0
     out = capsys.readouterr().out
     assert "threshold: 1000000000.0 -> -1000000000.0" in out
     assert out.count("\n  gone  ") == 3 and " -> no answer" in out
     assert out.endswith("1 question answered otherwise\n")
+    # The page of the first run shows what is so no more: it is not lost to one that is made now.
+    before = (config.out / "runs" / f"{runs[0]}.html").read_bytes()
+    assert main(["--data-set", str(config.out), "--run", runs[0]]) == 2
+    assert "later runs have changed its answers" in capsys.readouterr().err
+    assert (config.out / "runs" / f"{runs[0]}.html").read_bytes() == before
     assert main(["--data-set", str(config.out), "--compare", runs[0], runs[0]]) == 0
     assert capsys.readouterr().out.endswith("0 questions answered otherwise\n")

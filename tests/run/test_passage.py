@@ -50,7 +50,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     return Dataset(folder / "out").answers().collect()
 
 
-@pytest.mark.parametrize("kind", ["pmids", "medline"])
+@pytest.mark.parametrize("kind", ["pmids", "medline", "files"])
 def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -62,6 +62,8 @@ def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(
     source = {"kind": kind, "medline_dir": tmp_path / "records"}
     if kind == "pmids":
         source["pmids_file"] = tmp_path / "pmids.txt"
+    if kind == "files":
+        source = {"kind": kind, "files": [tmp_path / "records" / "r.xml"]}
     said: list[str] = []
     for filters, passage, n_new in (({"language": "French"}, "abstract", 1), ({}, "title+abstract", 2)):
         reporter = SilentReporter()
@@ -72,9 +74,9 @@ def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(
         # The same pairs without a filter, and with another that they pass, are not scored again.
         again = small_config(tmp_path, model, source=source | {"mesh": ["malaria"]}, scoring={"passage": passage})
         assert run_job(again).manifest.n_scored == 0
-    left_out = "1 of 2 records left out by filters" if kind == "pmids" else "0 of 1 records left out by filters"
+    left_out = "1 of 2 records left out by filters" if kind != "medline" else "0 of 1 records left out by filters"
     assert any(line.startswith(left_out) for line in said)
-    assert (FetchStatus.FILTERED in run_job(again).manifest.statuses) == (kind == "pmids")
+    assert (FetchStatus.FILTERED in run_job(again).manifest.statuses) == (kind != "medline")
 
 
 def test_offsets_count_in_the_passage_that_the_row_names(rows: pl.DataFrame) -> None:

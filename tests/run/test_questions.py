@@ -118,7 +118,7 @@ def test_the_cut_is_where_the_model_stops_reading(model: Path) -> None:
     [
         ("pubmed", "scurvy[ti] AND vitamin", "scurvy[ti] AND vitamin", "sent as they are: 1 (line 1"),
         ("medline", "scurvy[ti] AND vitamin", None, "Source medline looks for their words"),
-        ("medline", "Is it scurvy AND rickets?", None, None),
+        ("medline", "Who has scurvy AND rickets?", None, None),
     ],
 )
 def test_a_query_in_the_place_of_a_question(

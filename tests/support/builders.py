@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bioqa_pipeline.config import WindowConfig
-from bioqa_pipeline.qa.windows import make_windows
-from bioqa_pipeline.records.scores import FloatArray, Span, SpecialIds, TokenizedText, Window, WindowScore
+from bioqa_pipeline.records.scores import FloatArray, SpecialIds, TokenizedText, Window
 from bioqa_pipeline.records.texts import Passage
+from support.windows import Span, WindowScore, make_windows
 
 SPECIAL = SpecialIds(cls=101, sep=102, pad=0)
 # Many windows from few tokens.

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
 from bioqa_pipeline.storage.base import Storage
-from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer
+from support.dataset_rows import METADATA, answer_row, chunk_rows, current_file, manifest, merged_answer
 
 GENERATION = 24
 WINDOWS = 2
@@ -53,7 +53,7 @@ def run_once(root: Path | Storage, rows: Sequence[AnswerRow], rng: random.Random
             commit(root, writer, part, rng, nap_seconds)
         writer.write_summary([merged_answer(1)], METADATA)
         time.sleep(rng.uniform(0, nap_seconds))
-        writer.finish(manifest(run_id))
+        writer.finish(manifest(run_id), [current_file(run_id)])
 
 
 def commit(
@@ -102,9 +102,12 @@ def check_whole(root: Path) -> int:
     """Reads all that a consumer can see, by the data set and by glob; returns the number of answers.
 
     Raises:
-        AssertionError: a pair stands there twice, a file or its chunks are not whole.
+        AssertionError: a pair stands there twice, a file or its chunks are not whole, the current answers are those of
+            no run that has ended.
     """
     dataset = Dataset(root)
+    current, metadata = dataset.current_table()
+    assert (len(current), metadata.get("run_id")) in {(0, None), *((1, run.run_id) for run in dataset.runs())}
     answers = dataset.answers().collect()
     assert answers["pair_id"].n_unique() == len(answers)
     windows = dict(dataset.chunks().group_by("pair_id").len().collect().iter_rows())

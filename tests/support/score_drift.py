@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bioqa_pipeline.qa.batching import pad_batch
 from bioqa_pipeline.qa.inference import Scorer
-from bioqa_pipeline.records.scores import Span, Window, WindowScore
+from bioqa_pipeline.records.scores import Window
+from support.windows import Span, WindowScore, pad_batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
-from bioqa_pipeline.qa.windows import SpecialIds
+from bioqa_pipeline.records.scores import SpecialIds
 from support.outside import OutsideMaterial
 
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

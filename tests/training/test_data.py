@@ -24,10 +24,10 @@ from bioqa_pipeline.training.data import (
     crop,
     label_examples,
     merge_paragraphs,
-    plan_batches,
 )
 from bioqa_pipeline.training.negatives import make_negatives
 from bioqa_pipeline.training.phrases import sentence_bounds
+from bioqa_pipeline.training.plan import plan_batches
 from bioqa_pipeline.training.recipe import DataConfig, NegativesConfig, TrainingConfig
 from support.checkpoints import make_checkpoint
 from support.squad_files import write_squad
@@ -134,6 +134,17 @@ def test_epochs_repeat_what_was_drawn(tokenizer: TextTokenizer, tmp_path: Path) 
     assert repeated[1] == repeated[3]
 
 
+@pytest.mark.parametrize(("epochs", "sizes"), [(0.5, [2]), (1.0, [5]), (2.5, [5, 5, 2]), (0.01, [1])])
+def test_of_the_last_epoch_a_part(tokenizer: TextTokenizer, tmp_path: Path, epochs: float, sizes: list[int]) -> None:
+    write_squad(PARAGRAPHS, tmp_path / "s.json")
+    settings = config(tmp_path / "s.json", epochs=epochs)
+    found = build_training_set(settings, tokenizer)
+    assert [len(indices) for indices in found.epochs] == sizes
+    assert len(set(found.epochs[-1])) == sizes[-1]
+    assert found.counts["answerable"] + found.counts["unanswerable"] == found.counts["windows"] == sum(sizes)
+    assert sum(map(len, plan_batches(found, settings))) == sum(sizes)
+
+
 def test_wrong_offsets_are_counted_and_named(
     tokenizer: TextTokenizer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -170,7 +181,7 @@ def test_batches_hold_every_window_once_an_epoch(lengths: list[int], budget: int
     training_set = fake_set(lengths, epochs=2)
     budgeted = plan_batches(training_set, config(Path("x"), batch_tokens=budget, seed=seed))
     assert Counter(i for b in budgeted for i in b) == dict.fromkeys(range(len(lengths)), 2)
-    assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= budget for b in budgeted)
+    assert all(len(b) == 1 or len(b) * -(-max(lengths[i] for i in b) // 32) * 32 <= budget for b in budgeted)
     small = plan_batches(training_set, config(Path("x"), train_batch_size=3, seed=seed))
     large = plan_batches(training_set, config(Path("x"), train_batch_size=6, seed=seed))
     per_epoch = -(-len(lengths) // 6)

@@ -23,13 +23,15 @@ from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.qa.pins import Pin
 from bioqa_pipeline.training import base_models
 from bioqa_pipeline.training.base_models import give_bert_vocabulary, prepare_base, unpack_archive
-from bioqa_pipeline.training.batches import collate
+from bioqa_pipeline.training.batches import Inputs, Plan, WindowsOnDevice
 from bioqa_pipeline.training.data import build_training_set
 from bioqa_pipeline.training.job import fine_tune
-from bioqa_pipeline.training.losses import MODEL_INPUTS, Teacher, distillation_loss
+from bioqa_pipeline.training.losses import distillation_loss
 from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
+from bioqa_pipeline.training.teacher import ask_teacher
 from bioqa_pipeline.training.trainer import TrainingResult, train
 from support.checkpoints import WORDS, make_checkpoint, vocabulary
+from support.other_checkpoints import make_other_checkpoint
 from support.squad_files import write_squad
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -92,8 +94,8 @@ def recipe(base: str, squad: Path, **changes: object) -> dict[str, object]:
     plain: dict[str, object] = {
         "base_model": base,
         "data": [{"path": str(squad), "held_out": ["H"]}],
-        "epochs": 2,
-        "batch_tokens": 160,
+        "epochs": 1,
+        "batch_tokens": 512,
         "warmup_steps": 2,
         "learning_rate": 2e-3,
         "logging_steps": 1,
@@ -210,29 +212,41 @@ def test_distillation_loss_by_hand() -> None:
     assert float(distillation_loss(teacher, teacher, mask, temperature=2)) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_teacher_says_what_its_network_says_and_computes_it_once(
-    student: Path, squad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_teacher_is_asked_once_of_each_window_and_says_what_its_network_says(
+    squad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of its own segments, too, which this student knows nothing of."""
+    student = make_other_checkpoint(tmp_path / "student", "distilbert")
     larger = make_checkpoint(tmp_path / "larger", seed=3, tokenizer_config={"do_lower_case": True})
     base = open_checkpoint(str(student))
-    teacher = Teacher(DistillationConfig(teacher=str(larger)), base, device="cpu")
     windows = build_training_set(TrainingConfig.model_validate(recipe(str(student), squad)), base.tokenizer()).windows
+    placed = WindowsOnDevice(windows, base.config, device="cpu")
+    asked: list[int] = []
+
+    def counted(self: Plan, number: int) -> Inputs:
+        inputs = gathered(self, number)
+        asked.extend(inputs["start_positions"].tolist())
+        return inputs
+
+    gathered = Plan.__getitem__
+    monkeypatch.setattr(Plan, "__getitem__", counted)
+    wanted = [0, 1, 2, 3, 5, 9]
+    teaching = ask_teacher(DistillationConfig(teacher=str(larger)), base, windows, placed, wanted)
+    assert sorted(asked) == sorted(windows[i].start for i in wanted)
+    assert teaching.logits.dtype == torch.float16
     network = load_model(open_checkpoint(str(larger)))
-    for indices in ([0, 1, 2, 3], [5, 2, 9, 0], [0, 1, 2, 3]):
-        inputs = collate([(i, windows[i]) for i in indices], pad_id=0)
-        assert inputs["window_indices"].tolist() == indices
-        start, end = teacher.logits(indices, inputs)
+    for indices in ([0, 1, 2, 3], [5, 2, 9, 0]):
+        inputs = Plan(placed, [indices])[0]
         with torch.no_grad():
-            output = network(**{k: inputs[k] for k in MODEL_INPUTS})
+            output = network(**{k: inputs[k] for k in ("input_ids", "attention_mask", "token_type_ids")})
         real = inputs["attention_mask"] == 1
+        start, end = teaching.logits[:, inputs["places"]].float()
         assert torch.allclose(start[real], output.start_logits[real], atol=1e-2)
         assert torch.allclose(end[real], output.end_logits[real], atol=1e-2)
-    monkeypatch.setattr(teacher, "_model", None)
-    teacher.logits([9, 5], collate([(9, windows[9]), (5, windows[5])], pad_id=0))
 
     other = make_checkpoint(tmp_path / "cased", cased=True)
     with pytest.raises(CheckpointError, match="needs the student's vocabulary"):
-        Teacher(DistillationConfig(teacher=str(other)), base, device="cpu")
+        ask_teacher(DistillationConfig(teacher=str(other)), base, windows, placed, wanted)
 
 
 def test_one_recipe_makes_the_teacher_and_then_the_student(

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from bioqa_pipeline.records.scores import Window
-from bioqa_pipeline.training.data import LabelledWindow, TrainingSet, plan_batches
+from bioqa_pipeline.training.data import LabelledWindow, TrainingSet
+from bioqa_pipeline.training.plan import plan_batches
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import last_checkpoint
-
-PARTS = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+from bioqa_pipeline.training.states import PARTS, last_state
 
 
 def save(folder: Path, step: int, *, without: str = "") -> Path:
@@ -29,18 +28,24 @@ def save(folder: Path, step: int, *, without: str = "") -> Path:
 def test_half_a_state_does_not_count(tmp_path: Path, missing: str) -> None:
     whole = save(tmp_path, 9)
     save(tmp_path, 10, without=missing)
-    assert last_checkpoint(tmp_path) == whole
+    assert last_state(tmp_path) == whole
 
 
 def test_a_state_that_was_being_written_does_not_count(tmp_path: Path) -> None:
-    (save(tmp_path, 10) / "trainer_state.json").write_text('{"global_st')
-    assert last_checkpoint(tmp_path) is None
-    assert last_checkpoint(tmp_path / "nowhere") is None
+    save(tmp_path, 10).rename(tmp_path / ".unfinished")
+    assert last_state(tmp_path) is None
+    assert last_state(tmp_path / "nowhere") is None
+
+
+def test_a_state_of_an_earlier_version_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(tmp_path, 10, without="optimizer.safetensors")
+    assert last_state(tmp_path) is None
+    assert "of an earlier version; the training begins anew" in caplog.text
 
 
 def test_the_newest_state_is_that_of_the_highest_step(tmp_path: Path) -> None:
     states = [save(tmp_path, step) for step in (100, 9, 20)]
-    assert last_checkpoint(tmp_path) == states[0]
+    assert last_state(tmp_path) == states[0]
 
 
 @pytest.mark.parametrize("budget", [{"train_batch_size": 3}, {"batch_tokens": 40}])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import random
 import resource
+import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,10 +23,12 @@ from safetensors.torch import load_file
 from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
+from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.trainer import LoggedPoint, train
-from bioqa_pipeline.training.weights import last_checkpoint
+from bioqa_pipeline.training.states import last_state
+from bioqa_pipeline.training.trainer import train
+from flows.commands.train import main
 from support.checkpoints import WORDS, make_checkpoint
 from support.paths import ROOT
 from support.squad_files import write_squad
@@ -94,7 +99,7 @@ def killer(at_step: int) -> Callable[[LoggedPoint], None]:
 
 
 def test_learns_and_writes_a_checkpoint_that_loads(base: Path, squad: Path, tmp_path: Path) -> None:
-    config = settings(base, squad, epochs=12, learning_rate=5e-3, batch_tokens=160, dropout=0.0)
+    config = settings(base, squad, epochs=12, learning_rate=5e-3, batch_tokens=352, save_steps=50, dropout=0.0)
     points: list[LoggedPoint] = []
     result = train(config, tmp_path / "out", device="cpu", on_progress=points.append)
     losses = [p.loss for p in result.history]
@@ -117,7 +122,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(base: Path, squad: Path, 
     with pytest.raises(Killed):
         train(config, tmp_path / "killed", device="cpu", on_progress=killer(7))
     # The second kill strikes while a state is being written.
-    half = tmp_path / "killed" / "checkpoints" / "checkpoint-6"
+    half = tmp_path / "killed" / "checkpoints" / ".unfinished"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
     resumed = train(config, tmp_path / "killed", device="cpu")
@@ -133,7 +138,7 @@ def test_another_training_in_the_same_folder_is_refused(base: Path, squad: Path,
         train(settings(base, squad), tmp_path, device="cpu", on_progress=killer(5))
     with pytest.raises(TrainingError, match=r"other settings \(learning_rate\)"):
         train(settings(base, squad, learning_rate=1e-4), tmp_path, device="cpu")
-    found = last_checkpoint(tmp_path / "checkpoints")
+    found = last_state(tmp_path / "checkpoints")
     assert found is not None
     assert found.name == "checkpoint-4"
 
@@ -149,26 +154,56 @@ def test_a_constant_phase_can_be_ended_later(base: Path, squad: Path, tmp_path: 
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_two_processes_do_what_one_does_that_accumulates_two_batches(base: Path, squad: Path, tmp_path: Path) -> None:
-    """To the bit, in fp32: both add the gradients of the same two batches and halve them, which rounds nothing."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        shared = settings(base, squad, dropout=0.0, precision="fp32", train_batch_size=4, gradient_accumulation_steps=2)
-        one = train(shared, tmp_path / "one", device="cpu")
-    finally:
-        torch.set_num_threads(threads)
+def by_torchrun(arguments: list[str], folder: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "flows.train", "--no-prefect", "--train-file", squad, "--base-model", base]
-    command += ["--out", tmp_path / "two", "--device", "cpu", "--epochs", "2", "--per_gpu_train_batch_size", "4"]
-    command += ["--warmup_steps", "2", "--learning_rate", "1e-3", "--logging_steps", "1", "--dropout", "0"]
-    command += ["--precision", "fp32"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=240, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-3000:]
+    with (folder / "said-0").open("w") as said:
+        command += ["-m", "flows.train", *arguments]
+        subprocess.run(command, env=environment, stderr=said, timeout=240, cwd=ROOT, check=True)
+
+
+def by_forks(arguments: list[str], folder: Path) -> None:
+    """As torchrun does it, but that neither process has to import torch, which takes longer than all the rest."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    ranks = [
+        multiprocessing.get_context("fork").Process(target=rank, args=(i, address, arguments, folder)) for i in (0, 1)
+    ]
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of threads, of which none holds what these need.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for process in ranks:
+            process.start()
+    for process in ranks:
+        process.join(timeout=120)
+        process.kill()
+    assert [process.exitcode for process in ranks] == [0, 0], (folder / "said-0").read_text()
+
+
+def rank(number: int, address: dict[str, str], arguments: list[str], folder: Path) -> None:
+    os.environ.update(address, RANK=str(number), LOCAL_RANK=str(number))
+    torch.set_num_threads(1)
+    with (folder / f"said-{number}").open("w") as sys.stderr:
+        code = main(arguments)
+    sys.stderr = sys.__stderr__
+    sys.exit(code)
+
+
+@pytest.mark.parametrize("launch", [by_forks, pytest.param(by_torchrun, marks=pytest.mark.slow)])
+def test_two_processes_do_what_one_does_that_accumulates_two_batches(
+    base: Path, squad: Path, tmp_path: Path, launch: Callable[[list[str], Path], None]
+) -> None:
+    """To the bit, in fp32: both add the gradients of the same two batches and halve them, which rounds nothing."""
+    shared = settings(base, squad, dropout=0.0, train_batch_size=4, gradient_accumulation_steps=2, epochs=1)
+    one = train(shared, tmp_path / "one", device="cpu")
+    command = ["--no-prefect", "--train-file", squad, "--base-model", base, "--out", tmp_path / "two"]
+    command += ["--device", "cpu", "--epochs", "1", "--per_gpu_train_batch_size", "4", "--warmup_steps", "2"]
+    command += ["--learning_rate", "1e-3", "--logging_steps", "1", "--dropout", "0", "--precision", "fp32"]
+    launch([*map(str, command)], tmp_path)
     history = json.loads((tmp_path / "two" / "training_log.json").read_text())["history"]
-    curve = [entry["loss"] for entry in history if "loss" in entry]
-    assert curve == [p.loss for p in one.history]
+    assert [point["loss"] for point in history] == [p.loss for p in one.history]
+    assert len(history) == 6 and "".join(p.read_text() for p in tmp_path.glob("said-*")).count(": loss ") == 6
     first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all(torch.equal(first[k], second[k]) for k in first)
 

@@ -16,7 +16,7 @@
     doi: decodeURIComponent(said.querySelector('a[href^="https://doi.org/"]')?.href.slice(16) ?? ""),
     retracted: said.classList.contains("gone"),
   });
-  const names = ["question", "rank", "answer", "probability", "pmid", "evidence", "title", "journal", "date", "doi", "retracted", "authors", "study"];
+  const names = ["question", "rank", "answer", "probability", "strength", "pmid", "evidence", "title", "journal", "date", "doi", "retracted", "authors", "study"];
   const rows = () => [...table.tBodies].filter((body) => !body.hidden).flatMap((body) => {
     const question = text(body, "th.question");
     const answers = [...body.querySelectorAll("ol.found > li")];
@@ -24,7 +24,7 @@
     return answers.flatMap((item, place) => {
       const probability = parseFloat(text(item, ".p"));
       const answer = { question, rank: place + 1, answer: text(item, "strong") };
-      if (!Number.isNaN(probability)) answer.probability = probability;
+      if (!Number.isNaN(probability)) Object.assign(answer, { probability, strength: text(item, ".weight") });
       const said = [...item.querySelectorAll(".said")];
       return said.length ? said.map((one) => ({ ...answer, ...evidence(one) })) : [answer];
     });

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 
 from bioqa_pipeline.config import Settings
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.setting_values import one_address
 
 TOOL = "bioqa"
 ANONYMOUS_LIMIT = 3  # requests a second that NCBI allows, by address and by API key
@@ -71,9 +72,13 @@ def resolve_email(email: str | None) -> str:
     """The given address, else NCBI_EMAIL.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or what is there is none.
     """
     found = (email or os.environ.get("NCBI_EMAIL", "")).strip()
+    try:
+        one_address(found)
+    except ValueError as exc:
+        raise ConfigError(f"NCBI_EMAIL: {exc}") from None
     if "@" not in found:
         raise ConfigError(
             "NCBI asks for an e-mail address with every request: set the environment variable NCBI_EMAIL or `email`"

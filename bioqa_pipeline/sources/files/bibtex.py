@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 from bibtexparser.entrypoint import parse_string
 from bibtexparser.middlewares import LatexDecodingMiddleware
@@ -23,6 +24,8 @@ _KEY = re.compile(
 _NAMES = re.compile(r"\s+and\s+", re.IGNORECASE)
 # In LaTeX it begins a comment, in BibTeX it does not.
 _PERCENT = re.compile(r"(?<!\\)%")
+# What may be more than text: signs of its own, and those that it makes one of.
+_LATEX = re.compile(r"[\\{}$~%&#^_\"]|--|``|''|[?!]`|<<|>>|,,")
 _MOST_REASON_CHARS = 200
 _SIGNS = {
     "textless": "<", "textgreater": ">", "textquotedbl": '"', "textasciicircum": "^", "textasciitilde": "~",
@@ -47,6 +50,13 @@ def bibtex_records(text: str) -> Iterator[Part]:
             yield BadPart(line, f"it cannot be read: {' '.join(reason.split())[:_MOST_REASON_CHARS]}")
 
 
+class _Decoder(LatexNodes2Text):  # type: ignore[misc]  # carries no types
+    """Text in which nothing is LaTeX's, as most is, stays as it is: to read one takes a millisecond."""
+
+    def latex_to_text(self, latex: str, **options: Any) -> str:
+        return str(super().latex_to_text(latex, **options)) if _LATEX.search(latex) else latex
+
+
 @lru_cache(maxsize=1)
 def _decoder() -> LatexNodes2Text:
     """Its own leaves out, without a word, what it does not know: "p {\\textless} 0.05" would be "p 0.05"."""
@@ -55,7 +65,7 @@ def _decoder() -> LatexNodes2Text:
         "signs", macros=[MacroTextSpec(name, simplify_repl=sign) for name, sign in _SIGNS.items()], prepend=True
     )
     macros.set_unknown_macro_spec(MacroTextSpec("", simplify_repl=lambda node, **_: f"\\{node.macroname} "))
-    return LatexNodes2Text(latex_context=macros, math_mode="text")
+    return _Decoder(latex_context=macros, math_mode="text")
 
 
 def _record(entry: Entry, line: int) -> Part:

@@ -25,6 +25,8 @@ _YEAR = re.compile(r"(?<![0-9])(?:1[5-9]|20)[0-9]{2}(?![0-9])")
 _DATE = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})(?:[-/.]([0-9]{1,2}))?(?![0-9])")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})\.?\s+([A-Za-z]{3,9})\b")
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?(?:\s+([0-9]{1,2}))?(?![0-9])")
+# As spreadsheets show a number for which they find no room.
+_ROUNDED = re.compile(r"[0-9]+(?:[.,][0-9]+)?e\+?[0-9]+|#+", re.IGNORECASE)
 # Enough of any field to find an identifier or a date in.
 _LOOKED_AT_CHARS = 10_000
 _MOST_INITIALS = 3
@@ -68,8 +70,11 @@ def record_of(citation: Citation, line: int) -> Part:
     title, text = normalize_text(citation.title), normalize_text(citation.abstract)
     notes = [note[:_LOOKED_AT_CHARS] for note in citation.notes]
     pmid, doi, pmcid = _pmid_of(citation, notes), _doi_of(citation, notes), _pmcid_of(citation, notes)
-    if not (title or text or pmid or doi or pmcid):
+    if not (title or text or citation.pmid.strip() or pmid or doi or pmcid):
         return BadPart(line, "it has neither a title nor an identifier")
+    if (said := citation.pmid.strip()) and not (pmid or doi or pmcid):
+        damaged = "; a spreadsheet has rounded it: export again, and open it with that column as text"
+        return BadPart(line, f"its PMID is {said[:40]!r}" + damaged * bool(_ROUNDED.fullmatch(said)))
     types = tuple(filter(None, map(normalize_text, citation.types)))
     date = date_of(citation.year, citation.date)
     language = normalize_text(citation.language).lower()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.files import kind_of
+from bioqa_pipeline.inputs import missing_file
 
 MAX_FILES = 10_000
 # What counts in a folder; a file that is named itself is read whatever its name.
@@ -64,7 +65,7 @@ def _files(path: Path) -> Iterator[FoundFile]:
 
 def _check(path: Path) -> None:
     if not path.exists():
-        raise InputError("cannot be read: there is no such file", path)
+        raise InputError(missing_file(path), path)
     if not stat.S_ISREG(mode := path.stat().st_mode):
         raise InputError(f"cannot be read: it is {kind_of(mode)}, not a regular file", path)
 

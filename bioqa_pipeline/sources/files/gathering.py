@@ -73,11 +73,14 @@ class Gathered:
         for said in self.not_read:
             logger.warning("%s", said)
         _log_first(self.repeated, "PMIDs stand in several places")
-        named = [
+        _log_first(self.nameless(), "records have no PMID and are left out")
+
+    def nameless(self) -> list[str]:
+        """The records that no PMID could be found for, in words."""
+        return [
             f"{placed.place}: no PMID{_identified(placed.record)}: {placed.abstract.title[:80]}"
             for placed in self.without_pmid
         ]
-        _log_first(named, "records have no PMID and are left out")
 
 
 def read_files(files: Iterable[FoundFile]) -> tuple[list[FileContent], list[str]]:

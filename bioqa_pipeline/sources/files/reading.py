@@ -12,7 +12,7 @@ from bioqa_pipeline.inputs import MAX_BYTES, read_input
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.files.decoding import decoded
-from bioqa_pipeline.sources.files.recognising import LOOKED_AT_BYTES, UnknownFormatError, format_of
+from bioqa_pipeline.sources.files.recognising import GZIP, LOOKED_AT_BYTES, UnknownFormatError, format_of
 from bioqa_pipeline.sources.files.values import BadPart, FoundRecord, Part, Reader, RecordFormat
 
 logger = logging.getLogger(__name__)
@@ -55,8 +55,9 @@ def read_records(path: Path, *, most_bytes: int = MAX_BYTES) -> FileContent:
     except UnknownFormatError as exc:
         raise InputError(str(exc), path) from exc
     text, encoding = ("", "utf-8") if kind is RecordFormat.PUBMED_XML else decoded(raw)
+    way_out = "; unpack it first, unless it is PubMed XML" if raw.startswith(GZIP) else ""
     del raw
-    parts = _xml_parts(path) if kind is RecordFormat.PUBMED_XML else _reader(kind)(text)
+    parts = _xml_parts(path, way_out) if kind is RecordFormat.PUBMED_XML else _reader(kind)(text)
     records, bad = [], []
     for part in parts:
         if isinstance(part, BadPart):
@@ -92,7 +93,7 @@ def _reader(kind: RecordFormat) -> Reader:
     return reader
 
 
-def _xml_parts(path: Path) -> Iterator[Part]:
+def _xml_parts(path: Path, way_out: str) -> Iterator[Part]:
     try:
         for item in parse_records(path, name=str(path)):
             if isinstance(item, Abstract):
@@ -103,4 +104,4 @@ def _xml_parts(path: Path) -> Iterator[Part]:
                 yield BadPart(0, f"PubMed has deleted the record of PMID {item.pmid}")
     except SourceError as exc:
         # What came before the place where it breaks is there.
-        yield BadPart(0, str(exc).removeprefix(f"{path}: "))
+        yield BadPart(0, str(exc).removeprefix(f"{path}: ") + way_out)

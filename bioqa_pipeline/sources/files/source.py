@@ -214,7 +214,7 @@ def describe_files(files: Sequence[Path]) -> list[str]:
         )
         lines += [f"  {content.place(part.line)} is left out: {part.reason}" for part in content.bad[:20]]
     gathered = gather(contents, not_read)
-    lines += [*not_read, *(f"  {said}" for said in gathered.repeated[:20])]
+    lines += [*not_read, *(f"  {said}" for said in (*gathered.repeated[:20], *gathered.nameless()[:20]))]
     lines.append(_sum(gathered))
     return lines
 

@@ -18,6 +18,7 @@ import pytest
 from Bio import Entrez
 from pydantic import SecretStr, ValidationError
 
+from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError
 from bioqa_pipeline.sources.entrez import exchange, rate_limit
 from bioqa_pipeline.sources.entrez import transport as module
@@ -465,6 +466,11 @@ def test_who_is_asking_comes_from_arguments_or_environment(monkeypatch: pytest.M
     monkeypatch.setenv("NCBI_API_KEY", " from-env\n")
     assert resolve_email(None) == "env@example.org"
     assert resolve_email("given@example.org") == "given@example.org"
+    for wrong in ("a@example.org\nX: y", "a@example.org b@example.org", "a\x00@example.org"):
+        with pytest.raises(ConfigError, match="one address in one line"):
+            resolve_email(wrong)
+        with pytest.raises(ConfigError, match="`email`: give one address"):
+            SourceConfig.checked({"kind": "pubmed", "email": wrong})
     found = resolve_api_key(None)
     assert found is not None
     assert found.get_secret_value() == "from-env"

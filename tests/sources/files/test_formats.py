@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -190,7 +192,10 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path, text: str, n_good: i
         (b"<PubmedArticleSet><PubmedArticle>", "holds no record"),
         (b"TY  - JOUR\nER  - \n", "neither a title nor an identifier"),
         (b"PMID,Title\n", "holds no record"),
-        (bytes(range(256)) * 20, "record"),
+        (bytes(range(256)) * 20, "is no text"),
+        (lzma.compress(files.LIST.encode()), "is no text: an archive"),
+        (gzip.compress(files.RIS.encode()), "unpack it first, unless it is PubMed XML"),
+        (b"PK\x05\x06" + bytes(18), "is an empty archive"),
     ],
 )
 def test_what_holds_no_records_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
@@ -228,7 +233,16 @@ def test_whatever_is_in_a_file_it_gives_records_or_is_refused(tmp_path: Path, na
     assert not any("\n" in refusal for refusal in refusals)
 
 
-def test_a_pmid_that_went_through_a_column_of_numbers_is_one(tmp_path: Path) -> None:
+def test_pmids_that_a_spreadsheet_took_for_numbers_are_read_or_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("PMID,Title,Abstract\n90000001.0,A,It is so.\n,B,It is not.\n90000002.5,C,It may be.\n")
-    assert [record.abstract.pmid for record in read_records(path).records] == [90000001, 0, 0]
+    damaged = ("90000002.5", "1E+07", '"9,00E+07"', "####")
+    lines = "".join(f"{pmid},C,It may be.,\n" for pmid in damaged)
+    path.write_text(f"PMID,Title,Abstract,DOI\n90000001.0,A,It is so.,\n,B,It is not.,\n{lines}9E+07,D,So,10.1000/x\n")
+    found = read_records(path)
+    records = [record.abstract for record in found.records]
+    assert [(one.pmid, one.doi) for one in records] == [(90000001, None), (0, None), (0, "10.1000/x")]
+    assert [part.line for part in found.bad] == [4, 5, 6, 7]
+    assert [part.reason.partition(";")[0] for part in found.bad] == [
+        f"its PMID is {pmid.strip(chr(34))!r}" for pmid in damaged
+    ]
+    assert ["a spreadsheet has rounded it" in part.reason for part in found.bad] == [False, True, True, True]

@@ -179,6 +179,7 @@ def test_a_dry_run_says_what_is_in_files(tmp_path: Path, caplog: pytest.LogCaptu
         f"not read: {folder}/README.txt: read as a list of identifiers, it holds no PMID, PMCID or DOI",
         f"  PMID {QUININE} stands at {b}:1 and at {a}:1, the newer one, which counts",
         f"  PMID {ZINC} stands at {a}:39 and at {b}:22, the one with an abstract, which counts",
+        f"  {b}:34: no PMID and no DOI: A book without any number",
         "in all 2 distinct PMIDs, 0 of them without an abstract; 1 record without a PMID",
     ]
     assert not list((folder.parent).glob("cache/*"))

@@ -1,0 +1,75 @@
+"""Saved states of a training onto disk and back: each a checkpoint that loads, with what its optimizer knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from bioqa_pipeline.qa.checkpoint import Checkpoint
+from bioqa_pipeline.training.loop import Loop
+from bioqa_pipeline.training.weights import StateDict, write_checkpoint
+
+logger = logging.getLogger(__name__)
+
+MOMENTS_FILE, PROGRESS_FILE = "optimizer.safetensors", "progress.json"
+PARTS = ("model.safetensors", MOMENTS_FILE, PROGRESS_FILE)
+
+
+def write_state(model: torch.nn.Module, loop: Loop, base: Checkpoint, folder: Path, *, keep: int) -> None:
+    """The state in a folder of its own below `folder`, there whole or not at all; of the older ones `keep` - 1 stay.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written.
+    """
+    scratch, place = folder / ".unfinished", folder / f"checkpoint-{loop.step}"
+    for old in (scratch, place):
+        shutil.rmtree(old, ignore_errors=True)
+    moments, values = loop.state()
+    write_checkpoint(model, plain_state(model), base, scratch, dtype=torch.float32)
+    save_file(moments, scratch / MOMENTS_FILE)
+    (scratch / PROGRESS_FILE).write_text(json.dumps(values) + "\n", "utf-8")
+    for path in scratch.iterdir():
+        with path.open("rb") as handle:
+            os.fsync(handle.fileno())
+    scratch.rename(place)
+    for step in _steps(folder)[:-keep]:
+        shutil.rmtree(folder / f"checkpoint-{step}")
+
+
+def take_up_state(place: Path, model: torch.nn.Module, loop: Loop) -> None:
+    """The weights and the loop as they were there."""
+    model.load_state_dict(load_file(place / "model.safetensors"))
+    loop.go_on(load_file(place / MOMENTS_FILE), json.loads((place / PROGRESS_FILE).read_text("utf-8")))
+
+
+def last_state(folder: Path) -> Path | None:
+    """The newest whole state; one of an earlier version has other files and does not count."""
+    if steps := _steps(folder):
+        return folder / f"checkpoint-{steps[-1]}"
+    if any(folder.glob("checkpoint-*")):
+        logger.warning("%s: states that are not whole or of an earlier version; the training begins anew", folder)
+    return None
+
+
+def _steps(folder: Path) -> list[int]:
+    """Of all whole states, in their order."""
+    places = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdecimal()]
+    whole = [p for p in places if all((p / name).is_file() for name in PARTS)]
+    return sorted(int(p.name.removeprefix("checkpoint-")) for p in whole)
+
+
+def plain_state(model: torch.nn.Module) -> StateDict:
+    """The weights on the CPU in fp32."""
+    return {k: v.detach().cpu().float() for k, v in model.state_dict().items()}
+
+
+def averaged_state(folder: Path, count: int) -> StateDict:
+    """Mean of the weights of the last `count` states."""
+    saved = [load_file(folder / f"checkpoint-{step}" / "model.safetensors") for step in _steps(folder)[-count:]]
+    return {k: torch.stack([s[k].float() for s in saved]).mean(dim=0) for k in saved[0]}
