@@ -35,7 +35,7 @@ run: $(VENV)/.core ## run the main job on the embedded sample; a second run scor
 	  --out $(OUT)
 
 test: $(VENV)/.test ## run the tests (under 5 minutes after set-up)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-slow: $(VENV)/.test ## run the slow tests too
 	@$(PIP) --editable '.[test,ray]' $(QUIETLY)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from support.outside import OutsideMaterial
-from support.paths import ROOT
+from support.paths import ROOT, TESTS
 from support.word_pieces import file_pieces, text_tokenizer, toy_pieces
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """A file stays in one process, and so do all files that use Prefect's server, which then starts once."""
+    """A file stays in one process, and so do all files that use Prefect's server, which then starts once.
+
+    They are handed out in the order of `pytest_collection_modifyitems`; by xdist's own, by number of tests, the dearest
+    would come last.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
@@ -34,7 +38,32 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             file = nodeid.partition("::")[0]
             return "prefect" if "prefect_server" in (ROOT / file).read_text("utf-8") else file
 
+    config.option.loadscopereorder = False
     return Scheduling(config, log)
+
+
+# Files of 10 s and more, so that none is left to one process at the end.
+DEAREST = (
+    *("training/test_trainer.py", "qa/test_invariance.py", "run/test_faults.py", "run/test_sample.py"),
+    *(
+        "faults/test_faults.py",
+        "sources/medline/test_source.py",
+        "run/test_workers.py",
+        "training/test_distillation.py",
+    ),
+    *("sources/entrez/test_source.py", "dataset/test_ownership.py", "qa/test_merge_key.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        file = item.path.relative_to(TESTS).as_posix()
+        if file in DEAREST:
+            return 1 + DEAREST.index(file)
+        return 0 if "prefect_server" in texts[item.path] else 1 + len(DEAREST)
+
+    texts = {item.path: item.path.read_text("utf-8") for item in items}
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
