@@ -121,7 +121,9 @@ def test_n_best(ours: list[Ours], reference: list[dict[str, Any]]) -> None:
         found: dict[str, float] = {}
         for span_score, first, last in best_of_all_spans(mine.windows, mine.material):
             found.setdefault(reference_text(mine, first, last, vocabularies[mine.material.cased]), span_score)
-        assert list(found.items())[:N_BEST] == list(zip(theirs["texts"], theirs["scores"], strict=True))
+            if len(found) == N_BEST:
+                break
+        assert list(found.items()) == list(zip(theirs["texts"], theirs["scores"], strict=True))
 
 
 def test_best_answer_null_score_and_decision(ours: list[Ours], reference: list[dict[str, Any]]) -> None:
