@@ -192,6 +192,6 @@ def _columns(wanted: Sequence[str], there: Iterable[str]) -> list[str]:
     for name in wanted:
         if name not in names:
             close = get_close_matches(name, names, 1)
-            meant = f"; is {close[0]} meant?" if close else ""
+            meant = f"; is {close[0]} meant?" if close else "."
             raise ConfigError(f"`columns {name}`: there is no such column{meant} There are {', '.join(names)}")
     return list(dict.fromkeys(wanted))
