@@ -68,7 +68,7 @@ def about_run(report: RunReport) -> list[tuple[str, str]]:
         ("Pieces of text read", f"{manifest.n_windows:,}{rate}"),
         (
             "Threshold",
-            f"{config.get('threshold')}: an abstract answers unless “no answer” leads its best words by more",
+            f"{config.get('threshold')}: an abstract answers unless “not in here” outscores its best words by more",
         ),
         ("Run", manifest.run_id),
         ("Started", f"{manifest.started_at:%d %B %Y, %H:%M:%S} UTC"),
