@@ -31,6 +31,8 @@ from bioqa_pipeline.setting_values import Address, FirstDay, LastDay, Names, Pat
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+# For people, with the name that they would set.
+NUMBERS = {"fp32": "32-bit numbers (fp32)", "bf16": "16-bit numbers (bf16)", "fp16": "16-bit numbers (fp16)"}
 Engine = Literal["auto", "torch", "openvino"]
 Casing = Literal["cased", "uncased"]
 SourceKind = Literal["sample", "pubmed", "medline", "pmids", "files"]

@@ -111,7 +111,7 @@ def data_set_asset(config: RunConfig) -> Asset:
     """The data set as Prefect's asset: one key for all runs that write to it."""
     key = quote(_address(config, ""), safe=_KEY_SAFE).replace("%", "_")
     properties = AssetProperties(
-        name=config.out.name, description="Parquet: answers to questions, with their evidence and null scores"
+        name=config.out.name, description="Parquet: answers to questions, with their evidence and scores"
     )
     return Asset(key=key, properties=properties)
 

@@ -31,7 +31,7 @@ from bioqa_pipeline.text import GREEK
 
 # A key that is read again gives itself; the rules reach that in two rounds, nearly always in one.
 _MOST_ROUNDS = 6
-_HEDGES = frozenset("about around approximately approx roughly some nearly circa ca ~".split())
+_HEDGES = frozenset("about around approximately approx roughly some nearly circa ~".split())
 _GREEK_NAMES = frozenset(GREEK.values())
 _GENES = frozenset({"gene", "genes"})
 _COMPARATORS = frozenset("<>≤≥≠±")
@@ -206,7 +206,7 @@ def _compounds(tokens: Sequence[Token]) -> list[str]:
         elif (token.text in PREFIXES or (behind.before == "-" and text in HYPHENED_PREFIXES)) and _is_stem(behind):
             glued = text
         elif behind.is_number and len(text) < 6 and text not in NUMBERED and text.rstrip("s") not in NUMBERED:
-            words.append(text)  # sars cov 2 is no plural
+            words.append(american(text))  # sars cov 2 is no plural
         else:
             words.append(common_word(text))
     return words

@@ -44,7 +44,7 @@ _ORDINALS = dict(
         strict=True,
     )
 )
-_TIMES = {"twice": 2, "thrice": 3}
+_TIMES = {"once": 1, "twice": 2, "thrice": 3}
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9}
 _MONTHS = "january february march april may june july august september october november december".split()
 # A text without them has no number in words.
@@ -62,6 +62,8 @@ _FRACTION = re.compile(
 _PARTS = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 _NUMBER = r"\d+(?:\.\d+)?"
 _QUANTITY = rf"{_NUMBER}(?:\s?[A-Za-z%μ/]{{1,10}})?"
+_MEASURED = rf"{_NUMBER}\s?[A-Za-zμ/]{{1,10}}"
+_OPEN, _ENDED = r"(?:or|and)\s", r"\b(?!\s(?:than\s)?[-+]?\d)"
 _REPEATED = r"(%|[A-Za-zμ][A-Za-zμ/]{0,9})"
 _AHEAD = rf"(?=[{MINUS}+]?{_NUMBER})"
 _MONTH = r"(?P<month>" + "|".join(f"{m[:3]}(?:{m[3:]})?" for m in _MONTHS) + r"|sept)\.?"
@@ -90,6 +92,7 @@ _BRACKETED = _compiled(
     (r"(?<!\w)[(\[]±[)\]]-?", " ± "),
 )
 _SIGNS = _compiled(
+    (r"\b(Ca|Mg)\+\+", r"\g<1>2+"),
     (r"(?<![A-Za-z])(?:\+/-|\+-)\s?(?=\d)", " ± "),
     (r"\+/\+(?!\s?\d)", " positive/positive "),
     (r"-/-(?!\s?\d)", " negative/negative "),
@@ -125,8 +128,20 @@ _NUMERALS = _compiled(
     (rf"({_NUMBER})\s?{_REPEATED}\s?(?:-|to)\s?({_NUMBER})\s?\2(?!\w)", r"\1-\3 \2"),
     (rf"\bbetween\s({_NUMBER})\s?{_REPEATED}\sand\s({_NUMBER})\s?\2(?!\w)", r"\1-\3 \2"),
     (rf"\bbetween\s({_NUMBER})\s?(?:and|-|to)\s?({_NUMBER})\b", r"\1-\2"),
-    (rf"({_QUANTITY})(?:\sof\sage)?\sor\s(?:more|greater|higher|above|older|longer|over)\b", r"≥ \1"),
-    (rf"({_QUANTITY})(?:\sof\sage)?\sor\s(?:less|fewer|lower|below|younger|shorter|under)\b", r"≤ \1"),
+    (rf"({_QUANTITY})(?:\sof\sage)?\s{_OPEN}(?:more|greater|higher|above|older|longer|over){_ENDED}", r"≥ \1"),
+    (rf"({_QUANTITY})(?:\sof\sage)?\s{_OPEN}(?:less|fewer|lower|below|younger|shorter|under){_ENDED}", r"≤ \1"),
+    # How often: daily, a day, each day; a number alone is left out before "weekly": 2-weekly is every two.
+    (rf"(\btimes?|{_QUANTITY})\s(?:an?|each|every)\s(hour|day|week|month|year)\b", r"\1/\2"),
+    (rf"(\btimes?|{_MEASURED})\sdaily\b", r"\1/day"),
+    (rf"(\btimes?|{_MEASURED})\s(week|month|year)ly\b", r"\1/\2"),
+    (rf"({_MEASURED})[\s·](kg|g|l|ml|day|d|h|min)\^?-1(?!\d)", r"\1/\2"),
+    (rf"({_MEASURED}/(?:kg|g|l|ml))[\s·](day|d|h|min)\^?-1(?!\d)", r"\1/\2"),
+    (r"(?<=[a-z]{2})\sof\s(?=[-+<>≥≤~]?\d)", " "),
+    # As a word alone, "ca" is calcium or the antigen CA 125.
+    (rf"\bca(?:\.\s?|\s(?={_NUMBER}\s?%))(?=\d)", "about "),
+    (r"(?<![\w.])p\.(?=[A-Z](?:[a-z]{2})?\d)", ""),
+    (r"\bmi(?:cro)?RNA[- ]?(?=\d)", "miR-"),
+    (r"(miR-\d+[a-z]?)\*", r"\1 star"),
     (r"(?<=\d)\s?(?:°|degrees?)\s?(?:celsius|centigrade)\b", "°C"),
     (r"(?<=\d)\s?(?:°|degrees?)\s?fahrenheit\b", "°F"),
     # As programs write powers of ten: 5e-8; CYP2E1 is none.
@@ -149,6 +164,13 @@ _SPACED = re.compile(
 )
 _POWER = re.compile(rf"(?<![\w.])({_NUMBER})\s(hundred|thousand|million|billion)\b", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d+)(?![\d.,]*\d)")
+# Radionuclides by the element's name, which no protein or position has: 131I, I-131; p32 is not 32P.
+_ELEMENTS = dict(
+    pair.split("/")
+    for pair in "Tc/technetium I/iodine Ga/gallium Lu/lutetium In/indium Zr/zirconium Tl/thallium Ra/radium".split()
+)
+_SYMBOL, _MASS = "|".join(_ELEMENTS), "99m|12[345]|131|6[78]|177|111|89|201|22[36]"
+_ISOTOPE = re.compile(rf"(?<![\w.,])(?:[(\[]?({_MASS})[)\]]?({_SYMBOL})|({_SYMBOL})-({_MASS}))(?!\w)")
 # The initial of a genus is no article: A. fumigatus.
 _GENUS_A = re.compile(r"(?<![\w.])A\.\s?(?=[a-z])")
 _INITIALISM = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}(?![A-Za-z])")
@@ -188,6 +210,7 @@ def plain_writing(text: str) -> str:
 
 
 def _numbers(text: str) -> str:
+    text = _ISOTOPE.sub(lambda match: f"{_ELEMENTS[match[2] or match[3]]}-{match[1] or match[4]}", text)
     text = _THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)
     text = _SPACED.sub(lambda match: match[1] + match[2].replace(" ", ""), text)
     text = _apply(_NUMERALS, text)

@@ -100,6 +100,7 @@ _AMERICAN = tuple(
         (r"(?<=[a-z]{3})is(?=(?:e|ed|es|ing|er|ers|ation|ations)$)", "iz"),
         (r"(?<=l)ys(?=ing$|ed$|er$|e$)", "yz"),
         (r"^grey$", "gray"),
+        (r"^alfa$", "alpha"),
         (r"^programme", "program"),
         (r"^ageing$", "aging"),
         (r"(?<=l)l(?=ing$|ed$)", ""),
@@ -122,7 +123,7 @@ _IRREGULAR = dict(
         "spermatozoa/spermatozoon protozoa/protozoon ova/ovum flagella/flagellum cilia/cilium atria/atrium "
         "septa/septum axes/axis indices/index matrices/matrix appendices/appendix vertices/vertex cortices/cortex "
         "leaves/leaf lives/life knives/knife halves/half wolves/wolf calves/calf gases/gas lenses/lens biases/bias "
-        "pancreases/pancreas"
+        "pancreases/pancreas crises/crisis"
     ).split()
 )
 # A word without vowels is an abbreviation in any case.

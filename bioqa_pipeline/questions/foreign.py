@@ -40,6 +40,10 @@ _HYPHENED = r"(?<![\w-])[\w-]{1,60}"
 _HEADING = r"[A-Z0-9][\w'-]{0,40}(?:,? (?:(?:and|of|in|the|for) )?[A-Z0-9][\w'-]{0,40}){0,7}"
 
 
+# Around a term they are Embase's quotation marks, as word processors write them.
+_APOSTROPHES = str.maketrans("‘’", "''")
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignQuery:
     """A query that is not in PubMed's syntax.
@@ -55,6 +59,7 @@ class ForeignQuery:
 
 def read_foreign(query: str) -> ForeignQuery | None:
     """The query in PubMed's form; None where it is PubMed's already."""
+    query = query.translate(_APOSTROPHES)
     found = [(match, rule.database) for rule in _RULES for match in rule.pattern.finditer(query)]
     if not found:
         return None
@@ -180,6 +185,7 @@ _PREFIXES = {
     **dict.fromkeys(("su", "mesh", "mainsubject"), "mh"),
     "noft": "tw",
 }
+_WEB_FIELDS = {"TS": "tw", "TI": "ti", "AB": "tiab", "AK": "tiab", "ALL": "tw", "AU": "au", "SO": "ta", "LA": "la"}
 _EXPLODED = r"[^/()\[\]\"]{1,100}"
 _SUBHEADINGS = r"(?P<subheadings>[a-z]{2}(?:,\s?[a-z]{2}){0,15})?"
 _RULES = (
@@ -207,17 +213,23 @@ _RULES = (
     _proximity("Embase", r"(?:near|next)/(\d{1,3})", 0, re.I),
     _proximity("Web of Science", r"(?:NEAR|NEXT)(\d{0,2})", 0),
     _proximity("EBSCO", r"[NW](\d{1,3})", 0),
-    _proximity("Scopus", r"(?:W|PRE)/(\d{1,3})", 0),
+    _proximity("Scopus", r"(?:W|PRE)/(\d{1,3})", 0, re.I),
     _Rule("Ovid", re.compile(rf"{_TERM}\.{_LIST}(?:\.|(?<=,\w\w)|(?<=\.(?:ti|ab|tw|mp|kf|kw))){_END}", re.I), _fielded),
     _Rule("Embase", re.compile(rf"{_TERM}:{_LIST}{_END}", re.I), _fielded),
-    _Rule("Web of Science", re.compile(rf"\bT(?P<fields>S|I)=(?P<term>{_ANY})"),
-          lambda found: _each_tagged(found["term"], {"S": "tw", "I": "ti"}[found["fields"]])),
+    _Rule("Web of Science", re.compile(r"\b(?:PY|DP)=\(?(?P<from>\d{4})(?:-(?P<to>\d{4}))?\)?"),
+          lambda found: f"{found['from']}:{found['to'] or found['from']}[dp]"),
+    _Rule("Web of Science", re.compile(rf"\b(?P<field>{'|'.join(_WEB_FIELDS)})=\s?"
+                                       rf"(?P<term>{_PHRASE}|{_GROUP}|{_SIGN}{{1,60}})"),
+          lambda found: _each_tagged(found["term"], _WEB_FIELDS[found["field"]])),
     _Rule("Scopus", re.compile(rf"\bTITLE(?:-ABS)?(?:-KEY)?\s*(?P<term>{_GROUP})"),
           lambda found: _each_tagged(found["term"], "tiab")),
     # "TI" and "AB" before a single word may be words themselves, unless both are there.
     _Rule("EBSCO", re.compile(rf"(?:^|(?<=[ (]))TI\s+(?P<title>{_ANY})\s+(?P<operator>AND|OR|NOT)\s+"
                               rf"AB\s+(?P<abstract>{_ANY})"), _title_and_abstract),
     _Rule("EBSCO", re.compile(rf"(?:^|(?<=[ (]))(?P<field>TI|AB)\s+(?P<term>{_PHRASE}|{_GROUP})"), _prefixed),
+    _Rule("EBSCO", re.compile(rf"(?:(?<=AND )|(?<=OR )|(?<=NOT ))(?P<field>TI|AB)\s+"
+                              rf"(?!AND |OR |NOT )(?P<term>{_WORD})"),
+          _prefixed),
     _Rule("ProQuest", re.compile(rf"(?<![\w\]-])(?P<field>ti|ab|ti,ab|noft|su|mesh|mainsubject)(?:\.exact)?"
                                  rf"(?P<term>{_GROUP})", re.I), _prefixed),
     _Rule("Europe PMC", re.compile(rf"(?<![\w\"')])(?P<field>title|ti|abstract|kw|mesh):(?P<term>{_ANY})", re.I),

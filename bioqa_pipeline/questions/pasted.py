@@ -12,6 +12,8 @@ _WORDS = frozenset(
     "all affiliation author book editor filter is issue journal language other owner page publisher subset text title "
     "volume word".split()
 )
+# As word processors write quotation marks.
+_STRAIGHT = str.maketrans("“”„‘’", '"""\'\'')
 _TAGGED = re.compile(rf"(?<=[\w\"*)])(?P<space>\s?){TAG.pattern}")
 _OPERATOR = re.compile(r"(?<=[\w\")*\]])\s+(?:AND|OR|NOT)\s+(?=[\w\"(#])")
 # What a sentence has and a query has not.
@@ -24,6 +26,7 @@ _SENTENCE = frozenset(
 def is_query(text: str) -> bool:
     """Whether a text is a PubMed query, or one of another database, and no question: it has field tags, history
     numbers, or operators between terms, and does not read like a sentence."""
+    text = text.translate(_STRAIGHT)
     if text.rstrip().endswith("?"):
         return False
     tags = ((found["space"], " ".join(found[2].lower().split())) for found in _TAGGED.finditer(text))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+from bioqa_pipeline.config import NUMBERS
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.records.texts import FetchStatus
@@ -67,7 +68,7 @@ def about_run(report: RunReport) -> list[tuple[str, str]]:
         ("Pieces of text read", f"{manifest.n_windows:,}{rate}"),
         (
             "Threshold",
-            f"{config.get('threshold')}: an abstract answers where null score − best span score is at most that",
+            f"{config.get('threshold')}: an abstract answers unless “not in here” outscores its best words by more",
         ),
         ("Run", manifest.run_id),
         ("Started", f"{manifest.started_at:%d %B %Y, %H:%M:%S} UTC"),
@@ -80,4 +81,5 @@ def about_run(report: RunReport) -> list[tuple[str, str]]:
 
 def _computed_on(model: Mapping[str, Any]) -> str:
     said = [str(model[k]) for k in ("device", "precision") if model.get(k)]
-    return " ".join([*said, f"(engine {model['engine']})"] if model.get("engine") else said)
+    said[1:] = [NUMBERS.get(precision, precision) for precision in said[1:]]
+    return ", ".join([*said, f"engine {model['engine']}"] if model.get("engine") else said)

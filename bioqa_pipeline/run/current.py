@@ -107,7 +107,7 @@ def night_of(run_id: str, started_at: datetime, scoring_key: str, config: RunCon
 def list_runs(dataset: Dataset, manifest: RunManifest, current: CurrentAnswers | None) -> Replacement:
     """The page that lists the runs, with the one that is about to write this manifest."""
     rows = current.rows if current else dataset.current().collect()
-    n_new = dict(rows.group_by("first_run_id").len().iter_rows())
+    n_new = dict(rows.filter(pl.col("answer").is_not_null()).group_by("first_run_id").len().iter_rows())
     page = make_index([*dataset.runs(), manifest], n_new, pages_of(dataset))
     return Replacement(INDEX, replace_surrogates(page).encode())
 

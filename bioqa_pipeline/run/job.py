@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
-from bioqa_pipeline.config import RunConfig
+from bioqa_pipeline.config import NUMBERS, RunConfig
 from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
 from bioqa_pipeline.dataset.replacing import Replacement
@@ -245,7 +245,7 @@ class _Run:
         )
         if not plan.shards:
             return [], []
-        self.reporter.say(f"scoring on {model.device} in {model.precision} with {model.engine}")
+        self.reporter.say(f"scoring on {model.device} in {NUMBERS[model.precision]} with {model.engine}")
         if hint := faster_engine(self.config.model.engine, model.device, n_pairs=total):
             self.reporter.say(hint)
         with (

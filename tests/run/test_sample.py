@@ -143,6 +143,12 @@ def test_the_embedded_model_answers_the_sample(
     wrong = [q for q in best if q not in answerable and best[q] is not None]
     missed = {q: best[q] for q in answerable if q not in right}
     found = len(right), len(answerable), len(wrong), len(best) - len(answerable)
+    n_answers = Dataset(out).summary().filter(pl.col("answer").is_not_null()).collect().height
+    cells = re.findall(r'<td class="num">([\d,]+)</td>', (out / "runs/index.html").read_text("utf-8"))
+    assert cells[-1] == str(n_answers)
+    page = next((out / "runs").glob("2*.html")).read_text("utf-8")
+    shown = done.stdout + done.stderr + re.sub(r"(?s)<(script|style).*?</\1>|<[^>]+>", "", page)
+    assert not re.search(r"null score|\bspans?\b|\bwindows?\b|\bshards?\b|(?<!\()\b(?:fp32|bf16)\b", shown)
     assert found == readme_figures(), {"missed": missed, "wrong": {q: best[q] for q in wrong}}
     answers = Dataset(out).answers().filter(pl.col("is_answerable")).collect()
     assert all(row["answer"] in row["evidence"] for row in answers.iter_rows(named=True))
