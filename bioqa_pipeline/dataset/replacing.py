@@ -9,13 +9,13 @@ next one replaces.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import way_out
-from bioqa_pipeline.dataset.schemas import STAGING
+from bioqa_pipeline.dataset.schemas import REPLACED, STAGING
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
 
@@ -74,3 +74,26 @@ class Replacing:
         name = f"{STAGING}/{self._run_id}/{uuid.uuid4().hex}"
         self._storage.write(name, file.data)
         return name
+
+
+def withdraw(storage: Storage, log: Log, mark: str, present: Collection[str]) -> Log:
+    """Takes back what an interrupted step of a run named and did not bring: its manifest would have it hold.
+
+    Args:
+        mark: the run's manifest, which is not there yet.
+        present: the files of the run's own folders.
+
+    Returns:
+        The log without that.
+    """
+    left = dict(log.entries)
+    for name, entry in log.entries.items():
+        paths = {record.path for record in entry.files}
+        if entry.mark != mark or (paths.isdisjoint(REPLACED) and paths <= set(present)):
+            continue
+        del left[name]
+        # Of files that take others' places, those are there already whose names were free.
+        known = {record.path for other in left.values() for record in other.files}
+        storage.delete_files(sorted(paths - known))
+        storage.delete(name)
+    return replace(log, entries=left)

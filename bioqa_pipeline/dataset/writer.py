@@ -14,7 +14,6 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -24,7 +23,7 @@ from bioqa_pipeline.dataset.log import Log, LogEntry, LogReader
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.opening import publish_entry
-from bioqa_pipeline.dataset.replacing import Replacement, Replacing
+from bioqa_pipeline.dataset.replacing import Replacement, Replacing, withdraw
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
@@ -173,7 +172,8 @@ class DatasetWriter:
             present = {name: stored for folder in _FOLDERS for name, stored in self._storage.files(folder).items()}
             if self._manifest_name in present:
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} has its manifest already")
-            log = self._withdraw(LogReader(self._storage).read(self._data_set), present)
+            log = withdraw(self._storage, LogReader(self._storage).read(self._data_set), self._manifest_name, present)
+            self._entries[self._manifest_name] = [e for e in log.entries.items() if e[1].mark == self._manifest_name]
             full = manifest.changed(files=tuple(self._committed_files(present)))
             data = json.dumps(replace_surrogates(full.model_dump(mode="json")), indent=1, ensure_ascii=False).encode()
             replacing = Replacing(self._storage, self._data_set, self.run_id, log, replaced)
@@ -197,23 +197,6 @@ class DatasetWriter:
     @property
     def _manifest_name(self) -> str:
         return f"{RUNS}/{self.run_id}.json"
-
-    def _withdraw(self, log: Log, present: Collection[str]) -> Log:
-        """Takes back what an interrupted step of this run named and did not bring: the manifest would have it hold."""
-        mark = self._manifest_name
-        own = {name: entry for name, entry in log.entries.items() if entry.mark == mark}
-        left = dict(log.entries)
-        for name, entry in own.items():
-            paths = {record.path for record in entry.files}
-            if paths.isdisjoint(REPLACED) and paths <= set(present):
-                continue
-            del left[name]
-            # Of files that take others' places, those are there already whose names were free.
-            known = {record.path for other in left.values() for record in other.files}
-            self._storage.delete_files(sorted(paths - known))
-            self._storage.delete(name)
-        self._entries[mark] = [(name, entry) for name, entry in own.items() if name in left]
-        return replace(log, entries=left)
 
     def _logged(self, path: str) -> list[FileRecord]:
         entries = [entry for entries in self._entries.values() for _, entry in entries]

@@ -8,7 +8,6 @@ import math
 import random
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,6 @@ from support.other_checkpoints import make_other_checkpoint
 from support.squad_files import write_squad
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tiny tensors only lose by being shared out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
