@@ -37,8 +37,8 @@ def weighed(probability: float | None) -> str:
 
 # Said where probabilities stand first.
 PROBABILITY = (
-    f"probability: of 100 answers at 0.90 about 90 are right, by the model's calibration; strong: {STRONG:.2f} or "
-    "more, weak: less"
+    "probability: of 100 abstracts at 0.90 about 90 answer the question, by the model's calibration; "
+    f"strong: {STRONG:.2f} or more, weak: less"
 )
 
 

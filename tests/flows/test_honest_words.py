@@ -121,7 +121,7 @@ def test_with_a_calibration_there_are_probabilities(tmp_path: Path, capsys: pyte
     shown = everything(config, result, capsys)
     assert not any("ncalibrated" in text for text in shown.values())
     assert f"{result.answers[0].answerability:.2f}" in shown["terminal"]
-    assert "probability: of 100 answers" in shown["page"].casefold()
+    assert "probability: of 100 abstracts" in shown["page"].casefold()
     assert '"probability": ' in shown["webhook"] and "(probability " in shown["abstracts as ris"]
 
 

@@ -248,7 +248,7 @@ def test_a_surer_answer_says_why_it_stands_behind(root: Path) -> None:
     answers = [text(item) for item in questions(page)[GENE].xpath(".//ol[@class='found']/li/p[1]")]
     assert [line.split()[0] for line in answers] == ["BRCA1", "TP53", "KRAS"]
     assert [("behind an answer that 3 works give, not 1" in line) for line in answers] == [False, True, False]
-    assert "Probability: of 100 answers at 0.90 about 90 are right" in text(html.fromstring(page))
+    assert "Probability: of 100 abstracts at 0.90 about 90 answer the question" in text(html.fromstring(page))
 
 
 def evidence(page: str) -> list[HtmlElement]:
