@@ -44,7 +44,7 @@ _SHORT_WORDS = frozenset(
 CAPITALS_THAT_NAME = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(_CAPITAL_NAMES)}|[A-Z][a-z])(?![A-Za-z])")
 # What else is written both ways: with small letters before RNA or DNA, or in one of the ways by everybody.
 _NUCLEIC = re.compile(r"[A-Za-z]{0,3}[RD]NA")
-_BOTH_WAYS = {"mTOR": "MTOR"}
+_BOTH_WAYS = {"mTOR": "MTOR", "ApoE": "APOE"}
 
 
 def is_name(word: str) -> bool:

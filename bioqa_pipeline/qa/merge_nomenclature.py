@@ -37,6 +37,12 @@ _ALWAYS = (
     (re.compile(r"\b([Ii]nfluenza [AB])\s?/\s?(?=H\d)"), r"\1 "),
     (re.compile(r"\bC57B[Ll][/ -]?(6|10)"), r"C57BL/\1"),
     (re.compile(r"\b(?:hsa|mmu)-(?=miR|let)"), ""),
+    (re.compile(r"(?<![\w-])([KNH])-?(?:ras|RAS|Ras)(?!\w)"), r"\1RAS"),
+    (re.compile(r"(?<!\w)NF-?\s?(?:k|κ|kappa)-?\s?B(?!\w)"), "NF-kappaB"),
+    (re.compile(r"\b[Vv]it\.?\s(?=[A-EK]\d{0,2}(?!\w))"), "vitamin "),
+    (re.compile(r"\bHb\s(?=A1[cC]\b)"), "Hb"),
+    (re.compile(r"\bPA(?=C?O2)"), "P alveolar "),
+    (re.compile(r"\bT2\*"), "T2 star"),
 )
 
 

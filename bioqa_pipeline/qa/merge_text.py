@@ -151,6 +151,8 @@ _NUMERALS = _compiled(
     (r"^(?:by|of)\s(?=[-+]?\d)|^from\s(?=[-+]?\d\S*(?:\s\S+)?\sto\s\d)", ""),
     (r"(?<=/kg)\s(?:of\s)?(?:body\s?weight|b\.?w\.?)(?!\w)", ""),
     (r"(?<=\d)\sinternational\sunits?\b", " IU"),
+    (r"(?<=\d)\s:\s(?=\d)", ":"),
+    (rf"({_NUMBER}\s(?:year|month|week)s)\sof\sage\b", r"\1"),
     (r"^minus\s(?=\d)", MINUS),
     (r"^plus\s(?=\d)", "+"),
     flags=re.IGNORECASE,

@@ -23,6 +23,7 @@ _TOKEN = re.compile(rf"(?P<number>[+{MINUS}]?\d+(?:[.,:]\d+)*)|(?P<word>[^\W\d_]
 _MARKS = frozenset("%<>≤≥≠±~‰$€£/*^_×°")
 _SAID = {"×": "x", "°": "degree"}
 _GREEK_LETTERS = re.compile("(?<![\u0370-\u03ff])([α-ωΑ-Ωϑϕϰϵ]{1,2})(?![\u0370-\u03ff])")
+_DRUG = re.compile(r"[a-z]{4,20}(?:[cilnst]in|one|ide|ate|ole|ine|opa|vir|pril|tan|ol|rim|pam)(?!\w)", re.IGNORECASE)
 WORD, NUMBER, UNIT, MARK = "word", "number", "unit", "mark"
 
 
@@ -65,7 +66,7 @@ def _tokens(text: str) -> Iterator[Token]:
     end = 0
     for match in _TOKEN.finditer(text):
         raw, kind = match.group(), match.lastgroup or ""
-        if kind == MARK and not _means(raw, before, text[match.end() : match.end() + 3].lstrip()):
+        if kind == MARK and not _means(raw, before, text[match.end() : match.end() + 30].lstrip()):
             continue
         between = text[end : match.start()] if end else " "
         end = match.end()
@@ -87,7 +88,9 @@ def _means(mark: str, before: Token, ahead: str) -> bool:
 
 
 def _joins(before: Token, ahead: str) -> bool:
-    """A stroke between names, as in BCR/ABL and CD34+/CD38-, says no more than a hyphen."""
+    """A stroke between names or drugs, as in BCR/ABL, CD34+/CD38- and levodopa/carbidopa, says what a hyphen says."""
+    if _DRUG.fullmatch(before.text) and _DRUG.match(ahead):
+        return True
     is_signed = before.text in ("positive", "negative")
     is_name_ahead = ahead[:2].isalpha() and ahead[:2].isupper() and unit(ahead.split(" ")[0]) is None
     return (is_name_ahead and (is_signed or is_name(before.text))) or (is_signed and ahead[:2].strip().isupper())

@@ -10,7 +10,7 @@ from bioqa_pipeline.text import GREEK
 # The A that names (vitamin A, hepatitis A), told from the article also when the key is read again.
 NAMED_A = "ᴀ"
 # Abbreviations that are written in small letters too.
-_ABBREVIATED = frozenset("dna rna mrna hiv mri eeg emg adhd copd egfr vegf nad".split())
+_ABBREVIATED = frozenset("dna rna mrna hiv mri eeg emg adhd copd egfr vegf nad apoe akt erk bax".split())
 
 # What is written with, without or with a blank in the place of a hyphen before another word.
 PREFIXES = frozenset(
