@@ -24,7 +24,7 @@ from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.messages import counted, shown
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
 from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.report.unanswered import WITHOUT_ANSWER, best_words
+from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import PROBABILITY, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
@@ -140,14 +140,14 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
 def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     """Counts, what was skipped and why, what failed, and the path written; on standard output."""
     manifest = result.manifest
+    best = [a for a in result.answers if a.rank == 1]
     lines = [
+        "".join(accounted((a.outcome for a in best), manifest.n_questions)),
         f"scored {manifest.n_scored:,} new pairs, reused {manifest.n_reused:,}, failed {manifest.n_failed:,}",
         f"abstracts: {statuses(manifest.statuses)}",
     ]
-    for outcome, words in WITHOUT_ANSWER.items():
-        ids = [a.question_id for a in result.answers if a.outcome is outcome]
-        if ids:
-            lines.append(f"{words}, for {counted(len(ids), 'question')}: {_first(ids)}")
+    for words, ids in listed(best):
+        lines.append(f"{words}, for {counted(len(ids), 'question')}: {_first(ids)}")
     if result.failures:
         lines.append(f"{counted(len(result.failures), 'failure')}; the next run tries again:")
         lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
