@@ -163,7 +163,7 @@ def test_questions_without_an_answer_say_why(root: Path) -> None:
     )
     shown = questions(page)
     assert [cells(shown[q])[2] for q in asked] == [
-        "No answer in 2 abstracts nearest, below the threshold: nearly",
+        "No answer in 2 abstracts nearest words, not sure enough: nearly",
         "Nothing found",
         "Search failed",
         "4 records found, no abstract to read",
