@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lxml import etree
 
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import open_file
 from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.prologue import MAX_PROLOGUE_BYTES, PrologueError, read_prologue
@@ -69,8 +69,8 @@ def parse_records(source: BinaryIO | Path, *, name: str) -> Iterator[Abstract | 
         name: what errors call the file.
 
     Raises:
-        SourceError: the file is broken or is no PubMed XML (kind "bad_xml"), or cannot be read ("unreadable"). It says
-            where; all good records before that place have been given.
+        SourceError: the file is broken or is no PubMed XML, or cannot be read. It says where; all good
+            records before that place have been given.
     """
     if not isinstance(source, Path):
         yield from _Parse(name).records(source)
@@ -216,7 +216,7 @@ class _Parse:
         return prologue.head if prologue else None
 
     def _broken(self, reason: str) -> SourceError:
-        return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind=SourceErrorKind.BAD_XML)
+        return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)")
 
 
 def _undeclared(element: etree._Element) -> str | None:
@@ -257,7 +257,7 @@ class _Borrowed(io.RawIOBase):
 
 
 def _unreadable(name: str, error: OSError) -> SourceError:
-    return SourceError(f"{name}: cannot be read: {error}", kind=SourceErrorKind.UNREADABLE)
+    return SourceError(f"{name}: cannot be read: {error}")
 
 
 def _release(element: etree._Element) -> None:

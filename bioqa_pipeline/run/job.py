@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from pydantic import SecretStr
 
@@ -29,10 +30,10 @@ from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.clock import since_last_run, start_time
 from bioqa_pipeline.run.commits import commit_scored
-from bioqa_pipeline.run.current import CurrentAnswers, list_runs, night_of, update_current
+from bioqa_pipeline.run.current import CurrentAnswers, list_runs, update_current
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
 from bioqa_pipeline.run.manifest import run_cost, run_status, unfinished_manifest
-from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run
+from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run, scan_plan
 from bioqa_pipeline.run.preflight import Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport
@@ -223,25 +224,16 @@ class _Run:
     def _score(
         self, source: Source, plan: RunPlan, writer: DatasetWriter
     ) -> tuple[list[ShardReport], list[FailedPair]]:
-        identity = RunIdentity(
-            run_id=self.run_id,
-            started_at=self.started,
-            scoring_key=self.scoring_key,
-            model=self.ready.checkpoint.name,
-            model_revision=self.ready.checkpoint.revision,
-            config_json=self.config.model_dump_json(),
-        )
         total = plan.n_pairs - plan.n_reused
         model = self.config.model
         model = model.changed(engine=resolve_engine(model.engine, model.device, n_pairs=total))
         job = ScoringJob(
             model=model,
             scoring=self.config.scoring,
-            threshold=self.ready.threshold,
             plan=plan.name,
             store_path=source.store.path,
             root=self.config.out,
-            identity=identity,
+            identity=self.identity,
         )
         if not plan.shards:
             return [], []
@@ -262,22 +254,37 @@ class _Run:
                 lambda: summarise(
                     self.ready.questions.questions,
                     self.retrievals,
-                    plan.name,
+                    scan_plan(self.dataset.storage, plan.name).select("question_index", "pair_id"),
                     self.dataset,
                     source.store,
-                    threshold=self.ready.threshold,
-                    max_answers=self.config.max_answers,
-                    is_calibrated=self.ready.checkpoint.settings.calibration is not None,
+                    self.identity,
                 ),
             )
-            writer.write_summary(answers, {"config": self.config.model_dump_json()})
+            writer.write_summary(answers, {"config": self.identity.config_json})
         return answers
 
     def _update_current(self, source: Source, plan: RunPlan, answers: Sequence[MergedAnswer]) -> None:
-        night = night_of(self.run_id, self.started, self.scoring_key, self.config, self.ready.checkpoint)
         asked, searches = self.ready.questions.questions, self.retrievals
         with self._whole_without("table of current answers"):
-            self.current = update_current(night, self.dataset, asked, searches, plan.name, source.store, answers)
+            self.current = update_current(
+                self.identity, self.dataset, asked, searches, plan.name, source.store, answers
+            )
+
+    @cached_property
+    def identity(self) -> RunIdentity:
+        """Of the run from when it has begun."""
+        checkpoint = self.ready.checkpoint
+        return RunIdentity(
+            run_id=self.run_id,
+            started_at=self.started,
+            scoring_key=self.scoring_key,
+            model=checkpoint.name,
+            model_revision=checkpoint.revision,
+            config_json=self.config.model_dump_json(),
+            threshold=self.ready.threshold,
+            max_answers=self.config.max_answers,
+            is_calibrated=checkpoint.settings.calibration is not None,
+        )
 
     def _manifest(self) -> RunManifest:
         return unfinished_manifest(

@@ -123,12 +123,12 @@ def _begin(
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
     records = find_records(chosen, source)
     late = _late_columns(dataset, run)
-    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, _threshold(config, checkpoint))
     key = config.scoring.key(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
     causes = what_changed(run, config, checkpoint, again, key)
-    identity = _identity(run, checkpoint, key)
+    identity = _identity(run, config, checkpoint, key)
+    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, identity.threshold)
     return _Comparison(run, again, scorer, records, identity, causes, late, found)
 
 
@@ -241,10 +241,6 @@ def _those_that_did(dataset: Dataset) -> str:
     return f"these runs scored pairs: {more}{', '.join(names[-NAMED:])}"
 
 
-def _threshold(config: RunConfig, checkpoint: Checkpoint) -> float:
-    return checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
-
-
 def _source_of_records(config: RunConfig) -> SourceConfig:
     """A list only says what is asked, which the rows say, too: it may be gone, or another."""
     source = config.source
@@ -253,7 +249,7 @@ def _source_of_records(config: RunConfig) -> SourceConfig:
     return source.changed(kind="medline" if source.medline_dir else "pubmed", pmids_file=None)
 
 
-def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity:
+def _identity(run: RunManifest, config: RunConfig, checkpoint: Checkpoint, key: str) -> RunIdentity:
     # The same files elsewhere are the same model.
     is_same = run.model.get("digest") == checkpoint.digest
     return RunIdentity(
@@ -263,6 +259,9 @@ def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity
         model=run.model["name"] if is_same else checkpoint.name,
         model_revision=run.model["revision"] if is_same else checkpoint.revision,
         config_json="",
+        threshold=checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold,
+        max_answers=config.max_answers,
+        is_calibrated=checkpoint.settings.calibration is not None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -39,35 +40,19 @@ def open_source(
         case "sample":
             from bioqa_pipeline.sources.sample import SampleSource
 
-            return SampleSource(
-                mindate=config.mindate,
-                maxdate=config.maxdate,
-                datetype=config.datetype,
-                since=since,
-                filters=config.filters(),
-                with_titles=with_titles,
-            )
+            return SampleSource(config, since=since, with_titles=with_titles)
         case "pmids":
             from bioqa_pipeline.sources.pmids import PmidsSource
 
             assert config.pmids_file is not None
-            filters = config.filters()
-            return PmidsSource(config.pmids_file, _records(config, None, api_key, with_titles=with_titles), filters)
+            records = _records(config, None, api_key, with_titles=with_titles)
+            return PmidsSource(config.pmids_file, records, config.filters())
         case "files":
             from bioqa_pipeline.sources.files.source import FilesSource
 
-            assert config.files is not None
-            return FilesSource(
-                config.files,
-                (lambda: _records(config, None, api_key, with_titles=with_titles)) if _has_others(config) else None,
-                mindate=config.mindate,
-                maxdate=config.maxdate,
-                datetype=config.datetype,
-                filters=config.filters(),
-            )
-        case "medline":
-            return _records(config, since, api_key, with_titles=with_titles)
-        case "pubmed":
+            others = partial(_records, config, None, api_key, with_titles=with_titles)
+            return FilesSource(config, others if _has_others(config) else None)
+        case "medline" | "pubmed":
             return _records(config, since, api_key, with_titles=with_titles)
 
 
@@ -116,12 +101,4 @@ def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | 
         return open_pubmed(config, since=since, api_key=api_key, with_titles=with_titles)
     from bioqa_pipeline.sources.medline.source import MedlineSource
 
-    return MedlineSource(
-        config.medline_dir,
-        mindate=config.mindate,
-        maxdate=config.maxdate,
-        datetype=config.datetype,
-        since=since,
-        filters=config.filters(),
-        with_titles=with_titles,
-    )
+    return MedlineSource(config.medline_dir, config, since=since, with_titles=with_titles)

@@ -138,5 +138,5 @@ def _decode_records(body: bytes, name: str) -> FetchAnswer:
     except SourceError as exc:
         broken = str(exc)
     if broken:
-        raise RetryableSourceError(broken, kind=SourceErrorKind.BAD_XML)
+        raise RetryableSourceError(broken, kind=SourceErrorKind.UNREADABLE)
     return FetchAnswer(tuple(records), tuple(bad), tuple(deleted))

@@ -25,13 +25,7 @@ AGAIN = 2
 MAX_SPLITS = 64
 # Records that the log names for each reason.
 NAMED = 10
-_SPLIT_KINDS = (
-    SourceErrorKind.BAD_XML,
-    SourceErrorKind.BODY_TOO_LARGE,
-    SourceErrorKind.HTTP_413,
-    SourceErrorKind.HTTP_414,
-    SourceErrorKind.UNREADABLE_RECORDS,
-)
+_SPLIT_KINDS = (SourceErrorKind.UNREADABLE, SourceErrorKind.TOO_LARGE)
 
 
 class Fetches(Protocol):
@@ -131,7 +125,7 @@ class Fetcher:
             self._splits_left -= 1
             middle = len(batch) // 2
             return self._fetch(batch[:middle]).add(self._fetch(batch[middle:]))
-        is_unreadable = kind in (SourceErrorKind.BAD_XML, SourceErrorKind.UNREADABLE_RECORDS)
+        is_unreadable = kind is SourceErrorKind.UNREADABLE
         return _all_missing(batch, FetchStatus.PARSE_ERROR if is_unreadable else FetchStatus.FETCH_ERROR, reason)
 
 
@@ -139,7 +133,7 @@ def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     """What came of what was asked.
 
     Raises:
-        SourceError: kind "unreadable_records", there are some that do not say whose they are.
+        SourceError: kind "unreadable", there are some that do not say whose they are.
     """
     asked = set(batch)
     outcome = _Outcome()
@@ -162,7 +156,7 @@ def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     absent = [p for p in batch if p not in outcome.records and p not in outcome.missing]
     unnamed = [bad.reason for bad in answer.bad if bad.pmid is None]
     if absent and unnamed:
-        raise SourceError(f"records without a readable PMID: {unnamed[0]}", kind=SourceErrorKind.UNREADABLE_RECORDS)
+        raise SourceError(f"records without a readable PMID: {unnamed[0]}", kind=SourceErrorKind.UNREADABLE)
     for pmid in absent:
         outcome.missing[pmid] = Missing(pmid, FetchStatus.NOT_FOUND, "PubMed has no record of this number")
     return outcome

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +19,8 @@ from bioqa_pipeline.abstracts.documents import DateRange, query_words
 from bioqa_pipeline.abstracts.fulltext import FullTextIndex, ScoredPmid
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.abstracts.writer import make_store
-from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
-from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
+from bioqa_pipeline.config import SourceConfig
+from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
 from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import (
     FetchStatus,
@@ -41,6 +41,7 @@ from bioqa_pipeline.storage.filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
+ALL_RECORDS = SourceConfig()
 _NAMED_BAD_RECORDS = 5
 # The index knows no capitals: so many hits for each wanted one, and so many in all, are looked at for a name in them.
 _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT = 10, 2000
@@ -51,11 +52,9 @@ class MedlineSource:
 
     Args:
         folder: see `list_files` for what counts.
+        config: dates, of publication or last revision, and filters; which records are searched.
         home: where store and index go; None takes a place in the user's cache that belongs to the folder.
-        mindate, maxdate: only records whose date lies in this range.
-        datetype: publication ("pdat") or last revision ("mdat").
         since: only records that came, new or revised, at or after this time.
-        filters: which records are searched.
         with_titles: records without an abstract are searched by their titles, too.
         workers: parsing processes; None takes one for each core.
 
@@ -70,19 +69,16 @@ class MedlineSource:
     def __init__(
         self,
         folder: Path,
+        config: SourceConfig = ALL_RECORDS,
         *,
         home: Path | None = None,
-        mindate: date | None = None,
-        maxdate: date | None = None,
-        datetype: Literal["pdat", "edat", "mdat"] = "pdat",
         since: datetime | None = None,
-        filters: RecordFilters = ALL_RECORDS,
         with_titles: bool = False,
         workers: int | None = None,
     ) -> None:
         self._folder = folder.resolve()
-        self._dates = _date_ranges(mindate, maxdate, datetype, since)
-        self._filters, self._with_titles = filters, with_titles
+        self._dates = _date_ranges(config, since)
+        self._filters, self._with_titles = config.filters(), with_titles
         home = home or cache_dir() / "medline" / content_digest("folder", str(self._folder))
         list_files(self._folder)  # what is wrong with it is said without waiting
         try:
@@ -91,8 +87,7 @@ class MedlineSource:
                 self._open(home, workers)
         except OSError as exc:
             raise SourceError(
-                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written",
-                kind=SourceErrorKind.NO_CACHE,
+                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written"
             ) from exc
 
     def _open(self, home: Path, workers: int | None) -> None:
@@ -235,16 +230,15 @@ def _generation(home: Path, listing: Listing) -> Path:
     return home / f"records-{secrets.token_hex(4)}"
 
 
-def _date_ranges(
-    mindate: date | None, maxdate: date | None, datetype: Literal["pdat", "edat", "mdat"], since: datetime | None
-) -> tuple[DateRange, ...]:
+def _date_ranges(config: SourceConfig, since: datetime | None) -> tuple[DateRange, ...]:
     ranges = []
-    if mindate is not None or maxdate is not None:
-        if datetype == "edat":
+    if config.mindate is not None or config.maxdate is not None:
+        if config.datetype == "edat":
             raise ConfigError(
                 "PubMed's files do not tell when a record was entered: use `datetype pdat` or `datetype mdat`"
             )
-        ranges.append(DateRange("published" if datetype == "pdat" else "revised", mindate, maxdate))
+        field: Literal["published", "revised"] = "published" if config.datetype == "pdat" else "revised"
+        ranges.append(DateRange(field, config.mindate, config.maxdate))
     if since is not None:
         ranges.append(DateRange("arrived", since))
     return tuple(ranges)
