@@ -293,6 +293,7 @@ def test_retracted_support_is_marked(root: Path) -> None:
             said(GENE, 1, "BRCA1", p=0.9, is_retracted=True),
             said(GENE, 2, "BRCA1", p=0.6),
             said(VITAMIN, 3, "C", is_retracted=True),
+            said(NOBODY, 5, "Banting", p=0.95, retraction="retracted in part"),
             said(NOBODY, 4, "Banting"),
         ],
     )
@@ -300,6 +301,7 @@ def test_retracted_support_is_marked(root: Path) -> None:
     assert [cells(shown[q])[2] for q in (GENE, VITAMIN, NOBODY)] == ["BRCA1 1 of 2 retracted", "C retracted", "Banting"]
     assert ["retracted" in shown[q].classes for q in (GENE, VITAMIN, NOBODY)] == [True, True, False]
     assert "2 questions: retracted articles are among the support" in page
+    assert '<span class="badge bad">retracted in part</span>' in page
 
 
 def test_a_revised_abstract_is_quoted_as_it_is_now(root: Path) -> None:
