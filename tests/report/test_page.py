@@ -16,6 +16,8 @@ from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import ConfigError, DatasetError
+from bioqa_pipeline.export.flat import FORMULA, NUMBER
+from bioqa_pipeline.html.page import asset
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import anchor, make_run_page
@@ -583,6 +585,10 @@ def test_questions_have_addresses_whatever_their_ids_hold() -> None:
     assert anchor("G.1") == "q-G.1"
     odd = [anchor(name) for name in ('two words"><b>', "two words", "é", "x" * 500)]
     assert len(set(odd)) == 4 and all(re.fullmatch("q-[0-9a-f]{16}", name) for name in odd)
+
+
+def test_what_the_page_saves_is_defused_as_exports_are() -> None:
+    assert f"/{FORMULA}/" in asset("common.js") and f"/{NUMBER}/" in asset("common.js")
 
 
 def test_an_abstract_that_supports_two_answers_is_one(root: Path) -> None:
