@@ -11,8 +11,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from bioqa_pipeline.redaction import REDACTED, Redaction
+if TYPE_CHECKING:
+    from bioqa_pipeline.redaction import Redaction
 
 # The environment's secrets, ours and those of the libraries that a run uses.
 _SECRETS = (
@@ -42,6 +44,8 @@ _NAMED = re.compile(
 
 def without_credentials(text: str) -> str:
     """A message without users and passwords of addresses, signatures of signed ones, and values of telling headers."""
+    from bioqa_pipeline.redaction import REDACTED
+
     return _NAMED.sub(rf"\1{REDACTED}", _CREDENTIALS.sub(rf"\1{REDACTED}@", text))
 
 
@@ -75,6 +79,9 @@ def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _environment_redaction(secrets: tuple[str, ...]) -> Redaction:
+    # A command that only shows its help shows no message.
+    from bioqa_pipeline.redaction import Redaction
+
     return Redaction(secrets)
 
 

@@ -65,6 +65,10 @@ class ProgressArtifact:
         """Takes effect within some seconds; costs nothing."""
         self._now = (min(100.0, percent), text)
 
+    def show_broken_off(self) -> None:
+        """Says at what the run broke off."""
+        self._now = (self._now[0], f"broken off at: {self._now[1]}")
+
     def close(self) -> None:
         """Shows the last state and ends."""
         self._end.set()
@@ -97,6 +101,10 @@ def progress_artifact(config: RunConfig) -> Iterator[Callable[[float, str], None
         return
     try:
         yield artifact.show
+        artifact.show(100.0, "the run has ended")
+    except BaseException:
+        artifact.show_broken_off()
+        raise
     finally:
         artifact.close()
 
@@ -222,9 +230,8 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     if any(a.is_uncalibrated for a in result.answers):
         lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
     for outcome, words in WITHOUT_ANSWER.items():
-        ids = [a.question_id for a in result.answers if a.outcome is outcome]
-        lines += _listed(words[0].upper() + words[1:], ids, len(ids))
-    lines += _listed("Failures, which the next run tries again", result.failures, len(result.failures))
+        lines += _listed(words[0].upper() + words[1:], [a.question for a in result.answers if a.outcome is outcome])
+    lines += _listed("Failures, which the next run tries again", result.failures)
     return "\n".join(lines) + "\n"
 
 
@@ -259,11 +266,11 @@ def _source(source: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in source.items() if value and name not in _OF_THE_CACHE)
 
 
-def _listed(title: str, items: Sequence[str], n_items: int) -> list[str]:
-    if not n_items:
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    if not items:
         return []
     named = [f"- {_cell(shortened(item))}" for item in items[:LISTED]]
-    more = [f"- … and {n_items - len(named):,} more"] if n_items > len(named) else []
+    more = [f"- … and {len(items) - LISTED:,} more"] if len(items) > LISTED else []
     return ["", f"## {title}", "", *named, *more]
 
 

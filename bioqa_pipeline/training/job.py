@@ -19,14 +19,13 @@ from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Found, Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.records.scores import Batch, FloatArray, Places
-from bioqa_pipeline.training.base_models import prepare_base
 from bioqa_pipeline.training.card import write_card
 from bioqa_pipeline.training.loop import LoggedPoint
-from bioqa_pipeline.training.output import BASE, MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
+from bioqa_pipeline.training.output import MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.stored_settings import write_settings
 from bioqa_pipeline.training.trainer import TrainingResult, train
-from bioqa_pipeline.training.weights import goes_on, is_finished, keep_base
+from bioqa_pipeline.training.weights import goes_on, is_finished
 
 logger = logging.getLogger(__name__)
 
@@ -99,24 +98,20 @@ def _fine_tune_one(
     device: str,
     on_progress: Callable[[LoggedPoint], None] | None,
 ) -> FineTuned:
-    check_out(out)
-    # The training unpacks or makes nothing a second time, and removes it when it is done.
-    base = open_checkpoint(prepare_base(config, out / BASE))
     # Windows that cannot be scored are refused here, before hours of training.
     unfitted = CheckpointSettings.checked({"note": NOT_FITTED, "windows": config.windows})
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
     if int(os.environ.get("RANK", "0")) > 0:
         return FineTuned(result, None, None)
-    keep_base(base, out)
     if not paragraphs:
         write_settings(out, unfitted)
-        write_card(config, base, result, None, None)
+        write_card(config, result, None, None)
         return FineTuned(result, None, None)
     settings, found = calibrate_checkpoint(
         out, paragraphs, config=ScoringConfig(windows=config.windows), device=device, eval_batch=config.eval_batch_size
     )
-    write_card(config, base, result, settings, found)
+    write_card(config, result, settings, found)
     return FineTuned(result, settings, found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,21 @@ def test_what_is_raised_on_purpose_is_logged_in_one_line(name: str, monkeypatch:
     [meant, fault] = lines
     assert meant == "ConfigError: `questions q.txt`: none"
     assert "Traceback" in fault
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_progress_ends_with_the_run(
+    breaks: bool, run: tuple[RunResult, RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[float, str]] = []
+    monkeypatch.setattr(artifacts, "create_progress_artifact", lambda progress, key, description: key)
+    monkeypatch.setattr(
+        artifacts, "update_progress_artifact", lambda key, progress, description: said.append((progress, description))
+    )
+    with pytest.raises(KeyboardInterrupt) if breaks else nullcontext(), artifacts.progress_artifact(run[1]) as show:
+        show(40.0, "fetching: 8 of 20 abstracts")
+        if breaks:
+            raise KeyboardInterrupt
+    assert said[-1] == (
+        (40.0, "broken off at: fetching: 8 of 20 abstracts") if breaks else (100.0, "the run has ended")
+    )

@@ -158,7 +158,7 @@ def test_filter_by_kind(browser: Browser, run_page: Path) -> None:
             "Answered 3": [G, V, A],
             "Unanswered 2": [N, F],
             "New 2": [G, A],
-            "Retracted evidence 1": [V],
+            "Retracted 1": [V],
             "All 5": ALL,
         }.items():
             tab.page.get_by_label(name, exact=True).check()

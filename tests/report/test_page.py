@@ -163,7 +163,7 @@ def test_questions_without_an_answer_say_why(root: Path) -> None:
     )
     shown = questions(page)
     assert [cells(shown[q])[2] for q in asked] == [
-        "No answer in 2 abstracts nearest, below the threshold: nearly",
+        "No answer in 2 abstracts nearest words, not sure enough: nearly",
         "Nothing found",
         "Search failed",
         "4 records found, no abstract to read",
@@ -393,8 +393,12 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     assert "Further answers that only the data set holds: 2." in text(shown[GENE])
     assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
     assert "This page shows 2 of 4 answers with 4 sentences of evidence from 39 supporting abstracts" in page
-    link = shown[VITAMIN].xpath(".//a[contains(., 'All 9 in PubMed')]/@href")[0]
+    link = shown[VITAMIN].xpath(".//a[contains(., 'all 9 in PubMed')]/@href")[0]
     assert link == "https://pubmed.ncbi.nlm.nih.gov/?term=1,2,3,4,5,6,7,8,9"
+    # No answer is listed without a sentence to judge it by.
+    shown = questions(make_run_page(Dataset(root), "20260101", limits=Limits(evidence=2)))
+    assert [len(body.xpath(".//ol[@class='found']/li")) for body in shown.values()] == [1, 1]
+    assert "Further answers that only the data set holds: 2." in text(shown[GENE])
 
 
 def test_long_sentences_are_cut_around_the_answer(root: Path) -> None:

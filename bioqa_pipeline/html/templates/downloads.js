@@ -24,7 +24,7 @@
     return answers.flatMap((item, place) => {
       const probability = parseFloat(text(item, ".p"));
       const answer = { question, rank: place + 1, answer: text(item, "strong") };
-      if (!Number.isNaN(probability)) Object.assign(answer, { probability, strength: text(item, ".weight") });
+      if (!Number.isNaN(probability)) Object.assign(answer, { probability, strength: text(item, ".p b") });
       const said = [...item.querySelectorAll(".said")];
       return said.length ? said.map((one) => ({ ...answer, ...evidence(one) })) : [answer];
     });
