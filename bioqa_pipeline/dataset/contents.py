@@ -93,15 +93,12 @@ class Contents:
         view = self.view(data_set, *folders)
         self.warn(view.foreign)
         for path in view.missing:
-            raise DatasetError(f"{self._storage.uri(path)}: this file of the data set is gone; {self.way_out}")
+            place = self._storage.uri(path)
+            raise DatasetError(f"{place}: this file of the data set is gone; {way_out(self._storage)}")
         for path in view.records:
             if not view.fits(path):
                 raise self._damaged(path, f"{view.present[path].size} bytes in place of {view.records[path][0].bytes}")
         return view
-
-    @property
-    def way_out(self) -> str:
-        return way_out(self._storage)
 
     def warn(self, foreign: Collection[str]) -> None:
         """Names files that are not of the data set, each once in the life of a process."""
@@ -161,4 +158,4 @@ class Contents:
         return any((place, stamp, record.sha256) in _seen_whole for record in view.records[path])
 
     def _damaged(self, path: str, what: str) -> DatasetError:
-        return DatasetError(f"{self._storage.uri(path)}: damaged or changed by hand: {what}; {self.way_out}")
+        return DatasetError(f"{self._storage.uri(path)}: damaged or changed by hand: {what}; {way_out(self._storage)}")

@@ -24,7 +24,7 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import CURRENT, CURRENT_FILE, INDEX, CurrentRow
-from bioqa_pipeline.dataset.tables import encode, replace_surrogates, to_table
+from bioqa_pipeline.dataset.tables import encode, in_order, joined, replace_surrogates, to_table
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.index import make_index, pages_of
@@ -66,7 +66,7 @@ def update_current(
         answers: what the run found, of all questions.
     """
     table, metadata = dataset.current_table()
-    before = _frame(table), metadata.get("run_id")
+    before = pl.DataFrame(table), metadata.get("run_id")
     seen: _Seen = {}
     if not metadata:
         table, seen = _from_history(dataset)
@@ -75,17 +75,16 @@ def update_current(
         identity.max_answers,
     )
     run = _Run(identity, dataset, questions, retrievals, plan, store, answers, seen)
-    changed = run.changed(_frame(table), is_as_before=is_as_before)
+    changed = run.changed(pl.DataFrame(table), is_as_before=is_as_before)
     if not changed and is_as_before:
-        return CurrentAnswers(_frame(table), None, before)
-    fresh = to_table(run.rows(_frame(table), changed), CURRENT)
+        return CurrentAnswers(pl.DataFrame(table), None, before)
+    fresh = to_table(run.rows(pl.DataFrame(table), changed), CURRENT)
     ids = pa.array([questions[i].id for i in changed], pa.string())
     kept = table.filter(pc.invert(pc.is_in(table["question_id"], value_set=ids)))
-    new = pa.concat_tables([kept, fresh], promote_options="default").select(CURRENT.schema.names)
-    new = new.sort_by([(name, "ascending") for name in CURRENT.sorted_by]).cast(CURRENT.schema).combine_chunks()
+    new = in_order(joined([kept, fresh], CURRENT), CURRENT).cast(CURRENT.schema).combine_chunks()
     stamp = {"config": identity.config_json, "run_id": identity.run_id, "program": __version__}
     file = Replacement(CURRENT_FILE, encode(new, CURRENT, stamp), new.num_rows)
-    return CurrentAnswers(_frame(new), file, before)
+    return CurrentAnswers(pl.DataFrame(new), file, before)
 
 
 def list_runs(dataset: Dataset, manifest: RunManifest, current: CurrentAnswers | None) -> Replacement:
@@ -259,9 +258,3 @@ def _dated(row: dict[str, Any], first_seen: datetime, run_id: str) -> CurrentRow
 def _max_answers(metadata: Mapping[str, str]) -> object:
     config = json.loads(metadata["config"])
     return config.get("max_answers") if isinstance(config, dict) else None
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig, SourceConfig
@@ -178,9 +177,9 @@ class _Comparison:
         pairs, scored, failed = score_pairs(AskedPairs(there, tuple(abstracts.values()), read), self.scorer, progress)
         windows = chunks.partition_by("pair_id", as_dict=True)
         now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
-        windows_now = _as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
+        windows_now = pl.DataFrame(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
         of_pair = windows_now.partition_by("pair_id", as_dict=True)
-        for row in _as_read(now).iter_rows(named=True):
+        for row in pl.DataFrame(now).iter_rows(named=True):
             key = (row["pair_id"],)
             self.found.add(self._compared(rows[row["pair_id"]], row))
             stored = windows.get(key, chunks.clear()).to_dicts()
@@ -267,13 +266,6 @@ def _identity(run: RunManifest, config: RunConfig, checkpoint: Checkpoint, key: 
 
 def _rows(table: pl.LazyFrame, pair_ids: pl.Series) -> pl.DataFrame:
     return table.join(pair_ids.to_frame().lazy(), on="pair_id", how="semi").collect()
-
-
-def _as_read(table: pa.Table) -> pl.DataFrame:
-    """Rows as they are when they have been written and read."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:

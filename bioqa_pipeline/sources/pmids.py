@@ -18,7 +18,6 @@ from bioqa_pipeline.sources.filtering import also_filtered
 
 logger = logging.getLogger(__name__)
 
-MAX_PMID = 2**31 - 1
 REPETITIONS_NAMED = 10
 
 

@@ -113,7 +113,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     def broken(*_: object, **__: object) -> str:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("bioqa_pipeline.run.job.make_run_page", broken)
+    monkeypatch.setattr("bioqa_pipeline.run.pages.make_run_page", broken)
     with caplog.at_level(logging.CRITICAL):
         result = run_job(config)
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0

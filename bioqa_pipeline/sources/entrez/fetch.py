@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Missing
-from bioqa_pipeline.sources.entrez.client import FetchAnswer
+from bioqa_pipeline.sources.entrez.client import EntrezClient, FetchAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +25,6 @@ MAX_SPLITS = 64
 # Records that the log names for each reason.
 NAMED = 10
 _SPLIT_KINDS = (SourceErrorKind.UNREADABLE, SourceErrorKind.TOO_LARGE)
-
-
-class Fetches(Protocol):
-    """What is asked of a client."""
-
-    def fetch(self, pmids: Sequence[int]) -> FetchAnswer: ...
 
 
 @dataclass(slots=True)
@@ -58,7 +51,7 @@ class Fetcher:
 
     def __init__(
         self,
-        client: Fetches,
+        client: EntrezClient,
         store: AbstractStore,
         *,
         batch_size: int,
@@ -114,11 +107,9 @@ class Fetcher:
     def _fetch(self, batch: Sequence[int]) -> _Outcome:
         """One batch, by halves where it cannot be read as a whole."""
         try:
-            outcome = _sorted_out(batch, self._client.fetch(batch))
+            return _matched(batch, self._client.fetch(batch))
         except SourceError as exc:
             kind, reason = exc.kind, str(exc)
-        else:
-            return outcome
         if kind is SourceErrorKind.NO_IDS:
             return _all_missing(batch, FetchStatus.NOT_FOUND, "PubMed has no record of this number")
         if kind in _SPLIT_KINDS and len(batch) > 1 and self._splits_left > 0:
@@ -129,7 +120,7 @@ class Fetcher:
         return _all_missing(batch, FetchStatus.PARSE_ERROR if is_unreadable else FetchStatus.FETCH_ERROR, reason)
 
 
-def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
+def _matched(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     """What came of what was asked.
 
     Raises:

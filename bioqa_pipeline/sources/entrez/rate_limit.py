@@ -130,7 +130,7 @@ class RateLimiter:
         try:
             fd = open_fd(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode=0o600)
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            raise _unusable(self.path, exc.strerror or str(exc)) from exc
         try:
             # Unlocked by name and not by closing alone: a child forked meanwhile has a copy of the descriptor.
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -138,7 +138,7 @@ class RateLimiter:
             yield state
             self._write(fd, state)
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            raise _unusable(self.path, exc.strerror or str(exc)) from exc
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
@@ -164,12 +164,6 @@ class RateLimiter:
         raw = json.dumps([slots, state.limit, state.paused_until]).encode()
         os.pwrite(fd, raw, 0)
         os.ftruncate(fd, len(raw))
-
-    def _unusable(self, exc: OSError) -> SourceError:
-        return SourceError(
-            f"{self.path}: the file that keeps the request rate cannot be used: {exc.strerror}; "
-            "set the environment variable TMPDIR to a folder of yours on a local disk"
-        )
 
 
 def private_folder() -> Path:
@@ -199,8 +193,8 @@ def private_folder() -> Path:
 
 def _unusable(path: Path, reason: str) -> SourceError:
     return SourceError(
-        f"{path}: the folder of the files that keep the request rate cannot be used: {reason}; set the environment "
-        "variable TMPDIR to a folder of yours"
+        f"{path}: what keeps the request rate cannot be used: {reason}; set the environment variable TMPDIR to a "
+        "folder of yours on a local disk"
     )
 
 

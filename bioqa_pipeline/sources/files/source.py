@@ -7,23 +7,20 @@ PMID only and PMIDs of those that say their DOI only, another source brings, whe
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.abstracts.writer import make_store
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.errors import ConfigError, InputError, SourceError
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, Missing, Question, Retrieval, content_digest
 from bioqa_pipeline.sources.base import Source, cache_dir
 from bioqa_pipeline.sources.files.finding import find_files
 from bioqa_pipeline.sources.files.gathering import Gathered, gather, read_files
 from bioqa_pipeline.sources.filtering import also_filtered
-from bioqa_pipeline.sources.generations import drop_others, hold
-from bioqa_pipeline.storage.filelock import FileLock
+from bioqa_pipeline.sources.generations import drop_others, one_writer, opened
 
 logger = logging.getLogger(__name__)
 
@@ -151,18 +148,10 @@ class FilesSource:
         abstracts = list(self._gathered.abstracts())
         home = cache_dir() / "files" / content_digest("files", *names)
         generation = home / f"records-{content_digest(*map(repr, abstracts))}"
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / ".lock", f"read-{os.getpid()}", location=names[0], wait=True):
-                make_store(generation)
-                hold(self, generation)
-                store = AbstractStore(generation)
-                store.add(abstracts, origin=self.name)
-                drop_others(home, generation)
-        except OSError as exc:
-            raise SourceError(
-                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written"
-            ) from exc
+        with one_writer(home, "read", names[0]):
+            store = opened(self, generation)
+            store.add(abstracts, origin=self.name)
+            drop_others(home, generation)
         return store
 
 

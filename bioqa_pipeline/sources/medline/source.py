@@ -7,7 +7,6 @@ time afterwards. Files, store and index of a folder lie in the user's cache, one
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -18,9 +17,8 @@ from typing import Literal
 from bioqa_pipeline.abstracts.documents import DateRange, query_words
 from bioqa_pipeline.abstracts.fulltext import FullTextIndex, ScoredPmid
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.abstracts.writer import make_store
 from bioqa_pipeline.config import SourceConfig
-from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError
+from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import (
     FetchStatus,
@@ -33,11 +31,10 @@ from bioqa_pipeline.records.texts import (
     content_digest,
 )
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.generations import drop_others, hold
+from bioqa_pipeline.sources.generations import drop_others, one_writer, opened
 from bioqa_pipeline.sources.medline.files import Listing, list_files, named
 from bioqa_pipeline.sources.medline.importing import import_files, stale_files
 from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportState
-from bioqa_pipeline.storage.filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
@@ -81,21 +78,13 @@ class MedlineSource:
         self._filters, self._with_titles = config.filters(), with_titles
         home = home or cache_dir() / "medline" / content_digest("folder", str(self._folder))
         list_files(self._folder)  # what is wrong with it is said without waiting
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / ".lock", f"import-{os.getpid()}", location=str(self._folder), wait=True):
-                self._open(home, workers)
-        except OSError as exc:
-            raise SourceError(
-                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written"
-            ) from exc
+        with one_writer(home, "import", str(self._folder)):
+            self._open(home, workers)
 
     def _open(self, home: Path, workers: int | None) -> None:
         listing = list_files(self._folder)
         generation = _generation(home, listing)
-        make_store(generation)
-        hold(self, generation)
-        self._store = AbstractStore(generation)
+        self._store = opened(self, generation)
         self._index = FullTextIndex(
             generation / "fulltext", with_titles=self._with_titles, can_filter=bool(self._filters)
         )
