@@ -364,7 +364,9 @@ def test_a_phone_shows_an_answer_at_once_after_a_night_with_changes(
 ) -> None:
     dataset = Dataset(run_page.parent.parent)
     path, report = tmp_path / "page.html", read_report(dataset, dataset.run("20260101"), Limits())
-    change = Change("new", GENE, "BRCA1", "retracted support", "a revised record", (12345678,))
+    change = Change(
+        "new", f"Which gene, say, {GENE.casefold()}" * 2, "BRCA1", "retracted support", "a revised record", (12345678,)
+    )
     path.write_text(render_run_page(replace(report, delta=Delta((change,) * 3, 1, 2, 0, 0))), "utf-8")
     with opened(browser, path, width=390) as tab:
         box = tab.page.locator(".best strong").first.bounding_box()
