@@ -161,6 +161,8 @@ def _kept(
     for at in range(len(bounds) - 1):
         spans = by_place[bounds[at] : bounds[at + 1]]
         spans = spans[n_taken[pair[spans]] < most]
+        if not len(spans):
+            break
         places = zip(read[pair[spans]].tolist(), start[spans].tolist(), end[spans].tolist(), strict=True)
         words = [texts[i][a:b] for i, a, b in places]
         wording = np.array([numbers.setdefault(text.casefold(), len(numbers)) for text in words], dtype=np.int64)
