@@ -129,6 +129,12 @@ class AnswerRow:
         "the first ten authors as PubMed cites them (Smith J), and last 'et al.' where there are more; null in rows "
         "written before this column",
     ] = None
+    retraction: Annotated[
+        str | None,
+        "how the record was taken back, as its title, types and links say: retracted, retracted and republished, "
+        "withdrawn, removed, or retracted in part, which is not is_retracted and counts as support like any other; "
+        "null where it was not, and in rows written before this column",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ OF_THE_RECORD = frozenset(
     {
         *("pmid_version", "title", "journal", "pub_date", "pub_year", "doi", "is_retracted", "content_hash"),
         *("print_date", "electronic_date", "publication_types", "mesh_terms", "languages", "expressions_of_concern"),
-        *("errata",),
+        *("errata", "retraction"),
     }
 )
 UNEXPLAINED = "unexplained"

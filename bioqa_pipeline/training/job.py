@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig
-from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.evaluation.table import format_table
@@ -75,6 +75,9 @@ def fine_tune(
     extra = read_squad(calibrate_on) if calibrate_on else []
     made = out / MADE_FIRST
     made_first = _made_first(config, made)
+    for recipe in made_first.values():
+        _check_kinds(recipe, [])
+    _check_kinds(config, extra)
     if made_first:
         mark_out(out)
     for folder, recipe in made_first.items():
@@ -83,6 +86,20 @@ def fine_tune(
         else:
             _fine_tune_one(_with_made(recipe, made), folder, [], device=device, on_progress=on_progress)
     return _fine_tune_one(_with_made(config, made), out, extra, device=device, on_progress=on_progress)
+
+
+def _check_kinds(config: TrainingConfig, extra: list[SquadParagraph]) -> None:
+    """Before hours of training, not after them.
+
+    Raises:
+        ConfigError: nothing could be fitted on the questions that are kept from training.
+    """
+    kinds = {q.is_impossible for p in held_out_paragraphs(config) + extra for q in p.questions}
+    if len(kinds) == 1:
+        raise ConfigError(
+            f"all questions that threshold and calibration would be fitted on are {'un' * kinds.pop()}answerable; keep "
+            "some of either kind from training (`held_out`, `calibrate_on`), or none"
+        )
 
 
 def _make_room(config: TrainingConfig, out: Path) -> None:

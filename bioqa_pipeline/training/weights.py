@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from transformers import MODEL_FOR_QUESTION_ANSWERING_MAPPING, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
 from bioqa_pipeline.inputs import read_json
@@ -64,6 +65,7 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
     is_plain = device == "cpu" and network.dropout_is_set and network.attention_probs_dropout_prob > 0
     settings = transformers_config(network, **({"attn_implementation": "eager"} if is_plain else {}))
     architecture: Any = MODEL_FOR_QUESTION_ANSWERING_MAPPING[type(settings)]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # Without a folder, of which transformers would read more than was checked: an adapter can name another model.
     model = architecture.from_pretrained(None, config=settings, state_dict=weights.state, dtype=torch.float32)
     freeze(model, base.config, config.frozen_layers)

@@ -359,6 +359,21 @@ def test_the_list_of_runs_fits_a_phone(browser: Browser, tmp_path: Path) -> None
         assert tab.requests == [path.as_uri()]
 
 
+def test_evidence_without_an_answer_is_saved_with_the_reason(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    asked = [said("Does it help?", 1, "vitamin C", p=0.9), said(NOBODY, 2, "Lind", p=0.3)]
+    path.write_text(add_run(tmp_path / "set", "20260101", asked), "utf-8")
+    with opened(browser, path) as tab:
+        with tab.page.expect_download() as download:
+            tab.page.get_by_role("button", name="CSV", exact=True).click()
+        download.value.save_as(tmp_path / "csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "csv").read_bytes().decode("utf-8-sig"), newline="")))
+    assert [(row["answer"], row["pmid"], row["evidence"], row["outcome"]) for row in rows] == [
+        ("", "1", "It is vitamin C.", "Yes/no question: read the evidence"),
+        ("", "", "", "No answer in 1 abstract"),
+    ]
+
+
 def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Path, tmp_path: Path) -> None:
     saved = {}
     with opened(browser, run_page) as tab:
@@ -380,5 +395,6 @@ def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Pa
     assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
     assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]
     records = rispy.loads(saved["ris"].replace("\r\n", "\n"))
+    assert all(record["authors"] == ["Makar AB", "The Group of Ü"] for record in records)
     assert [record["accession_number"] for record in records] == list(dict.fromkeys(row["pmid"] for row in rows))
     assert "Retracted." in next(record["notes"] for record in records if record["accession_number"] == "3")

@@ -149,7 +149,7 @@
     const what = event.target.dataset.do;
     const chosen = all();
     if (what === "save") {
-      const names = ["question_id", "question", "pmid", "choice", "note", "title", "changed_at"];
+      const names = ["question", "pmid", "title", "choice", "note", "changed_at", "question_id"];
       bioqa.save(bioqa.csv(names, [...chosen.values()]), "text/csv", "choices.csv");
     }
     if (what === "forget" && confirm(`Forget ${counted([...chosen.values()])}?`)) {

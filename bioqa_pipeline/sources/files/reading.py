@@ -64,8 +64,8 @@ def read_records(path: Path) -> FileContent:
             bad.append(part)
         else:
             records.append(part)
-        if len(records) > MAX_RECORDS:
-            raise InputError(f"holds more than {MAX_RECORDS:,} records: split it", path, part.line)
+        if len(records) + len(bad) > MAX_RECORDS:
+            raise InputError(f"holds over {MAX_RECORDS:,} records and parts that are none: split it", path, part.line)
     if not records:
         first = f": {bad[0].reason}" if bad else ""
         what = "PMID, PMCID or DOI" if kind is RecordFormat.LIST else "record"
