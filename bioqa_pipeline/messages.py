@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -99,3 +99,8 @@ def _environment_redaction(secrets: tuple[str, ...]) -> Redaction:
 def counted(n: int, noun: str) -> str:
     """ "1 abstract", "2,000 abstracts"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def first_few(items: Sequence[object], most: int) -> str:
+    """ "a, b and 3 more"."""
+    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")

@@ -17,6 +17,7 @@ from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import MARKER, Marker, read_marker, way_out
 from bioqa_pipeline.dataset.schemas import REPLACED
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.storage.base import Storage, Stored
 
 logger = logging.getLogger(__name__)
@@ -105,11 +106,8 @@ class Contents:
         new = [name for name in foreign if (self._storage.location, name) not in _warned]
         _warned.update((self._storage.location, name) for name in new)
         if new:
-            more = f" and {len(new) - NAMED:,} more" if len(new) > NAMED else ""
-            logger.warning(
-                "%s: %s%s: not of this data set, not read and left as it is",
-                *(self._storage.location, ", ".join(map(repr, new[:NAMED])), more),
-            )
+            names = first_few(list(map(repr, new)), NAMED)
+            logger.warning("%s: %s: not of this data set, not read and left as it is", self._storage.location, names)
 
     def check_bytes(self, view: View, paths: Iterable[str]) -> None:
         """Reads files whole that this process has not seen whole yet, and compares digests.

@@ -63,7 +63,10 @@ def unfinished_manifest(
         n_failures=len(failures),
         failures=tuple(map(shortened, failures[:MOST_NAMED])),
         config=json.loads(config.model_dump_json()),
-        versions={"bioqa": __version__, "python": platform.python_version(), **_package_versions()},
+        versions={
+            **{"bioqa": __version__, "python": platform.python_version()},
+            **{name: known for name in REPORTED_PACKAGES if (known := installed_version(name))},
+        },
         timings_seconds=dict(timings_seconds),
         scoring_key=run.scoring_key,
         source=dict(source),
@@ -100,11 +103,9 @@ def run_cost(
     )
 
 
-def _package_versions() -> dict[str, str]:
-    versions = {}
-    for package in REPORTED_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # what scores on other machines needs no orchestrator
-            continue
-    return versions
+def installed_version(package: str) -> str | None:
+    """None where it is not installed: what scores on other machines needs no orchestrator."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
@@ -128,29 +128,32 @@ def _begin(
     causes = what_changed(run, config, checkpoint, again, key)
     identity = _identity(run, config, checkpoint, key)
     scorer = open_pair_scorer(checkpoint, again.model, config.scoring, identity.threshold)
-    return _Comparison(run, again, scorer, records, identity, causes, late, found)
+    return _Comparison(again, scorer, records, identity, causes, late, "calibration" not in run.model, found)
 
 
+@dataclass(slots=True)
 class _Comparison:
-    """The rows of a run against those that come out now, some at a time."""
+    """The rows of a run against those that come out now, some at a time.
 
-    def __init__(
-        self,
-        run: RunManifest,
-        again: AskedAgain,
-        scorer: PairScorer,
-        records: Records,
-        identity: RunIdentity,
-        causes: Sequence[Cause],
-        late: frozenset[str],
-        found: Differences,
-    ) -> None:
-        self.scorer, self.records, self.identity, self.late, self.found = scorer, records, identity, late, found
-        self.again, self.causes = again, tuple(causes)
-        self.whys = tuple(cause.why for cause in causes)
-        # Versions that did not keep the calibration wrote a probability where there was none.
-        self.had_made_up = "calibration" not in run.model
-        self.n_scored = self.n_windows = 0
+    Attributes:
+        had_made_up: versions that did not keep the calibration wrote a probability where there was none.
+        late: columns that the version which wrote the run had not got.
+    """
+
+    again: AskedAgain
+    scorer: PairScorer
+    records: Records
+    identity: RunIdentity
+    causes: tuple[Cause, ...]
+    late: frozenset[str]
+    had_made_up: bool
+    found: Differences
+    n_scored: int = 0
+    n_windows: int = 0
+
+    @property
+    def whys(self) -> tuple[str, ...]:
+        return tuple(cause.why for cause in self.causes)
 
     def notes(self) -> Iterator[str]:
         """What else to know, in words."""

@@ -9,11 +9,12 @@ from functools import partial
 
 from pydantic import SecretStr
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.records.texts import PassageKind
-from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.sources.base import Source, cache_dir
 
 
 def open_source(
@@ -96,9 +97,11 @@ def _has_others(config: SourceConfig) -> bool:
 def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None, *, with_titles: bool) -> Source:
     """A folder of PubMed files where one is given, else PubMed itself."""
     if config.medline_dir is None:
-        from bioqa_pipeline.sources.entrez.source import open_pubmed
+        from bioqa_pipeline.sources.entrez.settings import settings_from_environment
+        from bioqa_pipeline.sources.entrez.source import STORE_FOLDER, EntrezSource
 
-        return open_pubmed(config, since=since, api_key=api_key, with_titles=with_titles)
+        store, settings = AbstractStore(cache_dir() / STORE_FOLDER), settings_from_environment()
+        return EntrezSource(store, config, settings=settings, api_key=api_key, since=since, with_titles=with_titles)
     from bioqa_pipeline.sources.medline.source import MedlineSource
 
     return MedlineSource(config.medline_dir, config, since=since, with_titles=with_titles)

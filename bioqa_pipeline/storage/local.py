@@ -38,13 +38,12 @@ class LocalStorage:
         root: its path, which may lead there through symbolic links: it is followed once, here.
     """
 
+    scan_options: Mapping[str, Any] = {}
+
     def __init__(self, root: Path) -> None:
         self._named = root.absolute()
+        self.location = str(self._named)
         self._root = Path(os.path.realpath(root))
-
-    @property
-    def location(self) -> str:
-        return str(self._named)
 
     def exists(self) -> bool:
         if self._root.exists() and not self._root.is_dir():
@@ -92,10 +91,6 @@ class LocalStorage:
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise linked(path, mode)
         return str(path)
-
-    @property
-    def scan_options(self) -> Mapping[str, Any]:
-        return {}
 
     def read(self, name: str) -> bytes:
         with self.open(name) as file, _explained(self._named / name):

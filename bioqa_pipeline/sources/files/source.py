@@ -53,7 +53,7 @@ class FilesSource:
         self._gathered = gather(contents, not_read, self._convert if open_others else None)
         self._gathered.log()
         self._check_what_lacks(files)
-        self._store = self._stored([str(path.absolute()) for path in files])
+        self.store = self._stored([str(path.absolute()) for path in files])
         is_bounded = bool(first or last)
         self._dates = f"{config.datetype} from {first or 'the first'} to {last or 'the last'}" if is_bounded else ""
         records = self._gathered.records.items()
@@ -61,18 +61,13 @@ class FilesSource:
         # One tuple for all questions: many records times many questions would not fit into memory.
         self._hits = tuple(Hit(pmid, rank) for rank, pmid in enumerate(pmids, start=1))
 
-    @property
-    def store(self) -> AbstractStore:
-        """Where the records of the files lie."""
-        return self._store
-
     def search(self, question: Question, limit: int) -> Retrieval:
         """All records, whatever the question and the limit."""
         return Retrieval(question.id, self._hits)
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Fetches the abstracts that the files lack; those that cannot be had, and those that the filters leave out."""
-        return also_filtered(self._filters, self._fetched(pmids, progress), self._store, pmids)
+        return also_filtered(self._filters, self._fetched(pmids, progress), self.store, pmids)
 
     def _fetched(self, pmids: Sequence[int], progress: Callable[[int], None] | None) -> list[Missing]:
         asked = dict.fromkeys(pmids)
@@ -88,7 +83,7 @@ class FilesSource:
             return [Missing(pmid, FetchStatus.NOT_FOUND, "the files have but its number") for pmid in bare]
         others = self._opened()
         missing = others.ensure(lacking, progress=progress)
-        self._store.add(others.store.get(lacking), origin=f"{self.name}, from {others.name}")
+        self.store.add(others.store.get(lacking), origin=f"{self.name}, from {others.name}")
         return missing
 
     def describe(self) -> dict[str, str]:

@@ -12,13 +12,14 @@ import hashlib
 import logging
 import re
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import SMALL, kind_of, open_file, read_file
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.pubmed.archives import XML_SUFFIXES, why_not_read
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _TEXTS = (".txt", ".tsv")
 _RECORDS_IN_TEXT = re.compile(rb"^\W*PMID\b", re.IGNORECASE | re.MULTILINE)
 _START_BYTES = 4_096
 _MD5 = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
-_NAMED = 5
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def list_files(folder: Path) -> Listing:
         raise SourceError(f"{folder}: cannot be read: {exc}") from exc
     not_read = tuple(f"{path.relative_to(folder)} ({reason})" for path, reason in reasons.items() if reason)
     if not files:
-        rest = f"; not read: {named(not_read)}" if not_read else ""
+        rest = f"; not read: {first_few(not_read, NAMED)}" if not_read else ""
         raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it{rest}")
     years = sorted({file.year for file in files if file.year is not None})
     year = years[-1] if years else None
@@ -127,7 +128,7 @@ def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> 
         return
     missing = [number for number in range(min(numbers), max(numbers)) if number not in numbers]
     if missing:
-        absent = named([f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing])
+        absent = first_few([f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing], NAMED)
         raise SourceError(
             f"{folder}: {absent} missing between number {min(numbers)} and {max(numbers)}; an update would be "
             "lost without a word: download what is missing, or move away the files above"
@@ -211,8 +212,3 @@ def _format(path: Path) -> str | None:
     if name.endswith(_DOCUMENTS):
         return "a document; save the records as XML"
     return "an archive; unpack it" if name.endswith(_PACKED) else "no PubMed XML; save the records as XML"
-
-
-def named(items: Sequence[str]) -> str:
-    """The first few of many."""
-    return ", ".join(items[:_NAMED]) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")
