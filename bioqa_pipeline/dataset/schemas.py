@@ -34,6 +34,22 @@ FEED = f"{RUNS}/feed.xml"
 REPLACED = (CURRENT_FILE, INDEX, FEED)
 
 
+def manifest_path(run_id: str) -> str:
+    return f"{RUNS}/{run_id}.json"
+
+
+def page_path(run_id: str) -> str:
+    return f"{RUNS}/{run_id}{PAGE}"
+
+
+def summary_path(run_id: str) -> str:
+    return f"summary/{run_id}{PARQUET}"
+
+
+def is_manifest(path: str) -> bool:
+    return path.startswith(f"{RUNS}/") and path.endswith(".json")
+
+
 def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, scoring_key: str) -> str:
     """The identity of a score: equal ids mean that the pair need not be scored again."""
     return content_digest("pair", question_id, question, str(pmid), content_hash, scoring_key)

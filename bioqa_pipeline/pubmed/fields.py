@@ -9,6 +9,8 @@ from functools import lru_cache
 from bioqa_pipeline.text import normalize_text
 
 _MOST_DIGITS = 10
+# What a column of 32 bits holds.
+MAX_PMID = 2**31 - 1
 # No longer part of a date is one, and none is kept in the cache; no longer DOI is registered.
 _MOST_DATE_CHARS = 40
 _MOST_DOI_CHARS = 2048
@@ -30,11 +32,11 @@ _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", 
 _NO_TITLE = frozenset(("not available", "in process citation"))
 
 
-def whole_number(text: str | None, *, most: int = 2**31 - 1) -> int | None:
-    """A number from 1 to `most` in ASCII digits; None for anything else."""
+def whole_number(text: str | None) -> int | None:
+    """A number from 1 to `MAX_PMID` in ASCII digits; None for anything else."""
     text = (text or "").strip()
     number = int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else 0
-    return number if 1 <= number <= most else None
+    return number if 1 <= number <= MAX_PMID else None
 
 
 def iso_date(year: str | None, month: str | None, day: str | None) -> str:

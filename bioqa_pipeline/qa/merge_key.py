@@ -30,6 +30,8 @@ from bioqa_pipeline.text import GREEK
 
 # A key that is read again gives itself; the rules reach that in two rounds, nearly always in one.
 _MOST_ROUNDS = 6
+# An answer has 30 tokens, of which each can be a word of any length: the rules look at one again and again.
+_MOST_CHARS, _MOST_WORD_CHARS = 500, 100
 _HEDGES = frozenset("about around approximately approx roughly some nearly circa ~".split())
 _GREEK_NAMES = frozenset(GREEK.values())
 _GENES = frozenset({"gene", "genes"})
@@ -45,7 +47,12 @@ _VOWEL_SOUND = re.compile(r"[aeio]|u(?!ni|s[eu]|t[ei]|r[aeio])")
 
 @lru_cache(maxsize=1 << 14)
 def answer_key(text: str) -> str:
-    """The form in which answers are compared. A text without words, numbers or signs is its own key."""
+    """The form in which answers are compared. A text without words, numbers or signs is its own key.
+
+    One that is no answer of a text's words, by its length, has its words in small letters.
+    """
+    if len(text) > _MOST_CHARS or (len(text) > _MOST_WORD_CHARS and max(map(len, text.split())) > _MOST_WORD_CHARS):
+        return " ".join(text.casefold().split())
     key = text
     for _ in range(_MOST_ROUNDS):
         before, key = key, _read(key)

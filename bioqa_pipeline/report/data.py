@@ -17,7 +17,7 @@ class Limits:
 
     Attributes:
         questions: of more, those with the surest answers are shown, best first.
-        answers: merged answers; the best one of a question that is shown always is.
+        answers: merged answers; the best one of a question that is shown always is, others with their evidence.
         evidence: sentences, those of the best answers first.
         evidence_each: sentences of one answer.
         silent: abstracts named that do not answer, the nearest ones first.

@@ -115,7 +115,9 @@ class _Parts:
         frame = self.rows.get((question_id,))
         rows = frame.sort("rank").to_dicts() if frame is not None else []
         text = rows[0]["question"] if rows else None
-        answers = tuple(self._answer(row) for row in rows if row["answer"] is not None)
+        said = (self._answer(row) for row in rows if row["answer"] is not None)
+        # One whose sentence has no room could not be judged.
+        answers = tuple(answer for answer in said if answer.rank == 1 or answer.evidence)
         only = next((row for row in rows if row["outcome"] == AnswerOutcome.EVIDENCE_ONLY), None)
         known = text is not None and (question_id, text) in self.before
         before = self.before[question_id, text] if known and text is not None else NO_ANSWER

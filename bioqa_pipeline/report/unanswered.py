@@ -52,8 +52,8 @@ def accounted(outcomes: Iterable[AnswerOutcome], n_questions: int) -> tuple[str,
 
 
 def listed(answers: Iterable[MergedAnswer]) -> Iterator[tuple[str, list[str]]]:
-    """What became of questions, with their ids, but for those whose rows say it: answered, or below the threshold."""
-    ids = defaultdict[AnswerOutcome, list[str]](list)
+    """What became of questions, with their texts, but for those whose rows say it: answered, or below the threshold."""
+    asked = defaultdict[AnswerOutcome, list[str]](list)
     for answer in answers:
-        ids[answer.outcome].append(answer.question_id)
-    yield from ((w, ids[o]) for o, w in WITHOUT_ANSWER.items() if o in ids and o is not AnswerOutcome.NO_ANSWER)
+        asked[answer.outcome].append(answer.question)
+    yield from ((w, asked[o]) for o, w in WITHOUT_ANSWER.items() if o in asked and o is not AnswerOutcome.NO_ANSWER)

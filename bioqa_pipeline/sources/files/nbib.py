@@ -19,7 +19,7 @@ from bioqa_pipeline.text import normalize_text
 
 TAG = re.compile(r"([A-Z][A-Z0-9 ]{3})- ?(.*)")
 _COMPACT_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
-_MARKED = re.compile(r"(.+?)\s*\[(doi|pii)\]", re.IGNORECASE)
+_KIND = re.compile(r"\[(doi|pii)\]", re.IGNORECASE)
 # The tags of links to other records, as XML calls them.
 _LINKS = {
     "CIN": "CommentIn", "CON": "CommentOn", "CRF": "CorrectedandRepublishedFrom", "CRI": "CorrectedandRepublishedIn",
@@ -92,9 +92,11 @@ def _one(fields: Mapping[str, Any], tag: str) -> str:
 def _doi(fields: Mapping[str, Any]) -> str | None:
     # "10.1000/x [doi]"; AID first, as the XML's list of identifiers comes before its locations.
     for tag in ("AID", "LID"):
-        for value in (part for said in _all(fields, tag) for part in _MARKED.finditer(said)):
-            if value[2].lower() == "doi" and (doi := clean_doi(value[1])):
-                return doi
+        for said in _all(fields, tag):
+            values = _KIND.split(said)
+            for value, kind in zip(values[::2], values[1::2], strict=False):
+                if kind.lower() == "doi" and (doi := clean_doi(value.strip())):
+                    return doi
     return None
 
 
