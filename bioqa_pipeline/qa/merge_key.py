@@ -132,6 +132,8 @@ def _without_articles(tokens: Sequence[Token]) -> list[Token]:
 def _is_article(before: Token, token: Token, behind: Token) -> bool:
     if behind is END or behind.before != " " or token.before != " ":
         return False
+    if behind.text.lower() in ("few", "little"):
+        return False  # a few are some, few are hardly any
     if behind.text in _GREEK_NAMES and token.text == "A":
         return False  # "A beta fibres"; "A beta blocker" is rarer at the start of an answer
     if token.text == "a":
