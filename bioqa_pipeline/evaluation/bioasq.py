@@ -113,10 +113,10 @@ def _snippets(entry: Any, path: Path, place: str) -> Iterator[Snippet]:
 
 def _gold(said: Any, kind: QuestionType, path: Path, place: str) -> tuple[tuple[str, ...], ...] | None:
     """Lists of names; a plain list of texts is the names of one thing in a factoid, and of several in a list."""
-    if isinstance(said, str):
-        said = [said]
-    if said is None or said == []:
+    if said is None:
         return None
+    if isinstance(said, str | int | float):
+        said = [said]
     if not isinstance(said, list):
         raise InputError(f"{place}: 'exact_answer' is {type(said).__name__}: not a BioASQ file", path)
     if kind is QuestionType.FACTOID and not any(isinstance(entry, list) for entry in said):
@@ -124,7 +124,8 @@ def _gold(said: Any, kind: QuestionType, path: Path, place: str) -> tuple[tuple[
     entries = [entry if isinstance(entry, list) else [entry] for entry in said]
     if not all(isinstance(name, str | int | float) for entry in entries for name in entry):
         raise InputError(f"{place}: 'exact_answer' holds something else than texts: not a BioASQ file", path)
-    return tuple(tuple(map(str, entry)) for entry in entries if entry) or None
+    named = (tuple(name for name in map(str, entry) if name.strip()) for entry in entries)
+    return tuple(names for names in named if names) or None
 
 
 def _pmid(document: Any) -> int | None:

@@ -24,7 +24,7 @@ What = Literal["merged", "current", "answers", "evidence", "abstracts"]
 _OF_QUESTION = ("question_id", "question")
 _OF_RECORD = ("title", "journal", "pub_date", "pub_year", "doi", "is_retracted", "publication_types", "mesh_terms")
 # Columns that tables may have, or may get.
-_PERHAPS = ("authors",)
+_PERHAPS = ("authors", "retraction")
 _ORDER = {
     "merged": ("rank", "run_id"),
     "current": ("rank",),

@@ -60,6 +60,7 @@ class Evidence:
         is_new: scored since the run before.
         authors: in short; empty in rows of before they were kept.
         study: what kind of study it is, in words; empty where PubMed does not say.
+        retraction: how it was taken back; empty where it was not.
     """
 
     pmid: int
@@ -75,6 +76,7 @@ class Evidence:
     after: str
     authors: str = ""
     study: str = ""
+    retraction: str = ""
 
     @property
     def year(self) -> str:

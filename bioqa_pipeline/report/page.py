@@ -163,7 +163,7 @@ def contents(question: ShownQuestion) -> str:
         return f"{counted(len(question.answers), 'answer')}, {counted(n, 'sentence')} of evidence"
     if question.evidence:
         return f"{counted(n, 'sentence')} of evidence"
-    return "Nearest candidate and search" if question.nearest else "Search"
+    return "Nearest words and search" if question.nearest else "Search"
 
 
 def _lead(report: RunReport) -> str:

@@ -248,7 +248,7 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
     """Titles and sentences of the chosen abstracts, best first."""
     best = pl.col("n_best").list.first().struct
     columns = ["pair_id", "title", "journal", "pub_date", "doi", "evidence", "evidence_start"]
-    columns += ["authors", "publication_types", "mesh_terms"]
+    columns += ["authors", "publication_types", "mesh_terms", "retraction"]
     wanted = dataset.answers().filter(pl.col("pair_id").is_in(chosen["pair_id"].implode()))
     texts = wanted.select(*columns, start=best.field("start"), end=best.field("end")).collect(engine="streaming")
     evidence: dict[_Key, list[Evidence]] = defaultdict(list)
@@ -264,6 +264,7 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
                 after=after,
                 authors=short_authors(row["authors"]),
                 study=study_type(row["publication_types"], row["mesh_terms"]),
+                retraction=row["retraction"] or "retracted" * row["is_retracted"],
             )
         )
     return evidence

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from bioqa_pipeline.config import AUTO_PRECISION, Precision, Settings, WindowConfig
+from bioqa_pipeline.config import AUTO_PRECISION, Precision, WindowConfig
 from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.inputs import parse_toml, read_text
+from bioqa_pipeline.setting_values import Settings
 
 MAX_RECIPE_BYTES = 2**20
 
@@ -49,7 +50,7 @@ class DistillationConfig(Settings):
     )
     teacher_recipe: TrainingConfig | None = Field(None, description="what `teacher` says, read; not to be given")
     weight: float = Field(0.7, gt=0, le=1, description="share of the teacher's distributions in the loss")
-    temperature: float = Field(1.0, gt=0, description="divides both models' logits")
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False, description="divides both models' logits")
 
 
 class TrainingConfig(Settings):
@@ -68,7 +69,7 @@ class TrainingConfig(Settings):
     distillation: DistillationConfig | None = None
     data: tuple[DataConfig, ...] = Field(min_length=1)
     windows: WindowConfig = Field(default_factory=WindowConfig)
-    learning_rate: float = Field(3e-5, gt=0, description="highest learning rate")
+    learning_rate: float = Field(3e-5, gt=0, allow_inf_nan=False, description="highest learning rate")
     epochs: float = Field(3, gt=0, le=10_000, description="passes over the data; of the last one a part, as in 2.5")
     drawn_epochs: int | None = Field(
         None,
@@ -97,8 +98,8 @@ class TrainingConfig(Settings):
     decay_steps: int | None = Field(
         None, ge=1, description="steps of the final linear decay (default: all after the warm-up)"
     )
-    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
-    adam_epsilon: float = Field(1e-8, gt=0, description="of AdamW")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="of AdamW")
+    adam_epsilon: float = Field(1e-8, gt=0, allow_inf_nan=False, description="of AdamW")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     dropout: float | None = Field(
         None, ge=0, lt=1, description="of hidden states and attention (default: the base model's own)"
@@ -107,7 +108,7 @@ class TrainingConfig(Settings):
     logging_steps: int = Field(50, ge=1, description="steps between two reports of the loss")
     average_checkpoints: int = Field(1, ge=1, description="last saved states whose weights are averaged")
     precision: Precision = Field("auto", description=AUTO_PRECISION)
-    seed: int = Field(42, description="of everything that is drawn")
+    seed: int = Field(42, ge=-(2**63), lt=2**63, description="of everything that is drawn")
 
     @model_validator(mode="after")
     def _files_once(self) -> TrainingConfig:

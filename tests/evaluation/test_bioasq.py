@@ -95,6 +95,23 @@ def test_a_malformed_file_is_named_with_its_question(tmp_path: Path, content: An
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "gold", "read"),
+    [
+        ("factoid", "BRCA1", (("BRCA1",),)),
+        ("factoid", 3, (("3",),)),
+        ("list", ["a", "b"], (("a",), ("b",))),
+        ("list", [["a", ""], [" "]], (("a",),)),
+        ("factoid", [[""]], None),
+        ("factoid", "", None),
+        ("list", [[]], None),
+    ],
+)
+def test_forms_of_gold(tmp_path: Path, kind: str, gold: Any, read: Any) -> None:
+    (tmp_path / "q.json").write_text(json.dumps({"questions": [entry(1, kind, gold=gold)]}))
+    assert read_bioasq(tmp_path / "q.json")[0].gold == read
+
+
 @pytest.mark.parametrize("document", [f"{URL}77", "https://pubmed.ncbi.nlm.nih.gov/77/", "77"])
 def test_documents_are_named_in_several_ways(tmp_path: Path, document: str) -> None:
     other = "http://www.ncbi.nlm.nih.gov/pmc/articles/PMC77"

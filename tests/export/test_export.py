@@ -77,7 +77,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     dataset = Dataset(tmp_path_factory.mktemp("set") / "answers")
     rows = [
         answer_row(1, title="=HYPERLINK(1)", run_id="r2", mesh_terms=("Genes", "Humans"), answerability=0.5),
-        answer_row(2, run_id="r2", answerability=0.9, is_retracted=True, user_columns=None),
+        answer_row(2, run_id="r2", answerability=0.9, is_retracted=True, retraction="withdrawn", user_columns=None),
         unanswered_row(3, run_id="r2", **CHROMOSOME),
     ]
     nothing = {"support_pmids": (), "work_pmids": (), "retracted_pmids": (), "variants": (), "best_pmid": None}
@@ -217,7 +217,7 @@ def test_references_carry_their_answers(data_set: Dataset) -> None:
     assert ris.startswith("TY  - JOUR\n")
     assert (first["title"], first["accession_number"], first["year"]) == ("=HYPERLINK(1)", "1", "1998")
     assert first["notes"] == ["PMID: 1", "Which gene? – BRCA1 (probability 0.50): “The α-gene is BRCA1.”"]
-    assert second["notes"][1] == "Retracted."
+    assert second["notes"][1] == "Withdrawn."
     bibtex = export(data_set, wanted, "bibtex").data.decode()
     assert bibtex.startswith("@article{pmid1,\n  title = {{=HYPERLINK(1)}},\n") and bibtex.count("@article") == 2
     with pytest.raises(ConfigError, match="leave out `what` and `columns`"):

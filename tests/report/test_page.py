@@ -114,7 +114,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     def broken(*_: object, **__: object) -> str:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("bioqa_pipeline.run.job.make_run_page", broken)
+    monkeypatch.setattr("bioqa_pipeline.run.pages.make_run_page", broken)
     with caplog.at_level(logging.CRITICAL):
         result = run_job(config)
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0
@@ -166,7 +166,7 @@ def test_questions_without_an_answer_say_why(root: Path) -> None:
     )
     shown = questions(page)
     assert [cells(shown[q])[2] for q in asked] == [
-        "No answer in 2 abstracts nearest, below the threshold: nearly",
+        "No answer in 2 abstracts nearest words, not sure enough: nearly",
         "Nothing found",
         "Search failed",
         "4 records found, no abstract to read",
@@ -296,6 +296,7 @@ def test_retracted_support_is_marked(root: Path) -> None:
             said(GENE, 1, "BRCA1", p=0.9, is_retracted=True),
             said(GENE, 2, "BRCA1", p=0.6),
             said(VITAMIN, 3, "C", is_retracted=True),
+            said(NOBODY, 5, "Banting", p=0.95, retraction="retracted in part"),
             said(NOBODY, 4, "Banting"),
         ],
     )
@@ -303,6 +304,7 @@ def test_retracted_support_is_marked(root: Path) -> None:
     assert [cells(shown[q])[2] for q in (GENE, VITAMIN, NOBODY)] == ["BRCA1 1 of 2 retracted", "C retracted", "Banting"]
     assert ["retracted" in shown[q].classes for q in (GENE, VITAMIN, NOBODY)] == [True, True, False]
     assert "2 questions: retracted articles are among the support" in page
+    assert '<span class="badge bad">retracted in part</span>' in page
 
 
 def test_a_revised_abstract_is_quoted_as_it_is_now(root: Path) -> None:

@@ -96,7 +96,8 @@ def make_loop(config: TrainingConfig, **options: Any) -> Loop:
     teaching = None
     if config.distillation:
         everything = range(len(training_set.windows))
-        teaching = ask_teacher(config.distillation, base, training_set.windows, windows, everything)
+        teacher = open_checkpoint(config.distillation.teacher)
+        teaching = ask_teacher(config.distillation, teacher, base, training_set.windows, windows, everything)
     model = load_for_training(base, config, device="cpu")
     plan = Plan(windows, batches)
     return Loop(model, base.config, plan, config, precision="fp32", processes=Processes(), teaching=teaching, **options)
