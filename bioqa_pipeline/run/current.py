@@ -202,7 +202,7 @@ class _Run:
                 [self.questions[i] for i in anew],
                 [self.retrievals[i] for i in anew],
                 asked.lazy(),
-                self.dataset,
+                self.dataset.answers(),
                 self.store,
                 threshold=self.night.threshold,
                 max_answers=self.night.max_answers,

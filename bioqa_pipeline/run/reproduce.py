@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig, SourceConfig
@@ -17,6 +16,7 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, AnswerRow, make_pair_id
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.run.asked_again import AskedAgain, Records, find_records, model_of_run, what_changed
@@ -25,6 +25,7 @@ from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import open_pair_scorer, score_pairs
+from bioqa_pipeline.run.summary_again import MERGED, NOT_MERGED, SummaryAgain, as_read
 from bioqa_pipeline.sources import open_source
 
 BATCH_PAIRS = 1024
@@ -71,8 +72,8 @@ def reproduce(
     most_named: int = 20,
     reporter: Reporter | None = None,
 ) -> Reproduction:
-    """Scores the pairs of a run again, as its manifest says, and compares their answers and chunks in all columns but
-    `run_id` and `scored_at`.
+    """Scores the pairs of a run again, as its manifest says, and compares their answers and chunks, and where all are
+    taken the summary, in all columns but `run_id` and `scored_at`.
 
     Question, rank and the user's columns are taken from the rows, records from the run's source, by their content.
 
@@ -101,6 +102,9 @@ def reproduce(
         for start in range(0, len(chosen), BATCH_PAIRS):
             pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
+    # The merging of versions that wrote no costs was another.
+    if len(chosen) == len(keys) and run.cost is not None:
+        comparison.compare_summary(dataset.run_summary(run_id), config.max_answers)
     return Reproduction(
         run_id=run_id,
         n_pairs=len(keys),
@@ -151,7 +155,8 @@ class _Comparison:
         self.whys = tuple(cause.why for cause in causes)
         # Versions that did not keep the calibration wrote a probability where there was none.
         self.had_made_up = "calibration" not in run.model
-        self.n_scored = self.n_windows = 0
+        self.n_scored = self.n_windows = self.n_not_merged = 0
+        self._merged: list[pl.DataFrame] = []
 
     def notes(self) -> Iterator[str]:
         """What else to know, in words."""
@@ -160,6 +165,8 @@ class _Comparison:
         if self.late:
             names = ", ".join(sorted(self.late))
             yield f"not compared, for the version that wrote the run had no such columns: {names}"
+        if self.n_not_merged:
+            yield f"summary: {counted(self.n_not_merged, 'question')} not compared, {NOT_MERGED}"
 
     def compare(self, answers: pl.DataFrame, chunks: pl.DataFrame, progress: Progress) -> None:
         """Scores these answers again and adds what differs in them and in their windows."""
@@ -178,9 +185,11 @@ class _Comparison:
         pairs, scored, failed = score_pairs(AskedPairs(there, tuple(abstracts.values()), read), self.scorer, progress)
         windows = chunks.partition_by("pair_id", as_dict=True)
         now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
-        windows_now = _as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
+        windows_now = as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
         of_pair = windows_now.partition_by("pair_id", as_dict=True)
-        for row in _as_read(now).iter_rows(named=True):
+        rows_now = as_read(now)
+        self._merged.append(rows_now.select(MERGED))
+        for row in rows_now.iter_rows(named=True):
             key = (row["pair_id"],)
             self.found.add(self._compared(rows[row["pair_id"]], row))
             stored = windows.get(key, chunks.clear()).to_dicts()
@@ -191,6 +200,13 @@ class _Comparison:
         for failure in failed:
             row = by_name[failure.question_id, failure.pmid]
             self.found.add([of_row("answers", "null_score", row, row["null_score"], failure.reason, ("not_scored",))])
+
+    def compare_summary(self, stored: pl.DataFrame, max_answers: int) -> None:
+        """Merges what was scored again, and adds what differs in the summary."""
+        if self._merged:
+            again = SummaryAgain(stored, pl.concat(self._merged), self.records)
+            self.n_not_merged = len(again.left_out)
+            self.found.add(again.differing(self.scorer, self.whys, max_answers=max_answers))
 
     def _compared(self, row: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
         for found in differing("answers", row, now, self.whys, left_out=self.late):
@@ -268,13 +284,6 @@ def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity
 
 def _rows(table: pl.LazyFrame, pair_ids: pl.Series) -> pl.DataFrame:
     return table.join(pair_ids.to_frame().lazy(), on="pair_id", how="semi").collect()
-
-
-def _as_read(table: pa.Table) -> pl.DataFrame:
-    """Rows as they are when they have been written and read."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:
