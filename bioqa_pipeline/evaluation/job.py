@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig, SourceConfig
-from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.evaluation.beside import Comparison, compare, read_beside
 from bioqa_pipeline.evaluation.bioasq import QUOTED, BioasqQuestion
 from bioqa_pipeline.evaluation.bioasq_answers import answer_bioasq
@@ -155,8 +155,10 @@ def evaluate_prediction_files(
     """
     if out is not None:
         check_out(out)
-    paragraphs = read_squad(dataset)
+    paragraphs = read_squad(dataset, may_lack_labels=True)
     gold = gold_questions(paragraphs)
+    if not gold:
+        raise InputError("has no gold that predictions could be compared with", dataset)
     evaluation = evaluate_predictions(
         paragraphs,
         read_predictions(predictions, gold),
