@@ -63,7 +63,8 @@ def evaluate_checkpoint(
         raise ConfigError(f"`over {over}` is for BioASQ's questions; those of {dataset} have their own paragraphs")
     if source is not None:
         check_source(source)
-    read_beside(beside) if beside else None
+    if beside:
+        _check_beside(beside, content, dataset)
     pairs, name = _pair_scorer(content, model, threshold, scoring)
     evaluation: Evaluation | BioasqEvaluation
     if content.questions:
@@ -85,6 +86,16 @@ def evaluate_checkpoint(
     if out is not None:
         write_evaluation(evaluation, out, comparison(evaluation, beside))
     return evaluation
+
+
+def _check_beside(beside: str, content: EvaluationSet, dataset: Path) -> None:
+    """Before all questions are asked, not after them."""
+    if not content.has_gold:
+        raise InputError("has no gold, so no figures that could stand beside others", dataset)
+    found = read_beside(beside)
+    if not found.figures.keys() & ({"strict_accuracy", "list_f1"} if content.questions else {"exact"}):
+        kind = "BioASQ" if content.questions else "SQuAD"
+        raise ConfigError(f"{beside} has no figures of a {kind} file, which {dataset} is: nothing to compare")
 
 
 def comparison(evaluation: Evaluation | BioasqEvaluation, beside: str | None) -> Comparison | None:

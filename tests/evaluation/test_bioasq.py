@@ -206,6 +206,7 @@ def test_over_documents_and_over_what_a_source_finds(
         ("--over documents", "e-mail"),
         ("--over medline", "source medline needs --medline-dir"),
         ("--medline-dir x", "a source of abstracts needs --over"),
+        ("--beside biobert-card", "biobert-card has no figures of a BioASQ file"),
         ("--predictions p.json --over snippets", "--over and sources of abstracts are for a model"),
     ],
 )
