@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
 from bioqa_pipeline.receivers import Receivers
-from bioqa_pipeline.setting_values import Address, FirstDay, LastDay, Names, PathOrName, Threshold, UserPath, in_words
+from bioqa_pipeline.setting_values import (
+    Address,
+    FirstDay,
+    LastDay,
+    Names,
+    PathOrName,
+    Settings,
+    Threshold,
+    UserPath,
+)
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -50,37 +55,6 @@ AUTO_PRECISION = (
 )
 
 _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, strict about unknown keys."""
-
-    # Validators are built when they are first used: a command that only shows its help needs none.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="strings")
-
-    @classmethod
-    def checked(cls, values: Mapping[str, Any]) -> Self:
-        """The settings out of plain values.
-
-        Raises:
-            ConfigError: one of them cannot be used, in words.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as exc:
-            raise ConfigError(in_words(exc.errors(), _known(cls))) from exc
-
-    def changed(self, **values: Any) -> Self:
-        """The same settings with these in place of its own, checked like any others."""
-        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
-
-
-def _known(model: type[BaseModel]) -> Iterator[str]:
-    """The names of all settings, those of settings within them included."""
-    for name, field in model.model_fields.items():
-        yield name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _known(field.annotation)
 
 
 class WindowConfig(Settings):

@@ -54,14 +54,14 @@ def is_pipe(path: Path) -> bool:
         return False
 
 
-def read_standard_input(*, most_bytes: int = MAX_BYTES) -> bytes:
+def read_standard_input() -> bytes:
     """All that comes through standard input, which cannot be read again.
 
     Raises:
         InputError: there is none, it is not closed in time, or is too long.
     """
     try:
-        return read_descriptor(0, max_bytes=most_bytes)
+        return read_descriptor(0, max_bytes=MAX_BYTES)
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror or exc}", Path("standard input")) from exc
 

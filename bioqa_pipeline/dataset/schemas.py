@@ -34,6 +34,22 @@ FEED = f"{RUNS}/feed.xml"
 REPLACED = (CURRENT_FILE, INDEX, FEED)
 
 
+def manifest_path(run_id: str) -> str:
+    return f"{RUNS}/{run_id}.json"
+
+
+def page_path(run_id: str) -> str:
+    return f"{RUNS}/{run_id}{PAGE}"
+
+
+def summary_path(run_id: str) -> str:
+    return f"summary/{run_id}{PARQUET}"
+
+
+def is_manifest(path: str) -> bool:
+    return path.startswith(f"{RUNS}/") and path.endswith(".json")
+
+
 def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, scoring_key: str) -> str:
     """The identity of a score: equal ids mean that the pair need not be scored again."""
     return content_digest("pair", question_id, question, str(pmid), content_hash, scoring_key)
@@ -112,6 +128,12 @@ class AnswerRow:
         tuple[str, ...] | None,
         "the first ten authors as PubMed cites them (Smith J), and last 'et al.' where there are more; null in rows "
         "written before this column",
+    ] = None
+    retraction: Annotated[
+        str | None,
+        "how the record was taken back, as its title, types and links say: retracted, retracted and republished, "
+        "withdrawn, removed, or retracted in part, which is not is_retracted and counts as support like any other; "
+        "null where it was not, and in rows written before this column",
     ] = None
 
 

@@ -82,8 +82,8 @@ def _bibtex(row: Mapping[str, Any]) -> str:
 
 
 def _notes(row: Mapping[str, Any]) -> Iterator[str]:
-    if row["is_retracted"]:
-        yield "Retracted."
+    if how := row.get("retraction") or "retracted" * row["is_retracted"]:
+        yield f"{how.capitalize()}."
     answers: Sequence[Mapping[str, Any]] = row["answers"]
     for given in answers:
         probability = given["probability"]

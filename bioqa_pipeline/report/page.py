@@ -33,7 +33,7 @@ _WHENCE = {"sample": "the sample records", "files": "your records"}
 LINK_PMIDS = 150
 MOST_NAMED = 100
 # Of what a run changed; the others stand behind a click, so that the first answers are seen at once.
-CHANGES_OPEN = 4
+CHANGES_OPEN = 2
 # Of what is said of the questions; the manifest has all.
 MOST_NOTES = 20
 # Queries and their translations are long, and many: some 400 kB of them at most.
@@ -163,7 +163,7 @@ def contents(question: ShownQuestion) -> str:
         return f"{counted(len(question.answers), 'answer')}, {counted(n, 'sentence')} of evidence"
     if question.evidence:
         return f"{counted(n, 'sentence')} of evidence"
-    return "Nearest candidate and search" if question.nearest else "Search"
+    return "Nearest words and search" if question.nearest else "Search"
 
 
 def _lead(report: RunReport) -> str:
@@ -241,7 +241,7 @@ def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
     if report.previous:
         name = "New" if report.compares else "Changed"
         kinds.append(("new", name, sum(q.is_new or q.changed for q in questions)))
-    kinds.append(("retracted", "Retracted evidence", sum(q.has_retracted for q in questions)))
+    kinds.append(("retracted", "Retracted", sum(q.has_retracted for q in questions)))
     return kinds
 
 

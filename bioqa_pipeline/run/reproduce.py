@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig, SourceConfig
@@ -123,35 +122,38 @@ def _begin(
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
     records = find_records(chosen, source)
     late = _late_columns(dataset, run)
-    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, _threshold(config, checkpoint))
     key = config.scoring.key(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
     causes = what_changed(run, config, checkpoint, again, key)
-    identity = _identity(run, checkpoint, key)
-    return _Comparison(run, again, scorer, records, identity, causes, late, found)
+    identity = _identity(run, config, checkpoint, key)
+    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, identity.threshold)
+    return _Comparison(again, scorer, records, identity, causes, late, "calibration" not in run.model, found)
 
 
+@dataclass(slots=True)
 class _Comparison:
-    """The rows of a run against those that come out now, some at a time."""
+    """The rows of a run against those that come out now, some at a time.
 
-    def __init__(
-        self,
-        run: RunManifest,
-        again: AskedAgain,
-        scorer: PairScorer,
-        records: Records,
-        identity: RunIdentity,
-        causes: Sequence[Cause],
-        late: frozenset[str],
-        found: Differences,
-    ) -> None:
-        self.scorer, self.records, self.identity, self.late, self.found = scorer, records, identity, late, found
-        self.again, self.causes = again, tuple(causes)
-        self.whys = tuple(cause.why for cause in causes)
-        # Versions that did not keep the calibration wrote a probability where there was none.
-        self.had_made_up = "calibration" not in run.model
-        self.n_scored = self.n_windows = 0
+    Attributes:
+        had_made_up: versions that did not keep the calibration wrote a probability where there was none.
+        late: columns that the version which wrote the run had not got.
+    """
+
+    again: AskedAgain
+    scorer: PairScorer
+    records: Records
+    identity: RunIdentity
+    causes: tuple[Cause, ...]
+    late: frozenset[str]
+    had_made_up: bool
+    found: Differences
+    n_scored: int = 0
+    n_windows: int = 0
+
+    @property
+    def whys(self) -> tuple[str, ...]:
+        return tuple(cause.why for cause in self.causes)
 
     def notes(self) -> Iterator[str]:
         """What else to know, in words."""
@@ -178,9 +180,9 @@ class _Comparison:
         pairs, scored, failed = score_pairs(AskedPairs(there, tuple(abstracts.values()), read), self.scorer, progress)
         windows = chunks.partition_by("pair_id", as_dict=True)
         now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
-        windows_now = _as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
+        windows_now = pl.DataFrame(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
         of_pair = windows_now.partition_by("pair_id", as_dict=True)
-        for row in _as_read(now).iter_rows(named=True):
+        for row in pl.DataFrame(now).iter_rows(named=True):
             key = (row["pair_id"],)
             self.found.add(self._compared(rows[row["pair_id"]], row))
             stored = windows.get(key, chunks.clear()).to_dicts()
@@ -241,10 +243,6 @@ def _those_that_did(dataset: Dataset) -> str:
     return f"these runs scored pairs: {more}{', '.join(names[-NAMED:])}"
 
 
-def _threshold(config: RunConfig, checkpoint: Checkpoint) -> float:
-    return checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
-
-
 def _source_of_records(config: RunConfig) -> SourceConfig:
     """A list only says what is asked, which the rows say, too: it may be gone, or another."""
     source = config.source
@@ -253,7 +251,7 @@ def _source_of_records(config: RunConfig) -> SourceConfig:
     return source.changed(kind="medline" if source.medline_dir else "pubmed", pmids_file=None)
 
 
-def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity:
+def _identity(run: RunManifest, config: RunConfig, checkpoint: Checkpoint, key: str) -> RunIdentity:
     # The same files elsewhere are the same model.
     is_same = run.model.get("digest") == checkpoint.digest
     return RunIdentity(
@@ -263,18 +261,14 @@ def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity
         model=run.model["name"] if is_same else checkpoint.name,
         model_revision=run.model["revision"] if is_same else checkpoint.revision,
         config_json="",
+        threshold=checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold,
+        max_answers=config.max_answers,
+        is_calibrated=checkpoint.settings.calibration is not None,
     )
 
 
 def _rows(table: pl.LazyFrame, pair_ids: pl.Series) -> pl.DataFrame:
     return table.join(pair_ids.to_frame().lazy(), on="pair_id", how="semi").collect()
-
-
-def _as_read(table: pa.Table) -> pl.DataFrame:
-    """Rows as they are when they have been written and read."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:

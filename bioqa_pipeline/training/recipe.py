@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from bioqa_pipeline.config import AUTO_PRECISION, Precision, Settings, WindowConfig
+from bioqa_pipeline.config import AUTO_PRECISION, Precision, WindowConfig
 from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.inputs import parse_toml, read_text
+from bioqa_pipeline.setting_values import Settings
 
 MAX_RECIPE_BYTES = 2**20
 

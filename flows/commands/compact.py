@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compact(data_set: str, *, dry_run: bool) -> int:
-    from bioqa_pipeline.dataset.compaction import compact, plan_compaction
+    from bioqa_pipeline.dataset.compaction import MOST_BYTES, compact, plan_compaction
     from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.dataset.schemas import SUMMARY
 
@@ -46,5 +46,7 @@ def _compact(data_set: str, *, dry_run: bool) -> int:
             what = f"{counted(group.rows, 'merged answer')} of {counted(len(group.files), 'run')}"
         sys.stdout.write(f"{did} {counted(len(group.files), 'file')} of {what}\n")
     if not groups:
-        sys.stdout.write("nothing to merge\n")
+        sys.stdout.write(
+            f"nothing to merge: no two files under {MOST_BYTES // 2 >> 20} MiB are of runs with the same settings\n"
+        )
     return EXIT_DONE

@@ -145,14 +145,13 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         f"abstracts: {statuses(manifest.statuses)}",
     ]
     for outcome, words in WITHOUT_ANSWER.items():
-        ids = [a.question_id for a in result.answers if a.outcome is outcome]
-        if ids:
-            lines.append(f"{words}, for {counted(len(ids), 'question')}: {_first(ids)}")
+        asked = [a.question for a in result.answers if a.outcome is outcome]
+        if asked:
+            lines.append(f"{words}, for {counted(len(asked), 'question')}:")
+            lines += _first(asked)
     if result.failures:
         lines.append(f"{counted(len(result.failures), 'failure')}; the next run tries again:")
-        lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
-        if len(result.failures) > SHOWN:
-            lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
+        lines += _first(result.failures)
     if any(answer.is_uncalibrated for answer in result.answers):
         lines.append(uncalibrated_note(manifest.model["name"]))
     page = f"{out}/{RUNS}/{manifest.run_id}.html"
@@ -168,5 +167,6 @@ def uncalibrated_note(model: str) -> str:
     return UNCALIBRATED.replace(CALIBRATE, command)
 
 
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
+def _first(texts: Sequence[str]) -> list[str]:
+    more = [f"  … and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
+    return [f"  {shortened(text)}" for text in texts[:SHOWN]] + more

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from bioqa_pipeline.config import Settings
+from bioqa_pipeline.setting_values import Settings
 from bioqa_pipeline.storage.uri import ObjectUri
 
 # What stands for a value in --help; the first that fits.
