@@ -99,8 +99,12 @@ def _plan(storage: Storage, view: View, most_bytes: int) -> list[Group]:
     for tables in KINDS:
         open_groups: dict[tuple[tuple[str, str], ...], list[tuple[FileRecord, ...]]] = {}
         for records in _small(view, tables, most_bytes // 2):
-            with storage.open(records[-1].path) as file:
-                key = tuple(sorted(file_metadata(pq.read_schema(file)).items()))
+            path = records[-1].path
+            try:
+                with storage.open(path) as file:
+                    key = tuple(sorted(file_metadata(pq.read_schema(file)).items()))
+            except (OSError, pa.ArrowException) as exc:
+                raise _damaged(storage, path) from exc
             files = open_groups.setdefault(key, [])
             if sum(record.bytes for one in (*files, records) for record in one) > most_bytes:
                 groups.append(Group(tables, tuple(files)))
@@ -150,10 +154,14 @@ def _merged(storage: Storage, table: Table, records: Sequence[FileRecord]) -> tu
     for record in records:
         data = storage.read(record.path)
         if FileRecord.of(record.path, data, record.rows) != record:
-            raise DatasetError(f"{storage.uri(record.path)}: damaged or changed by hand; {way_out(storage)}")
+            raise _damaged(storage, record.path)
         part = decode(data)
         metadata = file_metadata(part.schema)
         parts.append(part.replace_schema_metadata())
     # Columns that came later are absent in older files.
     rows = pa.concat_tables(parts, promote_options="default").select(table.schema.names)
     return rows.sort_by([(name, "ascending") for name in table.sorted_by]).cast(table.schema), metadata
+
+
+def _damaged(storage: Storage, path: str) -> DatasetError:
+    return DatasetError(f"{storage.uri(path)}: damaged or changed by hand; {way_out(storage)}")

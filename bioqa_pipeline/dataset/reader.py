@@ -163,10 +163,13 @@ class Dataset:
         # With the manifests, which the names of a file that was replaced a moment ago wait for.
         if marker is None or CURRENT_FILE not in self._contents.whole(marker.id, CURRENT.name, RUNS).records:
             return empty, {}
-        table = decode(self._contents.read(marker.id, CURRENT_FILE))
+        try:
+            table = decode(self._contents.read(marker.id, CURRENT_FILE))
+            # Columns that came later are absent in older files.
+            whole = pa.concat_tables([empty, table.replace_schema_metadata()], promote_options="default")
+        except pa.ArrowException as exc:
+            raise DatasetError(f"{self.storage.uri(CURRENT_FILE)}: cannot be read: {words_of(exc)}") from exc
         metadata = file_metadata(table.schema)
-        # Columns that came later are absent in older files.
-        whole = pa.concat_tables([empty, table.replace_schema_metadata()], promote_options="default")
         return whole.select(CURRENT.schema.names), metadata
 
     def feed(self) -> tuple[str, bytes]:
