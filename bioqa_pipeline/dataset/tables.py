@@ -164,17 +164,19 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def _from_numpy(values: np.ndarray[Any, Any], field: pa.Field, place: str) -> pa.Array:
-    is_null = np.broadcast_to(np.ma.getmaskarray(values), values.shape)
-    values = np.ma.getdata(values)
+    mask, values = np.ma.getmask(values), np.ma.getdata(values)
+    is_null = None if mask is np.ma.nomask else mask
     if pa.types.is_floating(field.type):
-        finite = np.abs(values) <= _FLOAT32_MAX
-        for value in values[~finite & ~is_null].tolist():
-            _finite(value, field.nullable, place)
-        is_null = is_null | ~finite
-        values = np.where(is_null, 0, values).astype(np.float32)
+        if not (finite := np.abs(values) <= _FLOAT32_MAX).all():
+            is_null = np.zeros(values.shape, dtype=np.bool_) if is_null is None else is_null
+            for value in values[~finite & ~is_null].tolist():
+                _finite(value, field.nullable, place)
+            is_null = is_null | ~finite
+            values = np.where(is_null, 0, values)
+        values = values.astype(np.float32)
     elif pa.types.is_integer(field.type):
         limits = np.iinfo(field.type.to_pandas_dtype())
-        if ((values < limits.min) | (values > limits.max)).any():
+        if values.size and not limits.min <= values.min() <= values.max() <= limits.max:
             raise DatasetError(f"{place}: a value does not fit {field.type}")
         values = values.astype(field.type.to_pandas_dtype())
     return pa.array(values, type=field.type, mask=is_null)

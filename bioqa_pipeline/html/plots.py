@@ -56,7 +56,8 @@ def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], 
                 f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="m" '
                 f'/><text x="{x + 4:.1f}" y="{TOP - 4}" class="s">{escape(mark.name)}</text>'
             )
-    body += _legend([s.name for s in lines])
+    if len(lines) > 1:
+        body += _legend([s.name for s in lines])
     return _svg(title, body)
 
 

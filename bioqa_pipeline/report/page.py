@@ -33,7 +33,7 @@ _WHENCE = {"sample": "the sample records", "files": "your records"}
 LINK_PMIDS = 150
 MOST_NAMED = 100
 # Of what a run changed; the others stand behind a click, so that the first answers are seen at once.
-CHANGES_OPEN = 3
+CHANGES_OPEN = 2
 # Of what is said of the questions; the manifest has all.
 MOST_NOTES = 20
 # Queries and their translations are long, and many: some 400 kB of them at most.

@@ -94,10 +94,11 @@ def answer_table(
     evidence = _evidence(passages, pairs.read, start, end)
     places = zip(pairs.read.tolist(), *(side.tolist() for side in evidence), has_best.tolist(), strict=True)
     accepted = zip(first.tolist(), answers.is_answerable.tolist(), strict=True)
+    read = pa.array(pairs.read)
     columns: dict[str, Any] = {
         **{name: pairs.rows[name].to_arrow() for name in _OF_PLAN},
         **{
-            name: arrow_column(values, name, ANSWERS).take(pa.array(pairs.read))
+            name: arrow_column(values, name, ANSWERS).take(read)
             for name, values in zip((*_FIELDS, *_MADE), of_abstracts, strict=True)
         },
         "answer": [best.texts[i] if kept else None for i, kept in accepted],

@@ -146,7 +146,7 @@ def _load_abstracts(store: AbstractStore, pmids: Sequence[int]) -> dict[tuple[in
     with _loading:
         known = {key: _abstracts.pop((store.path, *key), None) for key in index.iter_rows()}
         unknown = [pmid for (pmid, _, _), abstract in known.items() if abstract is None]
-        read = {(a.pmid, a.content_hash): a for a in store.get(unknown)}
+        read = {(a.pmid, a.content_hash): a for a in store.get(unknown)} if unknown else {}
         found = {}
         for (pmid, content, fetched_at), abstract in known.items():
             if (now := abstract or read.get((pmid, content))) is not None:
