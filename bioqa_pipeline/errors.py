@@ -31,13 +31,7 @@ class BioqaError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are made anew from their message alone, which those with further arguments refuse.
-        return _made_again, (type(self), self.args, self.__dict__)
-
-
-def _made_again(kind: type[BioqaError], args: tuple[object, ...], state: dict[str, object]) -> BioqaError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(state)
-    return error
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class ConfigError(BioqaError):

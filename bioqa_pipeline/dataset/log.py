@@ -121,12 +121,14 @@ class LogReader:
                 foreign.append(name)
                 continue
             try:
-                entry = self._entry(name)
+                entry = self._known.get(name) or read_entry(self._storage, name)
             except _VanishedError:
                 continue
             if entry is None:
                 damaged.append(name)
-            elif entry.data_set == data_set:
+                continue
+            self._known[name] = entry
+            if entry.data_set == data_set:
                 entries[name] = entry
             else:
                 foreign.append(name)
@@ -135,14 +137,6 @@ class LogReader:
                 f"{self._storage.uri(damaged[0])}: this entry of the log is damaged; {way_out(self._storage)}"
             )
         return Log(entries, tuple(damaged), tuple(foreign))
-
-    def _entry(self, name: str) -> LogEntry | None:
-        if name not in self._known:
-            entry = read_entry(self._storage, name)
-            if entry is None:
-                return None
-            self._known[name] = entry
-        return self._known[name]
 
 
 class _VanishedError(Exception):
