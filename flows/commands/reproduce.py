@@ -129,8 +129,9 @@ def _lines(place: str, found: Reproduction) -> Iterator[str]:
 
 
 def _line(difference: Difference) -> str:
-    window = "" if difference.window_index is None else f", piece {difference.window_index} of its text"
-    of = f"{difference.question_id}, PMID {difference.pmid}{window}" if difference.pair_id else "the run"
+    piece = "" if difference.window_index is None else f", piece {difference.window_index} of its text"
+    pmid = f", PMID {difference.pmid}" if difference.pmid else ""
+    of = f"{difference.question_id}{pmid}{piece}" if difference.question_id else "the run"
     then, now = _value(difference.then), _value(difference.now)
     return f"{of}: {difference.table}.{difference.column}: {then} then, {now} now ({', '.join(difference.why)})"
 
