@@ -96,7 +96,7 @@ class Contents:
         """
         view = self.view(data_set, *folders)
         if not view.log.entries and any(map(_OF_COMMITS.fullmatch, view.foreign)):
-            raise DatasetError(f"{self._storage.uri(LOG)}: the log of this data set is gone; {self.way_out}")
+            raise DatasetError(f"{self._storage.uri(LOG)}: the log of this data set is gone; {way_out(self._storage)}")
         self.warn(view.foreign)
         for path in view.missing:
             place = self._storage.uri(path)
