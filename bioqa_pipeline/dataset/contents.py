@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ from dataclasses import dataclass
 from bioqa_pipeline.dataset.log import Log, LogReader, Records
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import MARKER, Marker, read_marker, way_out
-from bioqa_pipeline.dataset.schemas import REPLACED
+from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, PARQUET, REPLACED, RUNS
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.storage.base import Storage, Stored
 
 logger = logging.getLogger(__name__)
 
 # Listings and log are read one after the other while a writer goes on: what does not fit is looked at again.
 LOOKS = 3
+# What only a commit makes, and names in the log first.
+_OF_COMMITS = re.compile(rf"{ANSWERS.name}/[0-9a-f]{{32}}{re.escape(PARQUET)}|{RUNS}/.*\.json")
 NAMED = 3
 
 # Files whose bytes this process has seen to be those of the log, by place, stamp and digest.
@@ -88,31 +92,27 @@ class Contents:
         """The same, with a warning of what is foreign.
 
         Raises:
-            DatasetError: a file is not there, or has another size.
+            DatasetError: a file is not there, or has another size; or the log is gone, without which all are foreign.
         """
         view = self.view(data_set, *folders)
+        if not view.log.entries and any(map(_OF_COMMITS.fullmatch, view.foreign)):
+            raise DatasetError(f"{self._storage.uri(LOG)}: the log of this data set is gone; {way_out(self._storage)}")
         self.warn(view.foreign)
         for path in view.missing:
-            raise DatasetError(f"{self._storage.uri(path)}: this file of the data set is gone; {self.way_out}")
+            place = self._storage.uri(path)
+            raise DatasetError(f"{place}: this file of the data set is gone; {way_out(self._storage)}")
         for path in view.records:
             if not view.fits(path):
                 raise self._damaged(path, f"{view.present[path].size} bytes in place of {view.records[path][0].bytes}")
         return view
-
-    @property
-    def way_out(self) -> str:
-        return way_out(self._storage)
 
     def warn(self, foreign: Collection[str]) -> None:
         """Names files that are not of the data set, each once in the life of a process."""
         new = [name for name in foreign if (self._storage.location, name) not in _warned]
         _warned.update((self._storage.location, name) for name in new)
         if new:
-            more = f" and {len(new) - NAMED:,} more" if len(new) > NAMED else ""
-            logger.warning(
-                "%s: %s%s: not of this data set, not read and left as it is",
-                *(self._storage.location, ", ".join(map(repr, new[:NAMED])), more),
-            )
+            names = first_few(list(map(repr, new)), NAMED)
+            logger.warning("%s: %s: not of this data set, not read and left as it is", self._storage.location, names)
 
     def check_bytes(self, view: View, paths: Iterable[str]) -> None:
         """Reads files whole that this process has not seen whole yet, and compares digests.
@@ -161,4 +161,4 @@ class Contents:
         return any((place, stamp, record.sha256) in _seen_whole for record in view.records[path])
 
     def _damaged(self, path: str, what: str) -> DatasetError:
-        return DatasetError(f"{self._storage.uri(path)}: damaged or changed by hand: {what}; {self.way_out}")
+        return DatasetError(f"{self._storage.uri(path)}: damaged or changed by hand: {what}; {way_out(self._storage)}")

@@ -18,17 +18,16 @@ from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
     LOG,
-    PAGE,
-    PARQUET,
     QUARANTINE,
     REPLACED,
-    RUNS,
     STAGING,
-    SUMMARY,
+    is_manifest,
+    page_path,
+    summary_path,
 )
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
-from bioqa_pipeline.errors import DatasetError, NoDatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError, OtherVersionError
 from bioqa_pipeline.messages import counted, words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
@@ -79,7 +78,7 @@ def verify(storage: Storage) -> Report:
     """Reads everything in a data set.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is none, or one of another version, which nothing is wrong with.
     """
     if not storage.exists():
         raise NoDatasetError(storage.location)
@@ -101,6 +100,8 @@ def data_set_id(storage: Storage) -> str | None:
     """The id of a data set, by its marker or, where that is damaged, by its log."""
     try:
         marker = Contents(storage).marker()
+    except OtherVersionError:
+        raise
     except DatasetError:
         marker = None
     return marker.id if marker else _log_id(storage, storage.list(""))
@@ -111,9 +112,9 @@ def set_aside_with(path: str) -> tuple[str, ...]:
     folder, _, name = path.partition("/")
     if folder in {ANSWERS.name, CHUNKS.name}:
         return f"{ANSWERS.name}/{name}", f"{CHUNKS.name}/{name}"
-    if folder == RUNS and name.endswith(".json"):
+    if is_manifest(path):
         run_id = name.removesuffix(".json")
-        return path, f"{SUMMARY.name}/{run_id}{PARQUET}", f"{RUNS}/{run_id}{PAGE}"
+        return path, summary_path(run_id), page_path(run_id)
     return (path,)
 
 
@@ -144,6 +145,8 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     try:
         marker = contents.marker()
         what = f"{MARKER} is gone"
+    except OtherVersionError:
+        raise
     except DatasetError as exc:
         marker, what = None, str(exc)
     data_set = marker.id if marker else _log_id(storage, entries)
@@ -242,7 +245,7 @@ def _verify_tables(
 ) -> None:
     found: TableFaults = table_faults(storage, records)
     report.n_answers, report.n_chunks = found.n_answers, found.n_chunks
-    report.n_runs = sum(path.startswith(f"{RUNS}/") and path.endswith(".json") for path in records)
+    report.n_runs = sum(map(is_manifest, records))
     if is_old:
         report.findings += [Finding(path, what, _by_hand(path)) for path, what in found.faults]
     else:

@@ -117,7 +117,7 @@ def test_what_a_killed_run_left_unsaid_the_next_one_says(tmp_path: Path, model: 
     write_records(tmp_path / "records", [Article(14, "A drug that treats malaria.", "T" * 3)], number=2)
     with pytest.MonkeyPatch.context() as patch:
         # As where it is killed between the files that it replaces.
-        patch.setattr("bioqa_pipeline.run.job.make_feed", lambda *_: None)
+        patch.setattr("bioqa_pipeline.run.pages.make_feed", lambda *_: None)
         run_job(config)
     assert feed(config)[0] == raw
     run_job(config)
