@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from bioqa_pipeline.redaction import REDACTED, Redaction
+if TYPE_CHECKING:
+    from bioqa_pipeline.redaction import Redaction
 
 # The environment's secrets, ours and those of the libraries that a run uses.
 _SECRETS = (
@@ -29,12 +31,14 @@ _KEPT_CONTROLS = "\n\t"
 # Joiners, which are spelling in several scripts.
 _KEPT_FORMATS = "\u200c\u200d"
 
-_CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^\s?#\"'<>]*@")
-_HEADERS = r"x-amz-[a-z-]+|awsaccesskeyid|(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api[_-]?key"
-_NAMES = rf"{_HEADERS}|(?:[a-z]+[_-])*(?:token|secret|password|signature)|sig|aws_[a-z_]*key[a-z_]*"
+# Each may begin at one place only, and gives up nothing that it took: messages repeat what others wrote.
+_UNBROKEN = re.compile(r"[^\s?#\"'<>]++")
+_SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])(?=[0-9+.-]*+[A-Za-z])[A-Za-z0-9+.-]++:/{1,2}")
+_HEADERS = r"x-amz-[a-z-]{1,60}|awsaccesskeyid|(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?api[_-]?key"
+_NAMES = rf"{_HEADERS}|token|secret|password|signature|sig|aws_[a-z_]{{0,40}}key[a-z_]{{0,40}}"
 _NAMED = re.compile(
     # As in an address or a shell, in JSON, in XML, and of headers alone as in HTTP: "token: 5" is prose.
-    rf"(\b(?:(?:{_NAMES})(?:\s?=\s?[\"']?|[\"']\s*:\s*[\"']?|>)|(?:{_HEADERS})\s*:\s*))"
+    rf"((?<![a-z0-9])(?:(?:{_NAMES})(?:\s?=\s?[\"']?|[\"']\s*:\s*[\"']?|>)|(?:{_HEADERS})\s*:\s*))"
     r"(?:(?:aws4-hmac-sha256|basic|bearer|digest)\s[^\r\n]*|[^\s&;,\"'<>#]+)",
     re.IGNORECASE,
 )
@@ -42,7 +46,18 @@ _NAMED = re.compile(
 
 def without_credentials(text: str) -> str:
     """A message without users and passwords of addresses, signatures of signed ones, and values of telling headers."""
-    return _NAMED.sub(rf"\1{REDACTED}", _CREDENTIALS.sub(rf"\1{REDACTED}@", text))
+    from bioqa_pipeline.redaction import REDACTED
+
+    return _NAMED.sub(rf"\1{REDACTED}", _UNBROKEN.sub(_without_login, text))
+
+
+def _without_login(match: re.Match[str]) -> str:
+    from bioqa_pipeline.redaction import REDACTED
+
+    text = match.group()
+    end = text.rfind("@")
+    scheme = _SCHEME.search(text, 0, end) if end > 0 else None
+    return f"{text[: scheme.end()]}{REDACTED}{text[end:]}" if scheme else text
 
 
 def shown(text: str) -> str:
@@ -75,9 +90,17 @@ def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _environment_redaction(secrets: tuple[str, ...]) -> Redaction:
+    # A command that only shows its help shows no message.
+    from bioqa_pipeline.redaction import Redaction
+
     return Redaction(secrets)
 
 
 def counted(n: int, noun: str) -> str:
     """ "1 abstract", "2,000 abstracts"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def first_few(items: Sequence[object], most: int) -> str:
+    """ "a, b and 3 more"."""
+    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")

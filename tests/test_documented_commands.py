@@ -27,6 +27,9 @@ PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 FOREIGN = {
     "docker": "there is no docker here; docs/docker.md says what was built by buildah",
+    "buildah": "a quarter of an hour, and gets packages from registries; docs/docker.md says when it was done",
+    "debootstrap": "as buildah",
+    "install": "the system's own",
     "pip": "gets packages from a registry",
     "cp": "the system's own",
 }

@@ -22,7 +22,9 @@ import pytest
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, score_questions
+from bioqa_pipeline.messages import shown
 from bioqa_pipeline.pubmed.xml import parse_records
+from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.questions.query import QueryFilters, build_queries
 from bioqa_pipeline.questions.query_lint import query_problems
@@ -30,6 +32,9 @@ from bioqa_pipeline.records.scores import TokenizedText
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.run.summarise import SUMMARY_PAIRS, _batches
 from bioqa_pipeline.sources.entrez.responses import check_body, decode_search
+from bioqa_pipeline.sources.files.bibtex import bibtex_records
+from bioqa_pipeline.sources.files.endnote_xml import endnote_records
+from bioqa_pipeline.sources.files.nbib import nbib_records
 from bioqa_pipeline.text import normalize_text, sentences
 from bioqa_pipeline.training.phrases import phrases_in, sentence_bounds
 from support.builders import SPECIAL
@@ -103,8 +108,8 @@ CASES = {
     "words of a question": Case(ladder, lambda n: " ".join(f"w{i}x" for i in range(n)), 1_000),
     "letters of a question": Case(ladder, lambda n: "a b " * n + "word " * n, 5_000),
     "tags of a query": Case(query_problems, lambda n: "[a] " * n, 50_000),
-    "groups of a query": Case(query_problems, lambda n: ") " * n + "[x]", 100_000),
-    "groups never closed": Case(query_problems, lambda n: "(" * n + "[" * n, 100_000),
+    "groups of a query": Case(query_problems, lambda n: ") " * n + "[x]", 50_000),
+    "groups never closed": Case(query_problems, lambda n: "(" * n + "[" * n, 40_000),
     "elements in each other": Case(
         search_answer, lambda n: b"<eSearchResult>" + b"<a>" * n + b"</a>" * n + b"<Count>0</Count>", 100_000
     ),
@@ -114,6 +119,19 @@ CASES = {
     "windows of a passage": Case(contexts, lambda n: n, 400_000),
     "names in a text": Case(phrases_in, lambda n: "The Aa of the Bb, 12,000 in 1990s " * n, 5_000),
     "a name that is none": Case(phrases_in, lambda n: "A-" * n + "-" * n + "1," * n, 100_000),
+    "records of EndNote never closed": Case(
+        lambda text: list(endnote_records(text)), lambda n: "<record>" * n + "x" * (4_000 * n), 10_000
+    ),
+    "names in BibTeX": Case(
+        lambda text: list(bibtex_records(text)), lambda n: "@article{a, author={a" + " " * n + "b}}", 100_000
+    ),
+    "numbers of a record": Case(
+        lambda text: list(nbib_records(text)), lambda n: "PMID- 1\nLID - " + "a " * n + "[do", 100_000
+    ),
+    "an answer of one word": Case(answer_key, lambda n: "²" + "1" * n, 20_000),
+    "an answer of many words": Case(answer_key, lambda n: "one hundred " * n, 3_000),
+    "a message of names": Case(shown, lambda n: "x-amz-" * n + "aws_" + "key" * n, 20_000),
+    "a message of addresses": Case(shown, lambda n: "a.a:/" * n, 50_000),
     "stops in a row": Case(sentence_bounds, lambda n: "." * n + " " * n + ". " * n, 100_000),
 }
 

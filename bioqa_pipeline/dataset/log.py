@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 from pydantic import Field, ValidationError
 
-from bioqa_pipeline.dataset.manifest import FileRecord, Record
+from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import FORMAT, way_out
 from bioqa_pipeline.dataset.schemas import LOG, REPLACED
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.setting_values import Frozen
 from bioqa_pipeline.storage.base import Storage
 
 ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
@@ -30,7 +31,7 @@ ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
 Records = dict[str, list[FileRecord]]
 
 
-class LogEntry(Record):
+class LogEntry(Frozen):
     """Files that come, or came, together.
 
     Attributes:

@@ -17,10 +17,10 @@ from bioqa_pipeline.dataset.schemas import (
     CHUNKS,
     CURRENT,
     PARQUET,
-    RUNS,
     SUMMARY,
     TABLES,
     Table,
+    is_manifest,
     make_shard_id,
 )
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
@@ -100,8 +100,7 @@ def _read(storage: Storage, path: str, table: Table, columns: list[str], records
             raise DatasetError("; ".join(faults))
         if all(record.rows != file.metadata.num_rows for record in records):
             raise DatasetError(f"{file.metadata.num_rows} rows in place of {records[0].rows}")
-        frame = pl.from_arrow(file.read(columns))
-    assert isinstance(frame, pl.DataFrame)
+        frame = pl.DataFrame(file.read(columns))
     for name in columns:
         if frame[name].null_count():
             raise DatasetError(f"column {name} has {frame[name].null_count()} nulls")
@@ -118,7 +117,7 @@ def manifest_faults(storage: Storage, files: Files, log: Log) -> list[tuple[str,
     logged = {(r.path, r.sha256) for e in log.entries.values() for r in (*e.files, *e.gone)}
     faults = []
     for path in files:
-        if not (path.startswith(f"{RUNS}/") and path.endswith(".json")):
+        if not is_manifest(path):
             continue
         try:
             manifest = RunManifest.model_validate_json(storage.read(path))

@@ -59,8 +59,8 @@ class News:
         """One line."""
         delta = self.delta
         counts = ((delta.n_new, "new"), (delta.n_changed, "changed"), (delta.n_gone, "gone"))
-        said = ", ".join(f"{n:,} {word}" for n, word in counts if n)
-        return _line(f"{self.data_set}: answers: {said}")
+        said = ", ".join(counted(n, f"{word} answer") for n, word in counts if n)
+        return _line(f"{said} in data set {self.data_set}")
 
     def text(self) -> str:
         """All of it for people, without markup."""

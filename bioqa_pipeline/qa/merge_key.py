@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from bioqa_pipeline.qa.merge_capitals import CAPITALS_THAT_NAME, is_capital_name, is_name, name
 from bioqa_pipeline.qa.merge_text import MINUS, NUMBER_WORDS, plain_writing
 from bioqa_pipeline.qa.merge_tokens import END, MARK, START, UNIT, WORD, Token, neighbours, read_tokens
 from bioqa_pipeline.qa.merge_words import (
@@ -23,14 +24,14 @@ from bioqa_pipeline.qa.merge_words import (
     PREFIXES,
     american,
     common_word,
-    is_name,
-    name,
     unit,
 )
 from bioqa_pipeline.text import GREEK
 
 # A key that is read again gives itself; the rules reach that in two rounds, nearly always in one.
 _MOST_ROUNDS = 6
+# An answer has 30 tokens, of which each can be a word of any length: the rules look at one again and again.
+_MOST_CHARS, _MOST_WORD_CHARS = 500, 100
 _HEDGES = frozenset("about around approximately approx roughly some nearly circa ~".split())
 _GREEK_NAMES = frozenset(GREEK.values())
 _GENES = frozenset({"gene", "genes"})
@@ -46,7 +47,12 @@ _VOWEL_SOUND = re.compile(r"[aeio]|u(?!ni|s[eu]|t[ei]|r[aeio])")
 
 @lru_cache(maxsize=1 << 14)
 def answer_key(text: str) -> str:
-    """The form in which answers are compared. A text without words, numbers or signs is its own key."""
+    """The form in which answers are compared. A text without words, numbers or signs is its own key.
+
+    One that is no answer of a text's words, by its length, has its words in small letters.
+    """
+    if len(text) > _MOST_CHARS or (len(text) > _MOST_WORD_CHARS and max(map(len, text.split())) > _MOST_WORD_CHARS):
+        return " ".join(text.casefold().split())
     key = text
     for _ in range(_MOST_ROUNDS):
         before, key = key, _read(key)
@@ -58,7 +64,8 @@ def answer_key(text: str) -> str:
 def _read(text: str) -> str:
     if _ORDINARY.fullmatch(text):
         words = _BETWEEN.split(text.lower())
-        if _UNUSUAL.isdisjoint(words) and "fold" not in text and not _LETTER_FIRST.search(text):
+        is_plain = _UNUSUAL.isdisjoint(words) and "fold" not in text
+        if is_plain and not _LETTER_FIRST.search(text) and not CAPITALS_THAT_NAME.search(text):
             hyphens = [" ", *(mark for mark in text if mark in " -")]
             read = [Token(w, WORD, mark) for w, mark in zip(words, hyphens, strict=True)]
             return " ".join(_compounds([*(t for t in read[:-1] if t.text not in ("the", "an")), read[-1]]))
@@ -169,7 +176,7 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
     read: list[Token] = []
     numbered = False
     letter = ""
-    for before, token, _ in reversed(list(neighbours(tokens))):
+    for before, token, behind in reversed(list(neighbours(tokens))):
         if letter and is_name(token.text):  # PD-L1 is PDL1
             token = token.said(token.text + letter)
             read.pop()
@@ -180,6 +187,10 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
             numbered = False
         elif is_name(token.text):
             token = token.said(token.text.lower() if numbered or _is_lettered(before, token) else name(token.text))
+        elif is_capital_name(
+            token.text, begins=before is START and behind is not END, is_numbered=before.is_number or behind.is_number
+        ):
+            numbered = False
         else:
             letter = token.text if numbered and len(token.text) == 1 and token.text.isupper() else ""
             token = token.said(token.text.casefold())
@@ -191,7 +202,7 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
 def _is_lettered(before: Token, token: Token) -> bool:
     """Whether a name has a letter before it: c-MYC is c-Myc. A longer one in S would be a plural in small letters."""
     is_plural = len(token.text) > 3 and token.text.endswith("S")
-    return token.before == "-" and len(before.text) == 1 and not is_plural
+    return token.before == "-" and len(before.text) == 1 and before.before != "" and not is_plural
 
 
 def _compounds(tokens: Sequence[Token]) -> list[str]:

@@ -38,9 +38,7 @@ class TextTokenizer:
         self._backend = backend
         steps = (backend.normalizer, backend.pre_tokenizer, backend.model)
         by_words = all(isinstance(step, kind) for step, kind in zip(steps, _BY_WORDS, strict=True))
-        self._words = (
-            WordTokens(lambda text: _tokens(backend.encode(text, add_special_tokens=False))) if by_words else None
-        )
+        self._words = WordTokens(self._encode) if by_words else None
         self.special = special
 
     @property

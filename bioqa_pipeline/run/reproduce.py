@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import open_pair_scorer, score_pairs
-from bioqa_pipeline.run.summary_again import MERGED, NOT_MERGED, SummaryAgain, as_read
+from bioqa_pipeline.run.summary_again import MERGED, NOT_MERGED, SummaryAgain
 from bioqa_pipeline.sources import open_source
 
 BATCH_PAIRS = 1024
@@ -104,7 +104,7 @@ def reproduce(
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
     # The merging of versions that wrote no costs was another.
     if len(chosen) == len(keys) and run.cost is not None:
-        comparison.compare_summary(dataset.run_summary(run_id), config.max_answers)
+        comparison.compare_summary(dataset.run_summary(run_id))
     return Reproduction(
         run_id=run_id,
         n_pairs=len(keys),
@@ -127,36 +127,41 @@ def _begin(
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
     records = find_records(chosen, source)
     late = _late_columns(dataset, run)
-    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, _threshold(config, checkpoint))
     key = config.scoring.key(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
     causes = what_changed(run, config, checkpoint, again, key)
-    identity = _identity(run, checkpoint, key)
-    return _Comparison(run, again, scorer, records, identity, causes, late, found)
+    identity = _identity(run, config, checkpoint, key)
+    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, identity.threshold)
+    return _Comparison(again, scorer, records, identity, causes, late, "calibration" not in run.model, found)
 
 
+@dataclass(slots=True)
 class _Comparison:
-    """The rows of a run against those that come out now, some at a time."""
+    """The rows of a run against those that come out now, some at a time.
 
-    def __init__(
-        self,
-        run: RunManifest,
-        again: AskedAgain,
-        scorer: PairScorer,
-        records: Records,
-        identity: RunIdentity,
-        causes: Sequence[Cause],
-        late: frozenset[str],
-        found: Differences,
-    ) -> None:
-        self.scorer, self.records, self.identity, self.late, self.found = scorer, records, identity, late, found
-        self.again, self.causes = again, tuple(causes)
-        self.whys = tuple(cause.why for cause in causes)
-        # Versions that did not keep the calibration wrote a probability where there was none.
-        self.had_made_up = "calibration" not in run.model
-        self.n_scored = self.n_windows = self.n_not_merged = 0
-        self._merged: list[pl.DataFrame] = []
+    Attributes:
+        had_made_up: versions that did not keep the calibration wrote a probability where there was none.
+        late: columns that the version which wrote the run had not got.
+        merged: of each row that was scored again, what a summary is made of.
+    """
+
+    again: AskedAgain
+    scorer: PairScorer
+    records: Records
+    identity: RunIdentity
+    causes: tuple[Cause, ...]
+    late: frozenset[str]
+    had_made_up: bool
+    found: Differences
+    n_scored: int = 0
+    n_windows: int = 0
+    n_not_merged: int = 0
+    merged: list[pl.DataFrame] = field(default_factory=list)
+
+    @property
+    def whys(self) -> tuple[str, ...]:
+        return tuple(cause.why for cause in self.causes)
 
     def notes(self) -> Iterator[str]:
         """What else to know, in words."""
@@ -185,10 +190,10 @@ class _Comparison:
         pairs, scored, failed = score_pairs(AskedPairs(there, tuple(abstracts.values()), read), self.scorer, progress)
         windows = chunks.partition_by("pair_id", as_dict=True)
         now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
-        windows_now = as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
+        windows_now = pl.DataFrame(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
         of_pair = windows_now.partition_by("pair_id", as_dict=True)
-        rows_now = as_read(now)
-        self._merged.append(rows_now.select(MERGED))
+        rows_now = pl.DataFrame(now)
+        self.merged.append(rows_now.select(MERGED))
         for row in rows_now.iter_rows(named=True):
             key = (row["pair_id"],)
             self.found.add(self._compared(rows[row["pair_id"]], row))
@@ -201,12 +206,12 @@ class _Comparison:
             row = by_name[failure.question_id, failure.pmid]
             self.found.add([of_row("answers", "null_score", row, row["null_score"], failure.reason, ("not_scored",))])
 
-    def compare_summary(self, stored: pl.DataFrame, max_answers: int) -> None:
+    def compare_summary(self, stored: pl.DataFrame) -> None:
         """Merges what was scored again, and adds what differs in the summary."""
-        if self._merged:
-            again = SummaryAgain(stored, pl.concat(self._merged), self.records)
+        if self.merged:
+            again = SummaryAgain(stored, pl.concat(self.merged), self.records)
             self.n_not_merged = len(again.left_out)
-            self.found.add(again.differing(self.scorer, self.whys, max_answers=max_answers))
+            self.found.add(again.differing(self.identity, self.whys))
 
     def _compared(self, row: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
         for found in differing("answers", row, now, self.whys, left_out=self.late):
@@ -257,10 +262,6 @@ def _those_that_did(dataset: Dataset) -> str:
     return f"these runs scored pairs: {more}{', '.join(names[-NAMED:])}"
 
 
-def _threshold(config: RunConfig, checkpoint: Checkpoint) -> float:
-    return checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
-
-
 def _source_of_records(config: RunConfig) -> SourceConfig:
     """A list only says what is asked, which the rows say, too: it may be gone, or another."""
     source = config.source
@@ -269,7 +270,7 @@ def _source_of_records(config: RunConfig) -> SourceConfig:
     return source.changed(kind="medline" if source.medline_dir else "pubmed", pmids_file=None)
 
 
-def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity:
+def _identity(run: RunManifest, config: RunConfig, checkpoint: Checkpoint, key: str) -> RunIdentity:
     # The same files elsewhere are the same model.
     is_same = run.model.get("digest") == checkpoint.digest
     return RunIdentity(
@@ -279,6 +280,9 @@ def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity
         model=run.model["name"] if is_same else checkpoint.name,
         model_revision=run.model["revision"] if is_same else checkpoint.revision,
         config_json="",
+        threshold=checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold,
+        max_answers=config.max_answers,
+        is_calibrated=checkpoint.settings.calibration is not None,
     )
 
 

@@ -52,7 +52,8 @@ class AskedPairs:
 
 # Columns of `answers` that are fields of the record, and those that follow from it.
 _FIELDS = ("title", "journal", "pub_date", "doi", "is_retracted", "publication_types", "mesh_terms", "languages")
-_MADE = ("pmid_version", "pub_year", "print_date", "electronic_date", "expressions_of_concern", "errata", "authors")
+_DATES, _NOTICES = ("pub_year", "print_date", "electronic_date"), ("expressions_of_concern", "errata")
+_MADE = ("pmid_version", *_DATES, *_NOTICES, "authors", "retraction")
 _fields_of = attrgetter(*_FIELDS)
 _OF_RUN = ("scoring_key", "model", "model_revision", "run_id")
 _OF_PLAN = ("pair_id", "question_id", "question", "user_columns", "pmid", "rank", "content_hash")
@@ -69,6 +70,7 @@ def _of_abstract(abstract: Abstract) -> tuple[Any, ...]:
         abstract.expressions_of_concern,
         abstract.errata,
         _authors(abstract.authors),
+        abstract.retraction,
     )
 
 

@@ -40,7 +40,6 @@ class ScoringJob:
 
     model: ModelConfig
     scoring: ScoringConfig
-    threshold: float
     plan: str
     store_path: Path
     root: Path | ObjectUri
@@ -49,7 +48,7 @@ class ScoringJob:
     def score(self, shard: ShardPlan, progress: Progress | None = None) -> ShardReport:
         """Scores and stages one shard; the model is loaded once a process."""
         with _loading:
-            scorer = load_pair_scorer(self.model, self.scoring, self.threshold)
+            scorer = load_pair_scorer(self.model, self.scoring, self.identity.threshold)
         store = AbstractStore(self.store_path)
         return score_shard(self.plan, shard, store, scorer, self.identity, self.root, progress=progress)
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import polars as pl
-import pyarrow as pa
 
 from bioqa_pipeline.dataset.schemas import SUMMARY
 from bioqa_pipeline.dataset.tables import summary_rows, to_table
-from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.records.texts import Question, Retrieval
 from bioqa_pipeline.run.asked_again import Records
 from bioqa_pipeline.run.differences import UNEXPLAINED, Difference, differing, of_row
-from bioqa_pipeline.run.summarise import merge_pairs
+from bioqa_pipeline.run.records import RunIdentity
+from bioqa_pipeline.run.summarise import summarise
 
 # What a summary is made of.
 MERGED = (
@@ -42,23 +41,21 @@ class SummaryAgain:
         self.left_out = frozenset(other["question_id"])
         self._stored, self._rows, self._store = stored, rows, records.store
 
-    def differing(self, scorer: PairScorer, causes: Sequence[str], *, max_answers: int) -> Iterator[Difference]:
+    def differing(self, run: RunIdentity, causes: Sequence[str]) -> Iterator[Difference]:
         """Merges the answers of each question anew and compares them by their rank."""
         stored = self._stored.filter(~pl.col("question_id").is_in(self.left_out), pl.col("n_abstracts") > 0)
         asked = stored.unique("question_id", keep="first", maintain_order=True)
         questions = [Question(*row) for row in asked.select("question_id", "question", "user_columns").iter_rows()]
         index = pl.DataFrame({"question_id": asked["question_id"], "question_index": range(len(questions))})
-        merged = merge_pairs(
+        merged = summarise(
             questions,
             [Retrieval(question.id, ()) for question in questions],
             self._rows.join(index, on="question_id").select("question_index", "pair_id").lazy(),
             self._rows.lazy(),
             self._store,
-            threshold=scorer.threshold,
-            max_answers=max_answers,
-            is_calibrated=scorer.calibration is not None,
+            run,
         )
-        frame = as_read(to_table(summary_rows(merged, ""), SUMMARY))
+        frame = pl.DataFrame(to_table(summary_rows(merged, ""), SUMMARY))
         was, now = (
             # A summary has no pair; what is said of one has its best abstract.
             {(row["question_id"], row["rank"]): {**row, "pmid": 0, "pair_id": ""} for row in table.to_dicts()}
@@ -71,10 +68,3 @@ class SummaryAgain:
                 row = was.get(key) or now[key]
                 ranks = (key[1] if key in was else None), (key[1] if key in now else None)
                 yield of_row("summary", "rank", row, *ranks, tuple(causes) or (UNEXPLAINED,))
-
-
-def as_read(table: pa.Table) -> pl.DataFrame:
-    """Rows as they are when they have been written and read."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame

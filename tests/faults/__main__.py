@@ -3,8 +3,8 @@
     cd tests && python -m faults --n 10000 --seed 1
     cd tests && python -m faults --replay 123        # one history again, with all that happened in it
 
-The table and, as the last line, one JSON object go to stdout. Exit code 1 where anything was lost, doubled or cannot be
-explained.
+What went wrong goes to stdout as it is found, then the table and, as the last line, one JSON object. Exit code 1 where
+anything was lost, doubled or cannot be explained.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ def main() -> int:
         while pending:
             for outcome in pending.pop(0).result():
                 table.add(outcome)
+                if outcome.findings and len(table.failures) <= MOST_SHOWN:
+                    _show(outcome)
             if table.injected.total() < options.n:
                 pending.append(pool.submit(live_all, next(parts)))
             _progress(table, options.n, time.monotonic() - started)
@@ -87,11 +89,14 @@ def _progress(table: Table, n: int, seconds: float) -> None:
     sys.stderr.flush()
 
 
+def _show(outcome: Outcome) -> None:
+    sys.stdout.write(f"\nseed {outcome.seed}, {outcome.kind}: {outcome.findings[0].text.strip()[-1000:]}\n")
+    sys.stdout.write(f"    again: cd tests && python -m faults --replay {outcome.seed}\n")
+    sys.stdout.flush()
+
+
 def _report(table: Table, seed: int, seconds: float) -> int:
     sys.stderr.write("\n")
-    for outcome in table.failures[:MOST_SHOWN]:
-        sys.stdout.write(f"seed {outcome.seed}, {outcome.kind}: {outcome.findings[0].text.strip()[-1000:]}\n")
-        sys.stdout.write(f"    again: cd tests && python -m faults --replay {outcome.seed}\n")
     sys.stdout.write("\n".join(table.lines()) + "\n")
     totals = {what: sum(n for (_, found), n in table.wrong.items() if found == what) for what in WRONG}
     summary = {

@@ -29,7 +29,7 @@ def bit_flipped(history: DiskHistory) -> None:
         files = [p for p in sorted(root.rglob("*")) if p.is_file() and p not in history.ledger.foreign]
         path = rng.choice([p for p in files if p.stat().st_size])
         data = path.read_bytes()
-        _flip(history, path, data)
+        flipped = _flip(history, path, data)
         history.inject(f"a bit of {path.relative_to(root)}")
         try:
             after = _all_that_is_read(history.dataset)
@@ -41,29 +41,30 @@ def bit_flipped(history: DiskHistory) -> None:
                 history.findings.append(Finding("unexplained", f"{path.relative_to(root)}: {other} read as other data"))
         if rng.random() < 0.1:
             _goes_on(history)
-            _restore(history, path, data)
+            _restore(history, path, flipped, data)
             history.check()
             history.recover()
             before = _all_that_is_read(history.dataset)
         else:
-            _restore(history, path, data)
+            _restore(history, path, flipped, data)
         if history.findings:
             return
     history.check()
     history.recover()
 
 
-def _flip(history: DiskHistory, path: Path, data: bytes) -> None:
+def _flip(history: DiskHistory, path: Path, data: bytes) -> bytes:
     flipped = bytearray(data)
     flipped[history.rng.randrange(len(data))] ^= 1 << history.rng.randrange(8)
     with history.system.aside():
         path.write_bytes(flipped)
+    return bytes(flipped)
 
 
-def _restore(history: DiskHistory, path: Path, data: bytes) -> None:
-    """From a copy; unless a run has deleted it."""
+def _restore(history: DiskHistory, path: Path, flipped: bytes, data: bytes) -> None:
+    """From a copy; unless a run has deleted it, or put another in its place as it does with the current answers."""
     with history.system.aside():
-        if path.exists():
+        if path.exists() and path.read_bytes() == flipped:
             path.write_bytes(data)
 
 

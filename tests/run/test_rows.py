@@ -48,7 +48,9 @@ configs = st.builds(
     ),
     passage=st.sampled_from(("abstract", "title+abstract")),
 )
-IDENTITY = RunIdentity("run", datetime(2026, 1, 1, tzinfo=UTC), "key", "model", "revision", "{}")
+IDENTITY = RunIdentity(
+    "run", datetime(2026, 1, 1, tzinfo=UTC), "key", "model", "revision", "{}", 0.0, 10, is_calibrated=True
+)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 

@@ -286,6 +286,7 @@ def answer_row(pair: TwinPair, scorer: PairScorer, identity: RunIdentity, scored
         errata=abstract.errata,
         user_columns=pair.user_columns,
         authors=_authors(abstract.authors),
+        retraction=abstract.retraction,
     )
 
 

@@ -21,7 +21,7 @@ BEGIN = re.compile(r"\s*@\s*(?!comment|preamble)[A-Za-z]+\s*[{(]", re.IGNORECASE
 _KEY = re.compile(
     r"^([ \t]*@[ \t]*(?!comment|preamble|string)[A-Z]+[ \t]*[{(])[^\s,={}()\"]*[ \t]*,", re.IGNORECASE | re.MULTILINE
 )
-_NAMES = re.compile(r"\s+and\s+", re.IGNORECASE)
+_NAMES = re.compile(" and ", re.IGNORECASE)
 # In LaTeX it begins a comment, in BibTeX it does not.
 _PERCENT = re.compile(r"(?<!\\)%")
 # What may be more than text: signs of its own, and those that it makes one of.
@@ -31,8 +31,9 @@ _SIGNS = {
     "textless": "<", "textgreater": ">", "textquotedbl": '"', "textasciicircum": "^", "textasciitilde": "~",
     "textbraceleft": "{", "textbraceright": "}", "textsuperscript": "^", "textsubscript": "_",
 }  # fmt: skip
-# It logs what it returns as a failed block anyway.
-logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)
+# What they log is in the failed block anyway, or one line for each macro that is not used as it should be.
+for _library in ("bibtexparser", "pylatexenc"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 
 def bibtex_records(text: str) -> Iterator[Part]:
@@ -83,7 +84,7 @@ def _record(entry: Entry, line: int) -> Part:
             accession=_words(fields, "eprint"),
             database=_words(fields, "eprinttype"),
             language=_words(fields, "langid", "language"),
-            authors=tuple(_NAMES.split(_words(fields, "author"))) if "author" in fields else (),
+            authors=tuple(_NAMES.split(" ".join(_words(fields, "author").split()))) if "author" in fields else (),
             types=("Journal Article" if entry.entry_type.casefold() == "article" else "",),
             notes=tuple(_words(fields, name) for name in ("note", "annote", "annotation", "url", "keywords")),
         ),

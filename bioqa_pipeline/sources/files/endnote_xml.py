@@ -20,14 +20,18 @@ _NOTES = ("notes", "custom1", "custom2", "research-notes", "urls", "label")
 def endnote_records(text: str) -> Iterator[Part]:
     """The records of a file."""
     parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False)
-    end, line, counted = 0, 1, 0
-    while (start := _START.search(text, end)) is not None:
+    line, counted, close = 1, 0, -1
+    following = _START.search(text)
+    while (start := following) is not None:
         line += text.count("\n", counted, start.start())
         counted = start.start()
-        close, following = text.find(_END, start.end()), _START.search(text, start.end())
+        following = _START.search(text, start.end())
+        next_start = following.start() if following else len(text)
+        if close < start.end():
+            # Where none is left, as if it were behind the text: nobody looks for it again.
+            close = text.find(_END, start.end()) % (len(text) + 1)
         # One that is never closed ends where the next one begins.
-        is_open = close < 0 or (following is not None and following.start() < close)
-        end = (following.start() if following else len(text)) if is_open else close + len(_END)
+        end = min(close + len(_END), next_start)
         if end - start.start() > MAX_RECORD_CHARS:
             yield BadPart(line, f"it has {end - start.start():,} characters, over {MAX_RECORD_CHARS:,}")
             continue

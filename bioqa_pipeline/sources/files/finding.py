@@ -74,20 +74,24 @@ def _in_folder(folder: Path) -> Iterator[FoundFile]:
     """The files of records at any depth, but hidden ones and links that lead out of the folder."""
     home = folder.resolve()
     for path in sorted(folder.rglob("*")):
-        is_visible = not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if is_visible and path.name.lower().endswith(SUFFIXES) and _is_inside(path, home):
+        if _is_visible(path.relative_to(folder)) and path.name.lower().endswith(SUFFIXES) and _is_inside(path, home):
             yield FoundFile(path, is_named=False)
 
 
 def _matching(pattern: Path) -> Iterator[FoundFile]:
     """What a pattern as a shell's finds, but links that lead elsewhere than the folder that it begins with."""
-    fixed = pattern.absolute()
+    fixed = pattern
     while glob.has_magic(str(fixed)):
         fixed = fixed.parent
-    home = fixed.resolve()
-    for path in sorted(map(Path, glob.iglob(str(pattern), recursive=True))):  # noqa: PTH207  # it may be absolute
-        if _is_inside(path, home):
+    home, wanted = fixed.resolve(), pattern.relative_to(fixed)
+    # The module glob follows links to folders: with two that lead back it never ends.
+    for path in sorted(fixed.glob(str(wanted))):
+        if (_is_visible(path.relative_to(fixed)) or not _is_visible(wanted)) and _is_inside(path, home):
             yield FoundFile(path, is_named=True)
+
+
+def _is_visible(path: Path) -> bool:
+    return not any(part.startswith(".") for part in path.parts)
 
 
 def _is_inside(path: Path, home: Path) -> bool:

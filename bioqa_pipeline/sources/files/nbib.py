@@ -10,7 +10,7 @@ from typing import Any
 from Bio import Medline
 
 from bioqa_pipeline.pubmed.fields import clean_doi, earlier_date, iso_date, printed_date, split_title, whole_number
-from bioqa_pipeline.pubmed.notices import is_retracted
+from bioqa_pipeline.records.retraction import is_retracted
 from bioqa_pipeline.records.texts import Abstract, Correction
 from bioqa_pipeline.sources.files.chunks import Chunk, chunks
 from bioqa_pipeline.sources.files.fields import checked, pmcid_in, pmid_in
@@ -19,13 +19,13 @@ from bioqa_pipeline.text import normalize_text
 
 TAG = re.compile(r"([A-Z][A-Z0-9 ]{3})- ?(.*)")
 _COMPACT_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
-_MARKED = re.compile(r"(.+?)\s*\[(doi|pii)\]", re.IGNORECASE)
-_RETRACTED_NAME = "retracted publication"
+_KIND = re.compile(r"\[(doi|pii)\]", re.IGNORECASE)
 # The tags of links to other records, as XML calls them.
 _LINKS = {
     "CIN": "CommentIn", "CON": "CommentOn", "CRF": "CorrectedandRepublishedFrom", "CRI": "CorrectedandRepublishedIn",
     "DDIN": "DatasetDescriptionIn", "DRIN": "DatasetUseReportedIn", "ECF": "ExpressionOfConcernFor",
     "ECI": "ExpressionOfConcernIn", "EFR": "ErratumFor", "EIN": "ErratumIn", "ORI": "OriginalReportIn",
+    "PRIN": "PartialRetractionIn", "PROF": "PartialRetractionOf",
     "RIN": "RetractionIn", "ROF": "RetractionOf", "RPF": "RepublishedFrom", "RPI": "RepublishedIn",
     "RRF": "RetractedandRepublishedFrom", "RRI": "RetractedandRepublishedIn", "SPIN": "SummaryForPatientsIn",
     "UIN": "UpdateIn", "UOF": "UpdateOf",
@@ -71,7 +71,7 @@ def _record(chunk: Chunk) -> Part:
         publication_types=types,
         corrections=links,
         copyright=_one(fields, "CI") or None,
-        is_retracted=any(name.casefold() == _RETRACTED_NAME for name in types) or is_retracted(title, types, links),
+        is_retracted=is_retracted(title, types, links),
         is_book=bool(_one(fields, "BTI")),
         status=_one(fields, "STAT"),
         date_revised=_compact_date(_one(fields, "LR")),
@@ -92,9 +92,11 @@ def _one(fields: Mapping[str, Any], tag: str) -> str:
 def _doi(fields: Mapping[str, Any]) -> str | None:
     # "10.1000/x [doi]"; AID first, as the XML's list of identifiers comes before its locations.
     for tag in ("AID", "LID"):
-        for value in (part for said in _all(fields, tag) for part in _MARKED.finditer(said)):
-            if value[2].lower() == "doi" and (doi := clean_doi(value[1])):
-                return doi
+        for said in _all(fields, tag):
+            values = _KIND.split(said)
+            for value, kind in zip(values[::2], values[1::2], strict=False):
+                if kind.lower() == "doi" and (doi := clean_doi(value.strip())):
+                    return doi
     return None
 
 

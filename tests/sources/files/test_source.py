@@ -16,11 +16,13 @@ from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Question
 from bioqa_pipeline.sources import check_source, open_source
 from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.sources.files import reading
 from bioqa_pipeline.sources.files.source import FilesSource, describe_files
 from bioqa_pipeline.sources.pmids import PmidsSource, read_list
 from support import exported_files as files
 from support.eutils_records import read_records
 from support.eutils_server import EutilsServer
+from support.work import ends
 
 QUESTION = Question("q", "What treats malaria?")
 QUININE, ZINC = 90_000_001, 90_000_002
@@ -67,13 +69,26 @@ def test_folders_and_patterns_are_read_and_links_out_of_them_are_not(tmp_path: P
     (folder / "hidden").mkdir()
     (folder / "hidden" / "d.TXT").write_text("90000005")
     assert asked(opened(folder)) == [QUININE, ZINC, 90_000_005]
+    for name in ("one", "two"):
+        (folder / "hidden" / name).symlink_to(folder)  # which whoever follows them never leaves
+    (folder / "hidden" / ".e.txt").write_text("90000006")
     assert asked(opened(folder / "*.r?s")) == [QUININE, ZINC]
+    with ends():
+        assert asked(opened(folder / "**/d.*")) == [90_000_005]
+    assert asked(opened(folder / "**/.*.txt")) == [90_000_006]
     with pytest.raises(InputError, match="no file of records is there"):
         opened(folder / "link.*")
     with pytest.raises(InputError, match="no file of records is there"):
         opened(folder / "*.none")
     with pytest.raises(InputError, match=r"none\.nbib: cannot be read: there is no such file"):
         opened(folder / "none.nbib")
+
+
+def test_parts_that_are_no_records_are_bounded_as_records_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_RECORDS", 3)
+    assert asked(opened(write(tmp_path / "in", a_txt="90000001 x\ny\n") / "a.txt")) == [QUININE]
+    with pytest.raises(InputError, match=r"b\.txt:2: holds over 3 records"):
+        opened(write(tmp_path / "in", b_txt="90000001 x\ny z\n") / "b.txt")
 
 
 def test_a_pmid_of_two_files_is_asked_once_by_the_better_record(
