@@ -31,13 +31,7 @@ class BioqaError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are made anew from their message alone, which those with further arguments refuse.
-        return _made_again, (type(self), self.args, self.__dict__)
-
-
-def _made_again(kind: type[BioqaError], args: tuple[object, ...], state: dict[str, object]) -> BioqaError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(state)
-    return error
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class ConfigError(BioqaError):
@@ -110,6 +104,10 @@ class NoDatasetError(DatasetError):
         self, location: str, why: str = "there is no data set here; a run that writes to this place makes one"
     ) -> None:
         super().__init__(f"{location}: {why}")
+
+
+class OtherVersionError(DatasetError):
+    """Another version of this program wrote it: nothing is wrong with it, and nothing of it may be put right."""
 
 
 class DatasetLockedError(DatasetError):

@@ -20,13 +20,16 @@ from dataclasses import dataclass, field
 from pydantic import Field, ValidationError
 
 from bioqa_pipeline.dataset.manifest import FileRecord
-from bioqa_pipeline.dataset.marker import FORMAT, way_out
+from bioqa_pipeline.dataset.marker import FORMAT, later_format, way_out
 from bioqa_pipeline.dataset.schemas import LOG, REPLACED
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, OtherVersionError
 from bioqa_pipeline.setting_values import Frozen
 from bioqa_pipeline.storage.base import Storage
 
 ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
+
+# Of an entry; that of a million files has half of it.
+MAX_BYTES = 256 << 20
 
 Records = dict[str, list[FileRecord]]
 
@@ -118,12 +121,14 @@ class LogReader:
                 foreign.append(name)
                 continue
             try:
-                entry = self._entry(name)
+                entry = self._known.get(name) or read_entry(self._storage, name)
             except _VanishedError:
                 continue
             if entry is None:
                 damaged.append(name)
-            elif entry.data_set == data_set:
+                continue
+            self._known[name] = entry
+            if entry.data_set == data_set:
                 entries[name] = entry
             else:
                 foreign.append(name)
@@ -133,23 +138,20 @@ class LogReader:
             )
         return Log(entries, tuple(damaged), tuple(foreign))
 
-    def _entry(self, name: str) -> LogEntry | None:
-        if name not in self._known:
-            entry = read_entry(self._storage, name)
-            if entry is None:
-                return None
-            self._known[name] = entry
-        return self._known[name]
-
 
 class _VanishedError(Exception):
     """An entry was folded into another since it was listed."""
 
 
 def read_entry(storage: Storage, name: str) -> LogEntry | None:
-    """An entry, or None where its bytes are not those that its name says."""
+    """An entry, or None where its bytes are not those that its name says.
+
+    Raises:
+        OtherVersionError: a later version of this program wrote it.
+    """
     try:
-        data = storage.read(name)
+        with storage.open(name) as file:
+            data = file.read(MAX_BYTES)
     except DatasetError:
         present = storage.files(LOG)
         if name not in present:
@@ -163,4 +165,8 @@ def read_entry(storage: Storage, name: str) -> LogEntry | None:
     try:
         return LogEntry.model_validate_json(data)
     except ValidationError:
+        if version := later_format(data):
+            raise OtherVersionError(
+                f"{storage.uri(name)}: format {version}, this program knows {FORMAT}; use a newer bioqa"
+            ) from None
         return None

@@ -27,6 +27,7 @@ from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.run.clock import since_last_run, start_time
 from bioqa_pipeline.run.commits import commit_scored
+from bioqa_pipeline.run.current import update_current
 from bioqa_pipeline.run.executor import FINISH, Executor, InProcess
 from bioqa_pipeline.run.manifest import run_cost, run_status, unfinished_manifest
 from bioqa_pipeline.run.pages import RunPages
@@ -130,9 +131,11 @@ class _Run:
         reports, failed = self._score(source, plan, writer)
         answers = self._summarise(source, plan, writer)
         pages = self.pages
-        pages.update_current(
-            self.identity, self.ready.questions.questions, self.retrievals, plan.name, source.store, answers
-        )
+        asked, searches = self.ready.questions.questions, self.retrievals
+        with pages.whole_without("table of current answers"):
+            pages.current = update_current(
+                self.identity, self.dataset, asked, searches, plan.name, source.store, answers
+            )
         manifest = self._manifest().changed(
             status=run_status(self.retrievals, self.failures),
             n_pairs=plan.n_pairs,
@@ -229,7 +232,7 @@ class _Run:
                     self.ready.questions.questions,
                     self.retrievals,
                     scan_plan(self.dataset.storage, plan.name).select("question_index", "pair_id"),
-                    self.dataset,
+                    self.dataset.answers(),
                     source.store,
                     self.identity,
                 ),

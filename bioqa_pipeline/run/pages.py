@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
@@ -15,11 +14,8 @@ from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.notify.feed import make_feed
-from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.records.texts import Question, Retrieval
 from bioqa_pipeline.report.page import make_run_page
-from bioqa_pipeline.run.current import CurrentAnswers, list_runs, update_current
-from bioqa_pipeline.run.records import RunIdentity
+from bioqa_pipeline.run.current import CurrentAnswers, list_runs
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +28,9 @@ class RunPages:
         self.current: CurrentAnswers | None = None
         self.has_page = False
 
-    def update_current(
-        self,
-        run: RunIdentity,
-        questions: Sequence[Question],
-        retrievals: Sequence[Retrieval],
-        plan: str,
-        store: AbstractStore,
-        answers: Sequence[MergedAnswer],
-    ) -> None:
-        """As `current.update_current`."""
-        with self._whole_without("table of current answers"):
-            self.current = update_current(run, self.dataset, questions, retrievals, plan, store, answers)
-
     def finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         """Ends the run, with its page and with the files that each run puts in the place of those before."""
-        with self._whole_without("page"):
+        with self.whole_without("page"):
             current = self.current.rows if self.current else None
             writer.write_page(make_run_page(self.dataset, self.run_id, manifest=manifest, current=current))
             self.has_page = True
@@ -55,16 +38,17 @@ class RunPages:
 
     def _replaced(self, manifest: RunManifest) -> list[Replacement]:
         files = [self.current.file] if self.current and self.current.file else []
-        with self._whole_without("list of runs"):
+        with self.whole_without("list of runs"):
             files.append(list_runs(self.dataset, manifest, self.current))
         if self.current:
-            with self._whole_without("feed"):
+            with self.whole_without("feed"):
                 feed = make_feed(self.dataset, self.config, manifest, self.current.rows, self.current.before)
                 files += [feed] if feed else []
         return files
 
     @contextmanager
-    def _whole_without(self, what: str) -> Iterator[None]:
+    def whole_without(self, what: str) -> Iterator[None]:
+        """Takes down what cannot be made, whatever is wrong with it; the run ends as it would without."""
         try:
             yield
         except Exception as exc:

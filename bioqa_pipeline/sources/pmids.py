@@ -62,7 +62,7 @@ def _listed(content: FileContent, is_list: bool) -> Listed:
         if name is None:
             n_nameless += 1
         elif (first := lines.setdefault(name, record.line)) != record.line and is_list:
-            repeated.append(f"{content.place(record.line)}: {name} stands on line {first} already")
+            repeated.append(f"{record.place}: {name} stands on line {first} already")
     for line in repeated[:REPETITIONS_NAMED]:
         logger.warning("%s", line)
     if len(repeated) > REPETITIONS_NAMED:

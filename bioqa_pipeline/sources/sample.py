@@ -10,7 +10,7 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.paths import SAMPLE
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.medline.source import ALL_RECORDS, MedlineSource
+from bioqa_pipeline.sources.medline.source import UNRESTRICTED, MedlineSource
 
 
 class SampleSource(MedlineSource):
@@ -27,7 +27,7 @@ class SampleSource(MedlineSource):
 
     def __init__(
         self,
-        config: SourceConfig = ALL_RECORDS,
+        config: SourceConfig = UNRESTRICTED,
         *,
         folder: Path = SAMPLE,
         since: datetime | None = None,

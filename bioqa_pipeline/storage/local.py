@@ -38,11 +38,10 @@ class LocalStorage:
         root: its path, which may lead there through symbolic links: it is followed once, here.
     """
 
-    scan_options: Mapping[str, Any] = {}
-
     def __init__(self, root: Path) -> None:
         self._named = root.absolute()
         self.location = str(self._named)
+        self.scan_options: Mapping[str, Any] = {}
         self._root = Path(os.path.realpath(root))
 
     def exists(self) -> bool:

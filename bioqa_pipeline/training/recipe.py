@@ -85,14 +85,14 @@ class TrainingConfig(Settings):
         description="ends the steps by the clock if they take longer, the learning rate falling with the time that is "
         "left; reading before them and scoring after them are not counted",
     )
-    train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
+    train_batch_size: int = Field(18, ge=1, description="pieces of text of a batch, each process")
     batch_tokens: int | None = Field(
         None,
         ge=8,
-        description="tokens of a batch, padding included, each process, of windows of like length: instead of "
+        description="tokens of a batch, padding included, each process, of pieces of like length: instead of "
         "`train_batch_size`; some 16,000 to 50,000 keep a large GPU busy",
     )
-    eval_batch_size: int = Field(64, ge=1, description="full windows of a batch at most, when the result is scored")
+    eval_batch_size: int = Field(64, ge=1, description="full pieces of a batch at most, when the result is scored")
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches that make one step")
     warmup_steps: int = Field(550, ge=0, description="steps of the rising learning rate")
     decay_steps: int | None = Field(

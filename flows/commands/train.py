@@ -48,7 +48,7 @@ examples:
 SETTINGS = SettingOptions(
     TrainingConfig,
     {
-        "windows": "windows",
+        "pieces of text": "windows",
         "training": "base_model learning_rate epochs max_steps max_hours train_batch_size batch_tokens eval_batch_size "
         "gradient_accumulation_steps warmup_steps decay_steps weight_decay adam_epsilon max_grad_norm dropout "
         "average_checkpoints save_steps logging_steps precision seed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError, SourceError
@@ -63,7 +63,7 @@ def read_records(path: Path) -> FileContent:
         if isinstance(part, BadPart):
             bad.append(part)
         else:
-            records.append(part)
+            records.append(replace(part, path=path))
         if len(records) + len(bad) > MAX_RECORDS:
             raise InputError(f"holds over {MAX_RECORDS:,} records and parts that are none: split it", path, part.line)
     if not records:

@@ -57,7 +57,7 @@ class FilesSource:
         is_bounded = bool(first or last)
         self._dates = f"{config.datetype} from {first or 'the first'} to {last or 'the last'}" if is_bounded else ""
         records = self._gathered.records.items()
-        pmids = [pmid for pmid, placed in records if not is_bounded or _is_within(placed.abstract, config)]
+        pmids = [pmid for pmid, record in records if not is_bounded or _is_within(record.abstract, config)]
         # One tuple for all questions: many records times many questions would not fit into memory.
         self._hits = tuple(Hit(pmid, rank) for rank, pmid in enumerate(pmids, start=1))
 
@@ -77,7 +77,7 @@ class FilesSource:
         if not lacking:
             return []
         if self._open_others is None:
-            bare = [pmid for pmid in lacking if self._gathered.records[pmid].record.is_bare]
+            bare = [pmid for pmid in lacking if self._gathered.records[pmid].is_bare]
             if progress:
                 progress(len(lacking))
             return [Missing(pmid, FetchStatus.NOT_FOUND, "the files have but its number") for pmid in bare]
@@ -119,7 +119,7 @@ class FilesSource:
         gathered = self._gathered
         if not gathered.records:
             first = gathered.without_pmid[0] if gathered.without_pmid else None
-            way = WAY_OUT if first and first.record.identifier else "save them with their PMIDs"
+            way = WAY_OUT if first and first.identifier else "save them with their PMIDs"
             raise InputError(
                 f"none of {len(gathered.without_pmid):,} records has a PMID, by which they are kept: {way}",
                 first.place if first else files[0],
@@ -133,7 +133,7 @@ class FilesSource:
         elif lacking:
             logger.warning("%d of %d records have no abstract: %s", len(lacking), len(gathered.records), WAY_OUT)
         if gathered.without_pmid:
-            n_named = sum(placed.record.identifier is not None for placed in gathered.without_pmid)
+            n_named = sum(record.identifier is not None for record in gathered.without_pmid)
             logger.warning(
                 "%d records without a PMID are left out, %d of them with a DOI or PMCID: %s",
                 len(gathered.without_pmid), n_named, WAY_OUT.replace("they are fetched", "their PMIDs are asked"),

@@ -39,7 +39,7 @@ from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportState
 
 logger = logging.getLogger(__name__)
 
-ALL_RECORDS = SourceConfig()
+UNRESTRICTED = SourceConfig()
 _NAMED_BAD_RECORDS = 5
 # The index knows no capitals: so many hits for each wanted one, and so many in all, are looked at for a name in them.
 _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT = 10, 2000
@@ -67,7 +67,7 @@ class MedlineSource:
     def __init__(
         self,
         folder: Path,
-        config: SourceConfig = ALL_RECORDS,
+        config: SourceConfig = UNRESTRICTED,
         *,
         home: Path | None = None,
         since: datetime | None = None,
