@@ -50,8 +50,9 @@ SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 # The name of the checkpoint that comes with the project.
 EMBEDDED = "embedded"
 AUTO_PRECISION = (
-    "format of the numbers that are computed with; auto is the fastest sound one of the device: bf16 where it computes "
-    "in that, else fp16 on an NVIDIA GPU and fp32 on any other"
+    "numbers that are computed with: fp32 has 32 bits, bf16 and fp16 have 16, which is faster and a little coarser; "
+    "auto is the fastest sound one of the device: bf16 where it computes in that, else fp16 on an NVIDIA GPU and fp32 "
+    "on any other"
 )
 
 _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
@@ -60,8 +61,15 @@ _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
 class WindowConfig(Settings):
     """How a (question, passage) pair is cut into windows; defaults are those the model was trained with."""
 
-    max_seq_length: int = Field(384, ge=8, description="tokens of a window, special tokens included")
-    doc_stride: int = Field(128, ge=1, description="tokens between the starts of two neighbouring windows")
+    max_seq_length: int = Field(
+        384,
+        ge=8,
+        description="tokens (words and parts of words) that the model reads at once: the question and a piece of the "
+        "text, a window",
+    )
+    doc_stride: int = Field(
+        128, ge=1, description="tokens from the start of a piece to the start of the next, which overlap"
+    )
     max_query_length: int = Field(64, ge=1, description="tokens at which a question is cut")
 
     @model_validator(mode="after")
@@ -244,8 +252,8 @@ class RunConfig(Settings):
     max_answers: int = Field(10, ge=1, description="answers kept for a question after those of one meaning are merged")
     shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="pairs of question and abstract that are scored and saved together; auto: 256 on a CPU, 4,096 on "
-        "a GPU, more in runs of over a million pairs, fewer where workers would be idle",
+        description="pairs of question and abstract that are scored and saved together, a shard; auto: 256 on a CPU, "
+        "4,096 on a GPU, more in runs of over a million pairs, fewer where workers would be idle",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",

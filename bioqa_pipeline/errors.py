@@ -106,6 +106,10 @@ class NoDatasetError(DatasetError):
         super().__init__(f"{location}: {why}")
 
 
+class OtherVersionError(DatasetError):
+    """Another version of this program wrote it: nothing is wrong with it, and nothing of it may be put right."""
+
+
 class DatasetLockedError(DatasetError):
     """Another writer holds the data set."""
 

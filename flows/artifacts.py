@@ -31,7 +31,7 @@ from bioqa_pipeline.html.page import cut
 from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import content_digest
-from bioqa_pipeline.report.unanswered import WITHOUT_ANSWER, best_words, others_without_answer
+from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
@@ -199,10 +199,8 @@ def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
 
 def _table_description(answers: Sequence[MergedAnswer]) -> str:
     best = [a for a in answers if a.rank == 1]
-    answered = sum(a.answer is not None for a in best)
     shown = f"; the first {TABLE_ROWS:,} are shown" if len(best) > TABLE_ROWS else ""
-    others = others_without_answer(a.outcome for a in best)
-    return f"{answered:,} of {len(best):,} questions are answered{others}{shown}"
+    return "".join((*accounted((a.outcome for a in best), len(best)), shown))
 
 
 def summary_markdown(result: RunResult, out: str, page: str) -> str:
@@ -212,8 +210,7 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     rate = f", {manifest.n_windows / seconds:,.1f} pieces of text a second" if seconds and manifest.n_windows else ""
     best = [a for a in result.answers if a.rank == 1]
     lines = [
-        f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered"
-        + others_without_answer(a.outcome for a in best),
+        "# " + "".join(accounted((a.outcome for a in best), manifest.n_questions)),
         "",
         f"Run `{manifest.run_id}`: **{manifest.status}**",
         *_top_answers(best),
@@ -231,8 +228,8 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     ]
     if any(a.is_uncalibrated for a in result.answers):
         lines += ["", _plain(uncalibrated_note(manifest.model["name"]))]
-    for outcome, words in WITHOUT_ANSWER.items():
-        lines += _listed(words[0].upper() + words[1:], [a.question for a in result.answers if a.outcome is outcome])
+    for words, asked in listed(best):
+        lines += _listed(words[0].upper() + words[1:], asked)
     lines += _listed("Failures, which the next run tries again", result.failures)
     return "\n".join(lines) + "\n"
 

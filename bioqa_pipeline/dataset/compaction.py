@@ -98,8 +98,12 @@ def _plan(storage: Storage, view: View, most_bytes: int) -> list[Group]:
     for tables in KINDS:
         open_groups: dict[tuple[tuple[str, str], ...], list[tuple[FileRecord, ...]]] = {}
         for records in _small(view, tables, most_bytes // 2):
-            with storage.open(records[-1].path) as file:
-                key = tuple(sorted(file_metadata(pq.read_schema(file)).items()))
+            path = records[-1].path
+            try:
+                with storage.open(path) as file:
+                    key = tuple(sorted(file_metadata(pq.read_schema(file)).items()))
+            except (OSError, pa.ArrowException) as exc:
+                raise _damaged(storage, path) from exc
             files = open_groups.setdefault(key, [])
             if sum(record.bytes for one in (*files, records) for record in one) > most_bytes:
                 groups.append(Group(tables, tuple(files)))
@@ -147,6 +151,10 @@ def _merged(storage: Storage, table: Table, records: Sequence[FileRecord]) -> tu
     for record in records:
         data = storage.read(record.path)
         if FileRecord.of(record.path, data, record.rows) != record:
-            raise DatasetError(f"{storage.uri(record.path)}: damaged or changed by hand; {way_out(storage)}")
+            raise _damaged(storage, record.path)
         parts.append(decode(data))
     return in_order(joined(parts, table), table).cast(table.schema), file_metadata(parts[-1].schema)
+
+
+def _damaged(storage: Storage, path: str) -> DatasetError:
+    return DatasetError(f"{storage.uri(path)}: damaged or changed by hand; {way_out(storage)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from bioqa_pipeline.dataset.log import Log, LogReader, Records
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import MARKER, Marker, read_marker, way_out
-from bioqa_pipeline.dataset.schemas import REPLACED
+from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, PARQUET, REPLACED, RUNS
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.storage.base import Storage, Stored
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Listings and log are read one after the other while a writer goes on: what does not fit is looked at again.
 LOOKS = 3
+# What only a commit makes, and names in the log first.
+_OF_COMMITS = re.compile(rf"{ANSWERS.name}/[0-9a-f]{{32}}{re.escape(PARQUET)}|{RUNS}/.*\.json")
 NAMED = 3
 
 # Files whose bytes this process has seen to be those of the log, by place, stamp and digest.
@@ -89,9 +92,11 @@ class Contents:
         """The same, with a warning of what is foreign.
 
         Raises:
-            DatasetError: a file is not there, or has another size.
+            DatasetError: a file is not there, or has another size; or the log is gone, without which all are foreign.
         """
         view = self.view(data_set, *folders)
+        if not view.log.entries and any(map(_OF_COMMITS.fullmatch, view.foreign)):
+            raise DatasetError(f"{self._storage.uri(LOG)}: the log of this data set is gone; {way_out(self._storage)}")
         self.warn(view.foreign)
         for path in view.missing:
             place = self._storage.uri(path)

@@ -20,13 +20,16 @@ from dataclasses import dataclass, field
 from pydantic import Field, ValidationError
 
 from bioqa_pipeline.dataset.manifest import FileRecord
-from bioqa_pipeline.dataset.marker import FORMAT, way_out
+from bioqa_pipeline.dataset.marker import FORMAT, later_format, way_out
 from bioqa_pipeline.dataset.schemas import LOG, REPLACED
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, OtherVersionError
 from bioqa_pipeline.setting_values import Frozen
 from bioqa_pipeline.storage.base import Storage
 
 ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
+
+# Of an entry; that of a million files has half of it.
+MAX_BYTES = 256 << 20
 
 Records = dict[str, list[FileRecord]]
 
@@ -141,9 +144,14 @@ class _VanishedError(Exception):
 
 
 def read_entry(storage: Storage, name: str) -> LogEntry | None:
-    """An entry, or None where its bytes are not those that its name says."""
+    """An entry, or None where its bytes are not those that its name says.
+
+    Raises:
+        OtherVersionError: a later version of this program wrote it.
+    """
     try:
-        data = storage.read(name)
+        with storage.open(name) as file:
+            data = file.read(MAX_BYTES)
     except DatasetError:
         present = storage.files(LOG)
         if name not in present:
@@ -157,4 +165,8 @@ def read_entry(storage: Storage, name: str) -> LogEntry | None:
     try:
         return LogEntry.model_validate_json(data)
     except ValidationError:
+        if version := later_format(data):
+            raise OtherVersionError(
+                f"{storage.uri(name)}: format {version}, this program knows {FORMAT}; use a newer bioqa"
+            ) from None
         return None

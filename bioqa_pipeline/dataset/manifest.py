@@ -50,7 +50,9 @@ class FileRecord(Frozen):
         sha256: of its bytes; manifests of early versions have none.
     """
 
-    path: str
+    path: str = Field(
+        max_length=1000, pattern=r"^[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*(/[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*)*$"
+    )
     rows: int = Field(ge=0)
     bytes: int = Field(ge=0)
     sha256: str | None = None

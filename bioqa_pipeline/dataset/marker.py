@@ -17,7 +17,8 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, OtherVersionError
+from bioqa_pipeline.files import SMALL
 from bioqa_pipeline.setting_values import Frozen
 from bioqa_pipeline.storage.base import Storage
 
@@ -42,7 +43,7 @@ class Marker(Frozen):
     """
 
     kind: Literal["dataset"] = "dataset"
-    format: int = FORMAT
+    format: int = Field(FORMAT, le=FORMAT)
     schema_version: int = SCHEMA_VERSION
     id: str = Field(pattern="[0-9a-f]{32}")
     created_at: AwareDatetime
@@ -58,20 +59,21 @@ def read_marker(storage: Storage) -> Marker:
     """The marker of a data set that has one.
 
     Raises:
-        DatasetError: it is damaged, or of a later version.
+        OtherVersionError: it is of a later version, or its tables are of another one.
+        DatasetError: it is damaged.
     """
     place = storage.uri(MARKER)
-    data = storage.read(MARKER)
-    try:
-        marker = Marker.model_validate_json(data)
-    except ValidationError:
-        marker = None
-    if marker is None or marker.sha256 != marker.digest() or data != _encode(marker):
+    with storage.open(MARKER) as file:
+        data = file.read(SMALL)
+    marker = _decoded(data)
+    if marker is None:
+        # What a later version writes cannot be checked here; but if one bit makes it ours, that bit is the damage.
+        version = later_format(data)
+        if version and _decoded(data.replace(b'"format": %d' % version, b'"format": %d' % FORMAT, 1)) is None:
+            raise OtherVersionError(f"{place}: format {version}, this program knows {FORMAT}; use a newer bioqa")
         raise DatasetError(f"{place}: not the marker of a bioqa data set, or damaged; {way_out(storage)}")
-    if marker.format > FORMAT:
-        raise DatasetError(f"{place}: format {marker.format}, this program knows {FORMAT}; use a newer bioqa")
     if marker.schema_version != SCHEMA_VERSION:
-        raise DatasetError(
+        raise OtherVersionError(
             f"{storage.location}: schema version {marker.schema_version}, this program has {SCHEMA_VERSION}; "
             "use the version of bioqa that wrote it, or start a new data set"
         )
@@ -99,6 +101,24 @@ def way_out(storage: Storage) -> str:
         f"what is whole says python -m flows.verify --data-set {shlex.quote(storage.location)}; "
         "python -m flows.verify --quarantine sets the rest aside, so that runs go on"
     )
+
+
+def later_format(data: bytes) -> int | None:
+    """The number of a later format that a marker or an entry of the log says; None where it says none."""
+    try:
+        version = json.loads(data)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return version if isinstance(version, int) and version > FORMAT else None
+
+
+def _decoded(data: bytes) -> Marker | None:
+    """The marker that these bytes are, where each is as this version writes it."""
+    try:
+        marker = Marker.model_validate_json(data)
+    except ValidationError:
+        return None
+    return marker if marker.sha256 == marker.digest() and data == _encode(marker) else None
 
 
 def _encode(marker: Marker) -> bytes:

@@ -172,8 +172,11 @@ class Dataset:
         # With the manifests, which the names of a file that was replaced a moment ago wait for.
         if marker is None or CURRENT_FILE not in self._contents.whole(marker.id, CURRENT.name, RUNS).records:
             return CURRENT.schema.empty_table(), {}
-        table = decode(self._contents.read(marker.id, CURRENT_FILE))
-        return joined([table], CURRENT), file_metadata(table.schema)
+        try:
+            table = decode(self._contents.read(marker.id, CURRENT_FILE))
+            return joined([table], CURRENT), file_metadata(table.schema)
+        except pa.ArrowException as exc:
+            raise DatasetError(f"{self.storage.uri(CURRENT_FILE)}: cannot be read: {words_of(exc)}") from exc
 
     def feed(self) -> tuple[str, bytes]:
         """The id of the data set, and the bytes of its feed, none where it has none."""

@@ -27,7 +27,7 @@ from bioqa_pipeline.dataset.schemas import (
 )
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
-from bioqa_pipeline.errors import DatasetError, NoDatasetError
+from bioqa_pipeline.errors import DatasetError, NoDatasetError, OtherVersionError
 from bioqa_pipeline.messages import counted, words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import LOCK as LOCK_FILE
@@ -78,7 +78,7 @@ def verify(storage: Storage) -> Report:
     """Reads everything in a data set.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is none, or one of another version, which nothing is wrong with.
     """
     if not storage.exists():
         raise NoDatasetError(storage.location)
@@ -100,6 +100,8 @@ def data_set_id(storage: Storage) -> str | None:
     """The id of a data set, by its marker or, where that is damaged, by its log."""
     try:
         marker = Contents(storage).marker()
+    except OtherVersionError:
+        raise
     except DatasetError:
         marker = None
     return marker.id if marker else _log_id(storage, storage.list(""))
@@ -143,6 +145,8 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
     try:
         marker = contents.marker()
         what = f"{MARKER} is gone"
+    except OtherVersionError:
+        raise
     except DatasetError as exc:
         marker, what = None, str(exc)
     data_set = marker.id if marker else _log_id(storage, entries)

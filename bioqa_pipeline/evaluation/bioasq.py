@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.text import normalize_text
 
 _PMID = re.compile(r"(?:.*(?:pubmed/|pubmed\.ncbi\.nlm\.nih\.gov/))?(\d{1,9})/?")
@@ -59,18 +58,16 @@ def is_bioasq(content: Any) -> bool:
     return isinstance(content, dict) and "questions" in content and "data" not in content
 
 
-def read_bioasq(path: Path) -> list[BioasqQuestion]:
-    """Reads a golden file or a test file.
+def bioasq_questions(content: Any, path: Path) -> list[BioasqQuestion]:
+    """The questions of a golden file or a test file.
+
+    Args:
+        path: what an error names.
 
     Raises:
-        InputError: it cannot be read, is not BioASQ's JSON, holds no question, or two questions have one id; names the
-            file and, where there is one, the question.
+        InputError: it is not BioASQ's JSON, holds no question, or two questions have one id; names the file and, where
+            there is one, the question.
     """
-    return bioasq_questions(read_json(path), path)
-
-
-def bioasq_questions(content: Any, path: Path) -> list[BioasqQuestion]:
-    """The same out of what the file says."""
     if not is_bioasq(content) or not isinstance(content["questions"], list):
         raise InputError("has no list 'questions': not a BioASQ file", path)
     questions = [_question(entry, number, path) for number, entry in enumerate(content["questions"], start=1)]

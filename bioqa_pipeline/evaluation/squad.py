@@ -56,14 +56,17 @@ class SquadParagraph:
     questions: tuple[SquadQuestion, ...]
 
 
-def read_squad(path: Path) -> list[SquadParagraph]:
-    """Reads a file of either version, in which every question is labelled.
+def read_squad(path: Path, *, may_lack_labels: bool = False) -> list[SquadParagraph]:
+    """Reads a file of either version.
+
+    Args:
+        may_lack_labels: see `squad_paragraphs`.
 
     Raises:
         InputError: the file cannot be read, is not SQuAD JSON, holds no question, or two questions have one id; names
             the file and, where there is one, the question.
     """
-    return squad_paragraphs(read_json(path), path)
+    return squad_paragraphs(read_json(path), path, may_lack_labels=may_lack_labels)
 
 
 def squad_paragraphs(content: Any, path: Path, *, may_lack_labels: bool = False) -> list[SquadParagraph]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
@@ -200,7 +200,7 @@ class RunReport:
     previous: RunManifest | None
     compares: bool
     n_questions: int
-    outcomes: Mapping[AnswerOutcome, int]
+    outcomes: Counter[AnswerOutcome]
     n_answers: int
     is_calibrated: bool
     n_evidence: int

@@ -185,7 +185,7 @@ class _Run:
                 [self.questions[i] for i in anew],
                 [self.retrievals[i] for i in anew],
                 asked.lazy(),
-                self.dataset,
+                self.dataset.answers(),
                 self.store,
                 self.identity,
             ):

@@ -232,7 +232,7 @@ class _Run:
                     self.ready.questions.questions,
                     self.retrievals,
                     scan_plan(self.dataset.storage, plan.name).select("question_index", "pair_id"),
-                    self.dataset,
+                    self.dataset.answers(),
                     source.store,
                     self.identity,
                 ),

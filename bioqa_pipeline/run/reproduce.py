@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, AnswerRow, make_pair_id
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.run.asked_again import AskedAgain, Records, find_records, model_of_run, what_changed
@@ -24,6 +25,7 @@ from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import open_pair_scorer, score_pairs
+from bioqa_pipeline.run.summary_again import MERGED, NOT_MERGED, SummaryAgain
 from bioqa_pipeline.sources import open_source
 
 BATCH_PAIRS = 1024
@@ -70,8 +72,8 @@ def reproduce(
     most_named: int = 20,
     reporter: Reporter | None = None,
 ) -> Reproduction:
-    """Scores the pairs of a run again, as its manifest says, and compares their answers and chunks in all columns but
-    `run_id` and `scored_at`.
+    """Scores the pairs of a run again, as its manifest says, and compares their answers and chunks, and where all are
+    taken the summary, in all columns but `run_id` and `scored_at`.
 
     Question, rank and the user's columns are taken from the rows, records from the run's source, by their content.
 
@@ -100,6 +102,9 @@ def reproduce(
         for start in range(0, len(chosen), BATCH_PAIRS):
             pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
+    # The merging of versions that wrote no costs was another.
+    if len(chosen) == len(keys) and run.cost is not None:
+        comparison.compare_summary(dataset.run_summary(run_id))
     return Reproduction(
         run_id=run_id,
         n_pairs=len(keys),
@@ -138,6 +143,7 @@ class _Comparison:
     Attributes:
         had_made_up: versions that did not keep the calibration wrote a probability where there was none.
         late: columns that the version which wrote the run had not got.
+        merged: of each row that was scored again, what a summary is made of.
     """
 
     again: AskedAgain
@@ -150,6 +156,8 @@ class _Comparison:
     found: Differences
     n_scored: int = 0
     n_windows: int = 0
+    n_not_merged: int = 0
+    merged: list[pl.DataFrame] = field(default_factory=list)
 
     @property
     def whys(self) -> tuple[str, ...]:
@@ -162,6 +170,8 @@ class _Comparison:
         if self.late:
             names = ", ".join(sorted(self.late))
             yield f"not compared, for the version that wrote the run had no such columns: {names}"
+        if self.n_not_merged:
+            yield f"summary: {counted(self.n_not_merged, 'question')} not compared, {NOT_MERGED}"
 
     def compare(self, answers: pl.DataFrame, chunks: pl.DataFrame, progress: Progress) -> None:
         """Scores these answers again and adds what differs in them and in their windows."""
@@ -182,7 +192,9 @@ class _Comparison:
         now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
         windows_now = pl.DataFrame(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
         of_pair = windows_now.partition_by("pair_id", as_dict=True)
-        for row in pl.DataFrame(now).iter_rows(named=True):
+        rows_now = pl.DataFrame(now)
+        self.merged.append(rows_now.select(MERGED))
+        for row in rows_now.iter_rows(named=True):
             key = (row["pair_id"],)
             self.found.add(self._compared(rows[row["pair_id"]], row))
             stored = windows.get(key, chunks.clear()).to_dicts()
@@ -193,6 +205,13 @@ class _Comparison:
         for failure in failed:
             row = by_name[failure.question_id, failure.pmid]
             self.found.add([of_row("answers", "null_score", row, row["null_score"], failure.reason, ("not_scored",))])
+
+    def compare_summary(self, stored: pl.DataFrame) -> None:
+        """Merges what was scored again, and adds what differs in the summary."""
+        if self.merged:
+            again = SummaryAgain(stored, pl.concat(self.merged), self.records)
+            self.n_not_merged = len(again.left_out)
+            self.found.add(again.differing(self.identity, self.whys))
 
     def _compared(self, row: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
         for found in differing("answers", row, now, self.whys, left_out=self.late):

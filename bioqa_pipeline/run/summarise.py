@@ -10,7 +10,6 @@ import polars as pl
 from bioqa_pipeline.abbreviations import Abbreviation, defined_abbreviations
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.abstracts.works import group_works
-from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.qa.merging import VOTING_SPANS, Candidate, merge_answers
 from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.records.scores import MergedAnswer
@@ -34,11 +33,11 @@ def summarise(
     questions: Sequence[Question],
     retrievals: Sequence[Retrieval],
     asked: pl.LazyFrame,
-    dataset: Dataset,
+    scored: pl.LazyFrame,
     store: AbstractStore,
     run: RunIdentity,
 ) -> list[MergedAnswer]:
-    """Merges committed pairs, whoever scored them, into ranked answers, question by question.
+    """Merges scored pairs, whoever scored them, into ranked answers, question by question.
 
     Whether a pair is answerable is decided anew with the run's threshold: a reused row may have been written with
     another; and where the checkpoint has no calibration, one of an earlier version can hold a number that is no
@@ -47,6 +46,7 @@ def summarise(
     Args:
         retrievals: one a question, in their order.
         asked: question_index, place in `questions`, and pair_id.
+        scored: rows of `answers`, those of the pairs among them.
     """
     sizes = dict(asked.group_by("question_index").len().collect().iter_rows())
     merged: list[MergedAnswer] = []
@@ -54,7 +54,7 @@ def summarise(
     # Each scan reads the whole data set, so a large run has larger batches and not more of them.
     most = max(SUMMARY_PAIRS, sum(sizes.values()) // MOST_SCANS)
     for batch in _batches(range(len(questions)), sizes, most):
-        by_question = _rows_by_question(dataset, asked, batch) if any(i in sizes for i in batch) else {}
+        by_question = _rows_by_question(scored, asked, batch) if any(i in sizes for i in batch) else {}
         for part in _batches(batch, sizes, SUMMARY_PAIRS):
             context = _read_context(store, [by_question[i] for i in part if i in by_question], run.threshold)
             for index in part:
@@ -66,22 +66,22 @@ def summarise(
                 pairs = {} if rows is None else dict(rows.select("pmid", "pair_id").iter_rows())
                 merged += answers
                 best_pairs += [None if a.best_pmid is None else pairs[a.best_pmid] for a in answers]
-    evidence = _evidence_of(dataset, [pair for pair in best_pairs if pair is not None])
+    evidence = _evidence_of(scored, [pair for pair in best_pairs if pair is not None])
     return [
         answer if pair is None else replace(answer, evidence=evidence[pair])
         for answer, pair in zip(merged, best_pairs, strict=True)
     ]
 
 
-def _rows_by_question(dataset: Dataset, asked: pl.LazyFrame, batch: Sequence[int]) -> dict[int, pl.DataFrame]:
+def _rows_by_question(scored: pl.LazyFrame, asked: pl.LazyFrame, batch: Sequence[int]) -> dict[int, pl.DataFrame]:
     wanted = asked.filter(pl.col("question_index").is_in(batch)).collect().lazy()
-    best = _best_answers(dataset).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
+    best = _best_answers(scored).join(wanted, on="pair_id", how="inner").collect(engine="streaming")
     return {index: rows for (index,), rows in best.partition_by("question_index", as_dict=True).items()}
 
 
-def _best_answers(dataset: Dataset) -> pl.LazyFrame:
+def _best_answers(scored: pl.LazyFrame) -> pl.LazyFrame:
     columns = ["pair_id", "pmid", "margin", "answerability", "score_diff", "is_retracted"]
-    return dataset.answers().select(*columns, spans=pl.col("n_best").list.head(VOTING_SPANS))
+    return scored.select(*columns, spans=pl.col("n_best").list.head(VOTING_SPANS))
 
 
 def _read_context(store: AbstractStore, frames: Sequence[pl.DataFrame], threshold: float) -> _Context:
@@ -98,9 +98,9 @@ def _read_context(store: AbstractStore, frames: Sequence[pl.DataFrame], threshol
     return _Context(works=group_works(records()), abbreviations=abbreviations)
 
 
-def _evidence_of(dataset: Dataset, pair_ids: Sequence[str]) -> dict[str, str | None]:
+def _evidence_of(scored: pl.LazyFrame, pair_ids: Sequence[str]) -> dict[str, str | None]:
     """Read for the few best pairs only: it is most of what an answer weighs."""
-    rows = dataset.answers().select("pair_id", "evidence").filter(pl.col("pair_id").is_in(pair_ids))
+    rows = scored.select("pair_id", "evidence").filter(pl.col("pair_id").is_in(pair_ids))
     return dict(rows.collect(engine="streaming").rows())
 
 

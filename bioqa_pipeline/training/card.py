@@ -97,7 +97,7 @@ def _files(what: str, model: Checkpoint) -> Iterator[str]:
 def _facts(
     config: TrainingConfig, result: TrainingResult, settings: CheckpointSettings | None
 ) -> Iterator[tuple[str, str]]:
-    yield "epochs", f"{config.epochs:g}"
+    yield "epochs", f"{result.epochs:g}"
     yield "steps", f"{result.steps:,}"
     if result.history:
         yield "loss, first and last logged", f"{result.history[0].loss:.4f}, {result.history[-1].loss:.4f}"

@@ -51,6 +51,11 @@ class TrainingResult:
     counts: Mapping[str, int]
     resumed_from: int
 
+    @property
+    def epochs(self) -> float:
+        """Passes over the data that were made, whatever the settings say first."""
+        return self.history[-1].epoch if self.history else 0.0
+
 
 def train(
     config: TrainingConfig,

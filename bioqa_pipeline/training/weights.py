@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from bioqa_pipeline.training.recipe import TrainingConfig
 
 StateDict = dict[str, torch.Tensor]
 
+logger = logging.getLogger(__name__)
+
 # May change between a killed training and its continuation; anything else would make it another training.
 CHANGEABLE = frozenset({"max_steps", "max_hours", "decay_steps", "save_steps", "logging_steps", "average_checkpoints"})
 DATA_DIGESTS = "data_sha256"
@@ -48,9 +52,8 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
         CheckpointError: weights other than those of the head are missing.
     """
     weights = read_weights(base.weights, base.config)
-    missing = sorted(
-        k for k in base.config.weight_shapes().keys() - weights.state.keys() if not k.startswith(f"{base.config.head}.")
-    )
+    absent = base.config.weight_shapes().keys() - weights.state.keys()
+    missing = sorted(k for k in absent if k.startswith(f"{base.config.encoder}."))
     if missing:
         raise CheckpointError(f"{base.weights}: incomplete weights: {', '.join(missing[:5])}")
     network = base.config
@@ -65,11 +68,25 @@ def load_for_training(base: Checkpoint, config: TrainingConfig, *, device: str) 
     is_plain = device == "cpu" and network.dropout_is_set and network.attention_probs_dropout_prob > 0
     settings = transformers_config(network, **({"attn_implementation": "eager"} if is_plain else {}))
     architecture: Any = MODEL_FOR_QUESTION_ANSWERING_MAPPING[type(settings)]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    # Without a folder, of which transformers would read more than was checked: an adapter can name another model.
-    model = architecture.from_pretrained(None, config=settings, state_dict=weights.state, dtype=torch.float32)
+    if absent:
+        logger.info("%s has no question-answering head; the training begins with a new one", base.name)
+    with _quiet_transformers():
+        # Without a folder, of which transformers would read more than was checked: an adapter can name another model.
+        model = architecture.from_pretrained(None, config=settings, state_dict=weights.state, dtype=torch.float32)
     freeze(model, base.config, config.frozen_layers)
     return fuse_attention(model.train())
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Its bar, and its table of the weights that are new, have been told of in a line."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def freeze(model: PreTrainedModel, network: NetworkConfig, n_layers: int) -> None:

@@ -48,7 +48,7 @@ examples:
 SETTINGS = SettingOptions(
     TrainingConfig,
     {
-        "windows": "windows",
+        "pieces of text": "windows",
         "training": "base_model learning_rate epochs max_steps max_hours train_batch_size batch_tokens eval_batch_size "
         "gradient_accumulation_steps warmup_steps decay_steps weight_decay adam_epsilon max_grad_norm dropout "
         "average_checkpoints save_steps logging_steps precision seed",
@@ -193,7 +193,7 @@ def _train(args: argparse.Namespace, *, quiet: bool) -> int:
         on_progress=say,
     )
     if is_first:
-        _tell(result, config)
+        _tell(result)
         if args.do_eval:
             return _evaluate(args, str(args.out), config.windows.model_dump())
     return EXIT_DONE
@@ -205,18 +205,16 @@ def _check_questions(path: Path) -> None:
     read_evaluation_set(path)
 
 
-def _tell(result: FineTuned, config: TrainingConfig) -> None:
+def _tell(result: FineTuned) -> None:
     from bioqa_pipeline.evaluation.table import format_table
 
-    counts = result.training.counts
-    for reason in (k for k in counts if k.startswith(("skipped", "held out"))):
-        sys.stderr.write(f"{reason}: {counted(counts[reason], 'question')}\n")
+    made = result.training
+    for reason in (k for k in made.counts if k.startswith(("skipped", "held out"))):
+        sys.stderr.write(f"{reason}: {counted(made.counts[reason], 'question')}\n")
     if result.held_out and result.settings:
         sys.stdout.write(format_table(result.held_out))
         sys.stdout.write(f"threshold from now on  {result.settings.score_diff_threshold:g}\n")
-    sys.stdout.write(
-        f"{config.epochs:g} epochs, {result.training.steps:,} steps; the checkpoint lies in {result.training.folder}\n"
-    )
+    sys.stdout.write(f"{made.epochs:g} epochs, {made.steps:,} steps; the checkpoint lies in {made.folder}\n")
 
 
 def _base_model(args: argparse.Namespace) -> str:

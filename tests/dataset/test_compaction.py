@@ -65,7 +65,7 @@ def test_few_files_hold_the_same_rows_sorted_and_a_second_time_does_nothing(
     fill(root)
     expected = tables(root)
     assert main(["--data-set", str(root), "--dry-run"]) == 0
-    merged = "merge 3 files of 6 answers, and their windows\n", "merge 4 files of 4 merged answers of 4 runs\n"
+    merged = "merge 3 files of 6 answers, and their pieces of text\n", "merge 4 files of 4 merged answers of 4 runs\n"
     assert capsys.readouterr().out == "".join(f"would {line}" for line in merged)
     assert len(list((root / "answers").iterdir())) == RUNS
     assert main(["--data-set", str(root)]) == 0
@@ -165,3 +165,13 @@ def test_in_an_object_store(s3: S3Server) -> None:
 def test_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data-set", str(tmp_path / "nothing")]) == 2
     assert "there is no data set here" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_named_and_nothing_is_merged(tmp_path: Path) -> None:
+    fill(tmp_path / "set")
+    path = min((tmp_path / "set" / "summary").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-40] + b"\xff" * 32 + path.read_bytes()[-8:])
+    before = {p: p.read_bytes() for p in (tmp_path / "set").rglob("*") if p.is_file() and p.name != ".lock"}
+    with pytest.raises(DatasetError, match=rf"{path.name}: damaged or changed by hand; what is whole says"):
+        compact(Dataset(tmp_path / "set").storage)
+    assert {p: p.read_bytes() for p in (tmp_path / "set").rglob("*") if p.is_file() and p.name != ".lock"} == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -23,7 +24,7 @@ from bioqa_pipeline.dataset.reader import Dataset, write_staged
 from bioqa_pipeline.dataset.schemas import ANSWERS, make_shard_id
 from bioqa_pipeline.dataset.tables import decode, encode, to_table
 from bioqa_pipeline.dataset.verify import verify
-from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.errors import DatasetError, OtherVersionError
 from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_rows import METADATA, answer_row, chunk_rows, current_file, manifest, merged_answer
 
@@ -88,6 +89,14 @@ def edit(root: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def edit_entry(root: Path, old: str, new: str) -> None:
+    """An entry of the log that says something else, by the name that it then has."""
+    path = a_file(root, "_log")
+    data = path.read_text().replace(old, new).encode()
+    path.unlink()
+    (root / "_log" / f"done-{hashlib.sha256(data).hexdigest()}.json").write_bytes(data)
+
+
 def link(root: Path) -> None:
     shutil.move(root / "answers", root.with_name("elsewhere"))
     (root / "answers").symlink_to("../elsewhere")
@@ -147,7 +156,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "year 2099": (lambda r: edit(r, "2026-11-23T06:31:30Z", "2099-11-23T06:31:30Z"), "runs/run.json"),
     "not a number": (lambda r: edit(r, '"score": 1.5', '"score": NaN'), "runs/run.json"),
     "huge number": (lambda r: edit(r, '"n_pairs": 2', '"n_pairs": 1e400'), "runs/run.json"),
+    "log gone": (lambda r: shutil.rmtree(r / "_log"), "the log of this data set is gone"),
+    "entry of elsewhere": (lambda r: edit_entry(r, "answers/", "../answers/"), "_log/"),
+    "entry of no name": (lambda r: edit_entry(r, "answers/", "answers/\\u0000"), "_log/"),
     "garbage entry": (lambda r: a_file(r, "_log").write_text("{"), "_log/"),
+    "flipped marker": (
+        lambda r: (r / "_bioqa.json").write_text((r / "_bioqa.json").read_text().replace('"format": 1', '"format": 3')),
+        "_bioqa.json: not the marker of a bioqa data set, or damaged",
+    ),
     "garbage marker": (lambda r: (r / "_bioqa.json").write_text("{"), "_bioqa.json"),
     "no marker": (lambda r: (r / "_bioqa.json").unlink(), "_bioqa.json: the marker of this data set is gone"),
 }
@@ -190,6 +206,25 @@ def test_no_run_takes_it_and_the_way_out_keeps_the_rest(root: Path, damage: str)
     assert whole_rows(root).keys() == {1, 2, 3} >= kept.keys()
     assert len(kept) >= 1 and verify(LocalStorage(root)).findings == []
     assert Dataset(root).chunks().collect().height == 6
+
+
+def later_entry(root: Path) -> None:
+    edit_entry(root, '"format":1', '"format":99')
+
+
+def later_marker(root: Path) -> None:
+    marker = json.loads((root / "_bioqa.json").read_text())
+    (root / "_bioqa.json").write_text(json.dumps(marker | {"format": 99, "more": "than this version knows"}, indent=1))
+
+
+@pytest.mark.parametrize("make_later", [later_entry, later_marker])
+def test_what_a_later_version_wrote_is_not_taken_for_damage(root: Path, make_later: Callable[[Path], None]) -> None:
+    make_later(root)
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != ".lock"}
+    for try_it in (use, lambda r: verify(LocalStorage(r)), lambda r: quarantine(LocalStorage(r))):
+        with pytest.raises(OtherVersionError, match="format 99, this program knows 1; use a newer bioqa"):
+            try_it(root)
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != ".lock"} == before
 
 
 def test_nothing_but_what_is_wrong_is_set_aside(root: Path) -> None:

@@ -224,6 +224,27 @@ def test_references_carry_their_answers(data_set: Dataset) -> None:
         export(data_set, Selection("answers"), "ris")
 
 
+@pytest.mark.parametrize(
+    ("name", "ris", "bibtex"),
+    [
+        ("Makar AB", "Makar, AB", "Makar, AB"),
+        ("van der Berg J", "van der Berg, J", "van der Berg, J"),
+        ("Ivanov IuA", "Ivanov, IuA", "Ivanov, IuA"),
+        ("King ML Jr", "King, ML, Jr", "King, Jr, ML"),
+        ("The Group of Ü", "The Group of Ü", "{The Group of Ü}"),
+        ("EPIC and DOG", "EPIC and DOG", "{EPIC and DOG}"),
+        ("et al.", "et al.", "others"),
+    ],
+)
+def test_surnames_are_told_from_initials(name: str, ris: str, bibtex: str) -> None:
+    row = {
+        "pmid": 1, "title": "T", "journal": "J", "pub_date": "2019", "pub_year": 2019, "doi": None,
+        "is_retracted": False, "authors": [name], "answers": [],
+    }  # fmt: skip
+    frame = pl.DataFrame([row], schema_overrides={"answers": pl.List(pl.Null)})
+    assert f"AU  - {ris}\n" in as_ris(frame) and f"  author = {{{bibtex}}},\n" in as_bibtex(frame)
+
+
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 

@@ -110,6 +110,8 @@ def test_what_is_raised_on_purpose_is_logged_in_one_line(name: str, monkeypatch:
             raise error
         except Exception as exc:
             logger.exception("Encountered exception during execution: %r", exc)
+            if isinstance(exc, ConfigError):
+                logger.exception("Engine execution of flow run exited with unexpected exception")
     [meant, fault] = lines
     assert meant == "ConfigError: `questions q.txt`: none"
     assert "Traceback" in fault

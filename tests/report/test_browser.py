@@ -418,6 +418,6 @@ def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Pa
     assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
     assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]
     records = rispy.loads(saved["ris"].replace("\r\n", "\n"))
-    assert all(record["authors"] == ["Makar AB", "The Group of Ü"] for record in records)
+    assert all(record["authors"] == ["Makar, AB", "The Group of Ü"] for record in records)
     assert [record["accession_number"] for record in records] == list(dict.fromkeys(row["pmid"] for row in rows))
     assert "Retracted." in next(record["notes"] for record in records if record["accession_number"] == "3")

@@ -17,6 +17,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import ConfigError, DatasetError
 from bioqa_pipeline.export.flat import FORMULA, NUMBER
+from bioqa_pipeline.export.references import GROUP, NAME
 from bioqa_pipeline.html.page import asset
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
@@ -589,6 +590,7 @@ def test_questions_have_addresses_whatever_their_ids_hold() -> None:
 
 def test_what_the_page_saves_is_defused_as_exports_are() -> None:
     assert f"/{FORMULA}/" in asset("common.js") and f"/{NUMBER}/" in asset("common.js")
+    assert f"/{NAME}/" in asset("downloads.js") and f"/{GROUP}/" in asset("downloads.js")
 
 
 def test_an_abstract_that_supports_two_answers_is_one(root: Path) -> None:

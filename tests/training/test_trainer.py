@@ -148,7 +148,7 @@ def test_a_constant_phase_can_be_ended_later(base: Path, squad: Path, tmp_path: 
     with pytest.raises(Killed):
         train(settings(base, squad, decay_steps=2), tmp_path / "cut", device="cpu", on_progress=killer(4))
     train(short, tmp_path / "cut", device="cpu")
-    assert whole.steps == 6
+    assert whole.steps == 6 and whole.epochs == 1 == whole.history[-1].epoch
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(first[k], second[k]) for k in first)
 

@@ -34,13 +34,18 @@
     });
   });
 
+  // To the letter as bioqa_pipeline/export/references.py has it: programs want the comma behind a surname.
+  const person = /^(.+?) ((?:[A-ZÀ-Þ][a-z]?){1,4})(?: (Jr|Sr|2nd|3rd|4th|II|III|IV))?$/;
+  const group = /\b([Gg]roup|[Ss]tudy|[Tt]rial|[Tt]eam|[Nn]etwork|[Cc]onsortium|[Cc]ollabor\w+|[Ii]nvestigators|[Cc]ommittee|[Ss]ociety|[Aa]ssociation|of|for|and|the|The)\b/;
+  const author = (name) => (group.test(name) ? name : name.replace(person, (all, ...parts) => parts.slice(0, 3).filter(Boolean).join(", ")));
+
   const csv = (all) => bioqa.csv(names, all);
   const jsonl = (all) => all.map((row) => JSON.stringify(row) + "\n").join("");
   const ris = (all) => {
     const records = new Map();
     for (const row of all) if (row.pmid) records.set(row.pmid, [...(records.get(row.pmid) ?? []), row]);
     const record = ([first, ...others]) => [
-      ["TY", "JOUR"], ...first.authors.split(", ").map((name) => ["AU", name]), ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
+      ["TY", "JOUR"], ...first.authors.split(", ").map((name) => ["AU", author(name)]), ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
       ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : [["DB", "bioqa sample"]]),
       ["UR", first.url], ["N1", `PMID: ${first.pmid}`],
       ["N1", first.retracted ? "Retracted." : ""],
