@@ -87,7 +87,7 @@ def _look_at_shard(storage: Storage, files: Files, path: str, found: TableFaults
             counted = rows.join(windows.group_by("pair_id").len(), on="pair_id", how="full", coalesce=True)
             wrong = counted.filter(pl.col("n_windows").ne_missing(pl.col("len").cast(pl.Int32)))
             for pair_id, asked, there in wrong.select("pair_id", "n_windows", "len").head(1).iter_rows():
-                found.faults.append((chunks, f"{there or 0} windows of pair {pair_id} in place of {asked or 0}"))
+                found.faults.append((chunks, f"{there or 0} pieces of text of pair {pair_id} in place of {asked or 0}"))
     return rows.select("pair_id", path=pl.lit(path))
 
 

@@ -38,9 +38,9 @@ _SPOKEN = re.compile(
     "L[DFKLMPT]|L[LT]S|MP|MPH|MPS|NTH|NGTH|GHT|TCH|TS|MS|NS|RS|LS|FF|DS)?"
 )
 # Capitals that a word of the same letters in small ones has not: the month and "may", the gene and what is bad.
-_CAPITAL_NAMES = frozenset("May March August Bad Bid Met Mad Ran Rad Polish Turkey China Chile Guinea".split())
+_CAPITAL_NAMES = frozenset("May March August Bad Bid Met Mad Ran Rad Max Polish Turkey China Chile Guinea Java".split())
 _SHORT_WORDS = frozenset(
-    "Ad Ah Al Am An As At Ax Be By De Di Do Dr El En Et Ex Go He Hi If In Is It La Le Lo Me Mr Ms My No Of On Or Ox Re "
+    "Ad Ah Am An As At Ax Be By De Di Do Dr El En Et Ex Go He Hi If In Is It La Le Lo Me Mr Ms My No Of On Or Ox Re "
     "So St To Un Up Us Vs We".split()
 )
 CAPITALS_THAT_NAME = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(_CAPITAL_NAMES)}|[A-Z][a-z])(?![A-Za-z])")

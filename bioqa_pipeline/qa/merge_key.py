@@ -132,6 +132,8 @@ def _without_articles(tokens: Sequence[Token]) -> list[Token]:
 def _is_article(before: Token, token: Token, behind: Token) -> bool:
     if behind is END or behind.before != " " or token.before != " ":
         return False
+    if behind.text.lower() in ("few", "little"):
+        return False  # a few are some, few are hardly any
     if behind.text in _GREEK_NAMES and token.text == "A":
         return False  # "A beta fibres"; "A beta blocker" is rarer at the start of an answer
     if token.text == "a":
@@ -188,7 +190,9 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
         elif is_name(token.text):
             token = token.said(token.text.lower() if numbered or _is_lettered(before, token) else name(token.text))
         elif is_capital_name(
-            token.text, begins=before is START and behind is not END, is_numbered=before.is_number or behind.is_number
+            token.text,
+            begins=before is START and behind is not END,
+            is_numbered=_is_beside_number(before, token, behind),
         ):
             numbered = False
         else:
@@ -197,6 +201,12 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
             numbered = numbered and letter != ""
         read.append(token)
     return read[::-1]
+
+
+def _is_beside_number(before: Token, token: Token, behind: Token) -> bool:
+    """Of a date (15 May), or in a name with one (Il-6); a constant stands apart from its value (Kd 5 nM)."""
+    is_apart = len(token.text) == 2 and behind.before == " "
+    return before.is_number or (behind.is_number and not is_apart)
 
 
 def _is_lettered(before: Token, token: Token) -> bool:

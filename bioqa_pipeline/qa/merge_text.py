@@ -116,6 +116,7 @@ _SIGNS = _compiled(
 )
 _WORDS = _compiled(
     (r"\b(?:per\s?cent|pct)\b(?!age)", "%"),
+    (r"(?<=\d)['′]{2}", " double prime "),
     (r"(?<=\d)['′]", " prime "),
     (r"(?<=\w)'s\b", ""),
     (r"(?<=\w)'(?=\w)", ""),
@@ -186,6 +187,7 @@ _DATES = (
 
 # What has none of these needs no look at its signs: most answers.
 _SIGNED = re.compile(r"[+<>=]|-(?![A-Za-z])|(?<![A-Za-z])-")
+_NEGATING = "\u0338"  # the stroke of ≠ and ≮
 _MAY_CHANGE = re.compile(r"cent|pct|['′]", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 
@@ -250,7 +252,7 @@ def _without_accents(text: str) -> str:
     base = ""
     for character in unicodedata.normalize("NFD", text):
         if unicodedata.combining(character):
-            if base < "\u0400":
+            if base < "\u0400" and character != _NEGATING:
                 continue
         else:
             base = character

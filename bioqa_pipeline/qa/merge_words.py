@@ -52,6 +52,8 @@ _UNITS = {
 }
 _METRIC = re.compile("[pnumcdk]?(?:g|l|mol|gy)|kda")
 _MOLAR = {"micromolar": "uM", "microm": "uM", "millimolar": "mM", "nanomolar": "nM", "molar": "M", "microg": "ug"}
+# A capital prefix is another number: 5 Mmol, 5 mmol.
+_MANY_OF_A_UNIT = re.compile("[MGT](?:mol|bp|eq|l|s)")
 _METRIC_NAME = re.compile(
     "(?P<prefix>pico|nano|micro|milli|centi|deci|kilo|)(?P<unit>gram|liter|litre|meter|metre|mole|dalton|gray)s?"
 )
@@ -178,6 +180,8 @@ def roman(word: str, *, is_lettered: bool) -> str | None:
 def unit(word: str) -> str | None:
     """The symbol of a unit that stands behind a number; None for what is none."""
     lowered = word.lower()
+    if _MANY_OF_A_UNIT.fullmatch(word):
+        return word
     if known := _CASED_UNITS.get(word) or _UNITS.get(lowered) or _MOLAR.get(lowered):
         return known
     if named := _METRIC_NAME.fullmatch(lowered):

@@ -169,7 +169,7 @@ def score_pairs(
     try:
         return pairs, scorer.score(asked, progress=progress), []
     except NonFiniteLogitError:
-        logger.warning("a logit is not finite: scoring the %d pairs of the shard one by one", len(pairs))
+        logger.warning("a score is not finite: scoring %d pairs one by one", len(pairs))
     good, failed = [], []
     names = pairs.rows.select("question_id", "pmid").iter_rows()
     for number, (question_id, pmid) in enumerate(names):
