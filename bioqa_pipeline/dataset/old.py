@@ -106,7 +106,7 @@ def old_files(storage: Storage) -> OldFiles:
             chunks = f"{CHUNKS.name}/{record.path.partition('/')[2]}"
             if chunks not in present:
                 raise DatasetError(
-                    f"{storage.uri(record.path)}: its pieces of text, {chunks}, are gone; move this file away, too, and "
+                    f"{storage.uri(record.path)}: its pieces of text, {chunks}, are gone; move this file away too, and "
                     "what was in it is scored again"
                 )
     return OldFiles(tuple(committed), tuple(unfinished), entries)
