@@ -39,9 +39,14 @@ def read_input(path: Path, *, most_bytes: int = MAX_BYTES, or_pipe: bool = False
         raise InputError(f"cannot be read: {getattr(exc, 'strerror', None) or exc}", path) from exc
 
 
+def is_address(path: Path) -> bool:
+    """Whether a path is what somebody wrote who meant an address."""
+    return _ADDRESS.match(str(path)) is not None
+
+
 def missing_file(path: Path) -> str:
     """What is said of a file that is not there."""
-    if _ADDRESS.match(str(path)):
+    if is_address(path):
         return "is an address, not a file: save what is there, and name that file"
     return "cannot be read: there is no such file"
 

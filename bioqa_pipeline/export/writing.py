@@ -11,6 +11,7 @@ from pathlib import Path
 from bioqa_pipeline.dataset.marker import MARKER
 from bioqa_pipeline.errors import ConfigError, DatasetError
 from bioqa_pipeline.files import kind_of
+from bioqa_pipeline.inputs import is_address
 from bioqa_pipeline.storage.local import LocalStorage
 
 
@@ -20,17 +21,19 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     Raises:
         ConfigError: something is there that is not to be replaced, or it lies in a data set.
     """
-    for folder in path.absolute().resolve().parents:
-        if (folder / MARKER).exists():
-            raise ConfigError(
-                f"`out {path}`: {folder} is a data set, which holds its own files alone; name another place"
-            )
+    if is_address(path):
+        raise ConfigError(f"`out {path}`: is an address; name a file here, and copy it there afterwards")
     try:
+        for folder in path.absolute().resolve().parents:
+            if (folder / MARKER).exists():
+                raise ConfigError(
+                    f"`out {path}`: {folder} is a data set, which holds its own files alone; name another place"
+                )
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
-    except OSError as exc:
-        raise ConfigError(f"`out {path}`: {exc.strerror or exc}") from exc
+    except (OSError, ValueError, RuntimeError) as exc:  # the last of a loop of links
+        raise ConfigError(f"`out {path}`: {getattr(exc, 'strerror', None) or exc}") from exc
     if not stat.S_ISREG(mode):
         raise ConfigError(f"`out {path}`: there is {kind_of(mode)}; name a file")
     if not overwrite:
@@ -45,7 +48,8 @@ def write_target(path: Path, data: bytes, *, overwrite: bool) -> None:
         DatasetError: it cannot be written; what was there is unharmed.
     """
     check_target(path, overwrite=overwrite)
-    staged = f".{path.name}.{secrets.token_hex(4)}"
+    # A name as long as a name may be has no room for more.
+    staged = f".bioqa-{secrets.token_hex(8)}"
     LocalStorage(path.parent).write(staged, data)
     try:
         if overwrite:

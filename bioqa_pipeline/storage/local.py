@@ -45,9 +45,11 @@ class LocalStorage:
         self._root = Path(os.path.realpath(root))
 
     def exists(self) -> bool:
-        if self._root.exists() and not self._root.is_dir():
+        with _explained(self._named):
+            is_there = self._root.exists()
+        if is_there and not self._root.is_dir():
             raise NoDatasetError(f"{self._named}", "not a folder; give the folder of a data set")
-        return self._root.exists()
+        return is_there
 
     def create(self) -> None:
         with _explained(self._named):

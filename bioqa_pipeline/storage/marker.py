@@ -14,6 +14,7 @@ from pathlib import Path
 from bioqa_pipeline import __version__
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.files import SMALL, read_own
+from bioqa_pipeline.inputs import is_address
 from bioqa_pipeline.storage.local import LocalStorage
 
 MARKER = "_bioqa.json"
@@ -32,12 +33,16 @@ def foreign(folder: Path, kind: str, is_old: Callable[[Path], bool]) -> str | No
     Raises:
         OSError: the folder cannot be read.
     """
+    if is_address(folder):
+        return f"{folder}: is an address; name a folder here, and copy it there afterwards"
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         return f"{folder}: not a folder"
+    except ValueError as exc:
+        return f"{str(folder)!r}: {exc}"
     if MARKER in names:
         return _misfit(folder, kind)
     others = [name for name in names if name not in _HARMLESS]

@@ -300,6 +300,7 @@ def test_a_file_is_written_whole_and_over_nothing(tmp_path: Path, monkeypatch: p
     assert path.read_bytes() == b"one" and names(path.parent) == ["a.csv"]
     write_target(path, b"two", overwrite=True)
     assert path.read_bytes() == b"two" and names(path.parent) == ["a.csv"]
+    write_target(tmp_path / f"{'a' * 251}.csv", b"as long as a name may be", overwrite=False)
     (tmp_path / "link.csv").symlink_to(path)
     (tmp_path / "set" / "answers").mkdir(parents=True)
     (tmp_path / "set" / "_bioqa.json").write_bytes(b"a data set's")
@@ -309,7 +310,9 @@ def test_a_file_is_written_whole_and_over_nothing(tmp_path: Path, monkeypatch: p
         tmp_path / "set" / "answers" / "a.csv",
         tmp_path / "other" / "a.csv",
     )
-    for wrong in (tmp_path, tmp_path / "link.csv", Path("/dev/null"), path / "below.csv", *in_data_set):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    no_files = (tmp_path / "loop" / "a.csv", tmp_path / ("a" * 300), Path("x\0y"), Path("s3://bucket/a.csv"))
+    for wrong in (tmp_path, tmp_path / "link.csv", Path("/dev/null"), path / "below.csv", *in_data_set, *no_files):
         with pytest.raises((ConfigError, DatasetError)):
             write_target(wrong, b"three", overwrite=True)
     assert path.read_bytes() == b"two"

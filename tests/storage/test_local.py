@@ -190,6 +190,8 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match="file: not a folder"):
         LocalStorage(tmp_path / "file").exists()
+    with pytest.raises(DatasetError, match="aaa: File name too long"):
+        LocalStorage(tmp_path / ("a" * 300)).exists()
 
 
 @pytest.mark.parametrize("root", ["gs://bucket/x", Path("az://bucket/x"), "file:///x"])

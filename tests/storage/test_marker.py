@@ -22,6 +22,13 @@ def test_a_folder_that_is_not_there_or_empty_is_free(tmp_path: Path) -> None:
     assert foreign(tmp_path, "evaluation", no) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("s3://bucket/x", "s3:/bucket/x: is an address"), ("a\0b", r"'a\\x00b': embedded null byte")]
+)
+def test_what_can_be_no_folder_is_not_made_one(name: str, reason: str) -> None:
+    assert re.match(reason, foreign(Path(name), "evaluation", no) or "")
+
+
 def test_a_marked_folder_is_ours_whatever_else_is_in_it(tmp_path: Path) -> None:
     mark(tmp_path / "a" / "b", "evaluation")
     (tmp_path / "a" / "b" / "notes.txt").touch()
