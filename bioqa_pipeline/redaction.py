@@ -36,11 +36,25 @@ MAX_MENDED_BYTES = 8 << 20
 _QUOTED = re.compile(
     rb"%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\/|&(?:#[0-9]{1,20}|#x[0-9a-f]{1,20}|[a-z]{2,8});", re.IGNORECASE
 )
-_MARKUP = re.compile(rb"<!\[CDATA\[|\]\]>|<[^<>]*>", re.IGNORECASE)
-_COMMENT = (b"<!--", b"-->")
-_SPACE = b" \t\r\n\v\f\0"
-# U+00A0, U+00AD, U+180E, U+200B to U+200F, U+202A to U+202E, U+2060 to U+206F, U+FEFF.
-_UNSEEN = re.compile(rb"\xc2[\xa0\xad]|\xe1\xa0\x8e|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf")
+# A value of an attribute may hold what ends a tag elsewhere.
+_TAG = rb"<[^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+>|<[^<>]*>"
+# What begins and what ends it, and whether what stands between is text.
+_SECTIONS = {b"<!--": (b"-->", False), b"<?": (b"?>", False), b"<![cdata[": (b"]]>", True)}
+_OPENING = re.compile(rb"(<!--|<\?|<!\[CDATA\[)|" + _TAG, re.IGNORECASE)
+_TAGS = re.compile(_TAG)
+# Control characters are left out of texts like blanks.
+_SPACE = bytes([*range(0x21), 0x7F])
+_UNSEEN = re.compile(
+    b"|".join(
+        (
+            *(rb"\xc2[\x80-\xa0\xad]", rb"\xcd\x8f", rb"\xd8\x9c"),  # controls, no-break space, soft hyphen, joiners
+            *(rb"\xe1\x85[\x9f\xa0]", rb"\xe1\x9a\x80", rb"\xe1\xa0[\x8b-\x8f]"),  # fillers, Ogham's and Mongolian
+            *(rb"\xe2\x80[\x80-\x8f\xa8-\xaf]", rb"\xe2\x81[\x9f-\xaf]"),  # spaces, directions, joiners
+            *(rb"\xe3\x80\x80", rb"\xe3\x85\xa4", rb"\xef\xb8[\x80-\x8f]"),  # wide space, filler, variations
+            *(rb"\xef\xbb\xbf", rb"\xef\xbe\xa0", rb"\xf3\xa0[\x80-\x87][\x80-\xbf]"),  # byte-order mark, tags
+        )
+    )
+)
 
 _GAP = re.compile(rb"[" + _SPACE + rb"]+|(?:" + _UNSEEN.pattern + rb")+")
 
@@ -90,11 +104,14 @@ class Redaction:
         return _without(raw, cuts)
 
     def _repeats(self, raw: bytes) -> bool:
-        text, seen = raw, b""
-        for step in (*_STEPS, None):
-            if text != seen and any(True for _ in self._found(text.lower())):
-                return True
-            seen, text = text, step.text(text) if step else b""
+        if any(True for _ in self._found(raw.lower())):
+            return True
+        for way in _WAYS:
+            text = raw
+            for step in way:
+                seen, text = text, step.text(text)
+                if text != seen and any(True for _ in self._found(text.lower())):
+                    return True
         return False
 
     def _found(self, folded: bytes) -> Iterator[tuple[int, int]]:
@@ -192,12 +209,14 @@ def _layers(raw: bytes) -> Iterator[_Layer]:
     import numpy as np
 
     places = np.arange(len(raw) + 1, dtype=np.int32)
-    layer = _Layer(raw, places[:-1], places[1:])
-    yield layer
-    for step in _STEPS:
-        before, layer = layer, step.layer(layer)
-        if layer.text != before.text:
-            yield layer
+    first = _Layer(raw, places[:-1], places[1:])
+    yield first
+    for way in _WAYS:
+        layer = first
+        for step in way:
+            before, layer = layer, step.layer(layer)
+            if layer.text != before.text:
+                yield layer
 
 
 def _unquoted(match: re.Match[bytes]) -> bytes:
@@ -217,17 +236,29 @@ def _quoted_places(text: bytes) -> Iterator[tuple[int, int, int]]:
     return ((*match.span(), len(_unquoted(match))) for match in _QUOTED.finditer(text))
 
 
-def _comment_places(text: bytes) -> Iterator[tuple[int, int, int]]:
-    opening, closing = _COMMENT
-    start = text.find(opening)
-    while start >= 0 and (end := text.find(closing, start + len(opening))) >= 0:
-        yield start, end + len(closing), 0
-        start = text.find(opening, end)
+def _markup_places(text: bytes) -> Iterator[tuple[int, int, int]]:
+    """Tags, comments and instructions, and the marks of sections, from the left: what one holds begins no other."""
+    folded, never_closed = text.lower(), set()
+    match = _OPENING.search(text)
+    while match:
+        place, end = match.span()
+        if not (opening := match[1].lower() if match[1] else b""):
+            yield place, end, 0
+        elif opening not in never_closed:
+            closing, is_text = _SECTIONS[opening]
+            if (close := folded.find(closing, end)) < 0:
+                never_closed.add(opening)
+            else:
+                before, end = end, close + len(closing)
+                yield from ((place, before, 0), (close, end, 0)) if is_text else ((place, end, 0),)
+        match = _OPENING.search(text, end)
 
 
-def _without_comments(text: bytes) -> bytes:
+def _without_markup(text: bytes) -> bytes:
+    if b"<!-" not in text and b"<![" not in text and text.find(b"<?", 1) < 0:
+        return _TAGS.sub(b"", text)
     pieces, done = [], 0
-    for start, end, _ in _comment_places(text):
+    for start, end, _ in _markup_places(text):
         pieces.append(text[done:start])
         done = end
     return b"".join([*pieces, text[done:]])
@@ -238,16 +269,12 @@ def _matches(pattern: re.Pattern[bytes]) -> Callable[[bytes], Iterator[tuple[int
 
 
 _UNQUOTE = _Step(_quoted_places, lambda text: _QUOTED.sub(_unquoted, text))
-_STEPS = (
-    # What was quoted twice, or in two ways; then markup, which may have been quoted itself.
-    _UNQUOTE,
-    _UNQUOTE,
-    _UNQUOTE,
-    _Step(_comment_places, _without_comments),
-    _Step(_matches(_MARKUP), lambda text: _MARKUP.sub(b"", text)),
-    _Step(_matches(_GAP), lambda text: _UNSEEN.sub(b"", text.translate(None, _SPACE))),
-    _UNQUOTE,
-)
+_MARKUP = _Step(_markup_places, _without_markup)
+_GAPS = _Step(_matches(_GAP), lambda text: _UNSEEN.sub(b"", text.translate(None, _SPACE)))
+# What was quoted twice, or in two ways; then markup, which may have been quoted itself.
+_QUOTED_FIRST = (_UNQUOTE, _UNQUOTE, _UNQUOTE, _MARKUP, _GAPS, _UNQUOTE)
+# Or markup first: what only looks like it when it is unquoted is text, whatever it holds.
+_WAYS = (_QUOTED_FIRST, (_MARKUP, *_QUOTED_FIRST))
 
 
 def _without(raw: bytes, cuts: Iterable[tuple[int, int, bool]]) -> bytes:

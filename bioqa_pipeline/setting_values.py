@@ -18,6 +18,8 @@ from bioqa_pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+# Of what is wrong with settings, and of a name or value in it: a file of them may be anybody's.
+_MOST_TOLD, _MOST_CHARS = 10, 200
 _DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?")
 # Rows hold it as such a number; a larger one would be infinite there.
 _FLOAT32_MAX = 3.4028234663852886e38
@@ -133,7 +135,12 @@ def _in_words(errors: Iterable[ErrorDetails], known: Iterable[str]) -> str:
         # Which of a setting's types was tried stands last, as in workers, literal['auto'].
         setting = ".".join(part for part in map(str, error["loc"]) if part.isidentifier() or part.isdecimal())
         by_setting.setdefault(setting, []).append(error)
-    return "; ".join(_said(setting, tried, known) for setting, tried in by_setting.items())
+    told = [_said(_cut(setting), tried, known) for setting, tried in list(by_setting.items())[:_MOST_TOLD]]
+    return "; ".join(told) + (f"; and {len(by_setting) - _MOST_TOLD:,} more" if len(by_setting) > _MOST_TOLD else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 1] + "…"
 
 
 def _said(setting: str, tried: list[ErrorDetails], known: Iterable[str]) -> str:
@@ -152,7 +159,7 @@ def _said(setting: str, tried: list[ErrorDetails], known: Iterable[str]) -> str:
         return f"`{setting}`: is missing"
     # A wrong number was understood as one; that it is not "auto" either says nothing.
     bound = [words for words in wanted if words.startswith(("at ", "more ", "less "))]
-    return f"`{setting}`: give {' or '.join(bound or wanted)}, not {error['input']!s}"
+    return f"`{setting}`: give {' or '.join(bound or wanted)}, not {_cut(str(error['input']))}"
 
 
 def _wanted(error: ErrorDetails) -> str:

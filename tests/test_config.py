@@ -93,3 +93,9 @@ def test_what_is_wrong_with_a_setting_is_said_plainly(values: dict[str, object],
 def test_a_setting_that_is_missing_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^`questions`: is missing; `out`: is missing$"):
         RunConfig.checked({})
+
+
+def test_endless_names_and_values_are_cut_and_the_first_problems_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.checked({**{f"x{i}" * 5000: 1 for i in range(50)}, "max_answers": "9" * 5000})
+    assert len(str(caught.value)) < 5000 and "and 43 more" in str(caught.value)

@@ -177,7 +177,6 @@ def test_scheduled_runs_do_not_overlap(box: PrefectBox, config: dict[str, Any]) 
     wait_for(
         lambda: [r["state_name"] for r in of_schedule()].count("Completed") >= 2,
         "no two scheduled runs were completed",
-        seconds=240,
     )
     box.call("DELETE", f"{schedules}/{schedule['id']}")
     runs = of_schedule()
@@ -194,7 +193,13 @@ def test_a_cancelled_run_ends_and_the_next_one_goes_on(box: PrefectBox, config: 
     slow["source"] = {"max_abstracts": 40}
     run_id = start(box, slow)
     answers = Path(config["out"]) / "answers"
-    wait_for(lambda: answers.is_dir() and any(answers.iterdir()), "nothing was committed")
+
+    def is_committed() -> bool:
+        state = box.flow_run(run_id)["state"]
+        assert state["type"] in ("SCHEDULED", "PENDING", "RUNNING"), state
+        return answers.is_dir() and any(answers.iterdir())
+
+    wait_for(is_committed, "nothing was committed")
     box.post(f"flow_runs/{run_id}/set_state", state={"type": "CANCELLING"})
     box.wait_until(run_id, "Cancelled")
     wait_for(
@@ -202,7 +207,7 @@ def test_a_cancelled_run_ends_and_the_next_one_goes_on(box: PrefectBox, config: 
     )
     kept = Dataset(config["out"]).answers().collect()
     next_id = start(box, slow)
-    box.wait_until(next_id, "Completed", seconds=280)
+    box.wait_until(next_id, "Completed")
     [_, manifest] = Dataset(config["out"]).runs()
     assert manifest.n_reused == kept.height and manifest.n_scored > 0
     assert Dataset(config["out"]).answers().collect()["pair_id"].is_unique().all()
@@ -240,7 +245,7 @@ def test_a_single_machine_needs_one_command(tmp_path: Path, config: dict[str, An
     try:
         served = box.start("served", "-m", "flows.serve", *options, "--device", "cpu", "--precision", "fp32", *schedule)
         runs = Path(config["out"]) / "runs"
-        wait_for(lambda: runs.is_dir() and any(runs.glob("*.json")), "no scheduled run came to its end", seconds=240)
+        wait_for(lambda: runs.is_dir() and any(runs.glob("*.json")), "no scheduled run came to its end")
         served.terminate()
         served.wait(timeout=60)
     finally:
