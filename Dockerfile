@@ -3,9 +3,14 @@
 #   docker run --rm --volume "$PWD/answers:/answers" bioqa     the sample; any other command may follow the name
 # torch is what the index has: PyPI's is for CUDA. A smaller image for CPUs:
 #   docker build --tag bioqa --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu .
-# The whole name, since podman and buildah ask for it.
-FROM docker.io/library/python:3.11-slim
+# BASE is any system with Python 3.11 or later, its venv and its pip (docs/docker.md: without a registry). The whole name,
+# since podman and buildah ask for it.
+ARG BASE=docker.io/library/python:3.11-slim
+FROM ${BASE}
 
+# Debian's own Python takes packages in environments alone.
+RUN python3 -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /opt/bioqa
 COPY pyproject.toml constraints.txt LICENSE README.md ./
 COPY requirements requirements

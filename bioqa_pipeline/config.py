@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
 from bioqa_pipeline.receivers import Receivers
-from bioqa_pipeline.setting_values import Address, FirstDay, LastDay, Names, PathOrName, Threshold, UserPath, in_words
+from bioqa_pipeline.setting_values import (
+    Address,
+    FirstDay,
+    LastDay,
+    Names,
+    PathOrName,
+    Settings,
+    Threshold,
+    UserPath,
+)
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -45,49 +50,26 @@ SPECIAL_TOKENS = 3  # [CLS] question [SEP] window [SEP]
 # The name of the checkpoint that comes with the project.
 EMBEDDED = "embedded"
 AUTO_PRECISION = (
-    "format of the numbers that are computed with; auto is the fastest sound one of the device: bf16 where it computes "
-    "in that, else fp16 on an NVIDIA GPU and fp32 on any other"
+    "numbers that are computed with: fp32 has 32 bits, bf16 and fp16 have 16, which is faster and a little coarser; "
+    "auto is the fastest sound one of the device: bf16 where it computes in that, else fp16 on an NVIDIA GPU and fp32 "
+    "on any other"
 )
 
 _RAY_ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d+")
 
 
-class Settings(BaseModel):
-    """Base of all settings: immutable, strict about unknown keys."""
-
-    # Validators are built when they are first used: a command that only shows its help needs none.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="strings")
-
-    @classmethod
-    def checked(cls, values: Mapping[str, Any]) -> Self:
-        """The settings out of plain values.
-
-        Raises:
-            ConfigError: one of them cannot be used, in words.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as exc:
-            raise ConfigError(in_words(exc.errors(), _known(cls))) from exc
-
-    def changed(self, **values: Any) -> Self:
-        """The same settings with these in place of its own, checked like any others."""
-        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
-
-
-def _known(model: type[BaseModel]) -> Iterator[str]:
-    """The names of all settings, those of settings within them included."""
-    for name, field in model.model_fields.items():
-        yield name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _known(field.annotation)
-
-
 class WindowConfig(Settings):
     """How a (question, passage) pair is cut into windows; defaults are those the model was trained with."""
 
-    max_seq_length: int = Field(384, ge=8, description="tokens of a window, special tokens included")
-    doc_stride: int = Field(128, ge=1, description="tokens between the starts of two neighbouring windows")
+    max_seq_length: int = Field(
+        384,
+        ge=8,
+        description="tokens (words and parts of words) that the model reads at once: the question and a piece of the "
+        "text, a window",
+    )
+    doc_stride: int = Field(
+        128, ge=1, description="tokens from the start of a piece to the start of the next, which overlap"
+    )
     max_query_length: int = Field(64, ge=1, description="tokens at which a question is cut")
 
     @model_validator(mode="after")
@@ -270,8 +252,8 @@ class RunConfig(Settings):
     max_answers: int = Field(10, ge=1, description="answers kept for a question after those of one meaning are merged")
     shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="pairs of question and abstract that are scored and saved together; auto: 256 on a CPU, 4,096 on "
-        "a GPU, more in runs of over a million pairs, fewer where workers would be idle",
+        description="pairs of question and abstract that are scored and saved together, a shard; auto: 256 on a CPU, "
+        "4,096 on a GPU, more in runs of over a million pairs, fewer where workers would be idle",
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",

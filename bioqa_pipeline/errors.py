@@ -31,13 +31,7 @@ class BioqaError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are made anew from their message alone, which those with further arguments refuse.
-        return _made_again, (type(self), self.args, self.__dict__)
-
-
-def _made_again(kind: type[BioqaError], args: tuple[object, ...], state: dict[str, object]) -> BioqaError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(state)
-    return error
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class ConfigError(BioqaError):
@@ -70,77 +64,24 @@ class NonFiniteLogitError(BioqaError):
 
 
 class SourceErrorKind(StrEnum):
-    """What failed, as a short stable word for reports; any HTTP status but 200 is one, too ("http_503")."""
+    """What is done about it, apart from trying again."""
 
-    SOURCE = "source"  # nothing more is known
-
-    BAD_QUERY = "bad_query"
-    NO_SAMPLE = "no_sample"
-    NO_CACHE = "no_cache"
-    INDEX_DAMAGED = "index_damaged"
-    INDEX_UNUSABLE = "index_unusable"
-
-    # Files of PubMed XML.
-    NO_SUCH_FOLDER = "no_such_folder"
-    NO_FILES = "no_files"
-    TWO_FILES = "two_files"
-    GAP = "gap"
-    UNREADABLE = "unreadable"
-    BAD_MD5 = "bad_md5"
-    CHANGED = "changed"
-    WORKER_DIED = "worker_died"
-    BAD_XML = "bad_xml"
-
-    # The way to E-utilities and back.
-    RATE_LIMIT_FILE = "rate_limit_file"
-    CONNECTION = "connection"
-    CERTIFICATE = "certificate"
-    TIMEOUT = "timeout"
-    TRUNCATED = "truncated"
-    BODY_TOO_LARGE = "body_too_large"
-    BAD_HEADERS = "bad_headers"
-    REDIRECT = "redirect"
-    HTTP_413 = "http_413"
-    HTTP_414 = "http_414"
-    HTTP_429 = "http_429"
-
-    # What E-utilities answered.
-    BAD_API_KEY = "bad_api_key"
-    RATE_LIMITED = "rate_limited"
-    BACKEND_FAILED = "backend_failed"
-    QUERY_ERROR = "query_error"
-    NO_IDS = "no_ids"
-    EMPTY_BODY = "empty_body"
-    HTML = "html"
-    NOT_XML = "not_xml"
-    WRONG_ROOT = "wrong_root"
-    UNSAFE_XML = "unsafe_xml"
-    SHORT_ANSWER = "short_answer"
-    UNREADABLE_RECORDS = "unreadable_records"
-
-    @classmethod
-    def _missing_(cls, value: object) -> SourceErrorKind | None:
-        """The kind of an HTTP status that has no name above."""
-        if not isinstance(value, str) or re.fullmatch(r"http_[0-9]{3}", value) is None:
-            return None
-        member = str.__new__(cls, value)
-        member._name_, member._value_ = value.upper(), value
-        return member
+    OTHER = "other"
+    UNREADABLE = "unreadable"  # records come apart from each other, until the one that spoils the others is alone
+    TOO_LARGE = "too_large"  # fewer are asked for at once
+    NO_IDS = "no_ids"  # there are no such records
+    TOO_MANY = "too_many"  # all others that send wait, too
 
 
 class SourceError(BioqaError):
     """A source of abstracts failed for good.
 
     Attributes:
-        kind: for reports and for what is done about it.
-        pmid: the record concerned, where there is one.
+        kind: what is done about it.
     """
 
-    def __init__(
-        self, message: str, *, kind: SourceErrorKind = SourceErrorKind.SOURCE, pmid: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, kind: SourceErrorKind = SourceErrorKind.OTHER) -> None:
         self.kind = kind
-        self.pmid = pmid
         super().__init__(message)
 
 

@@ -93,15 +93,13 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
         OSError: it is something else, cannot be read, or has more bytes than that.
     """
     with open_file(path) as file:
-        data = file.read(max_bytes + 1)
-    return _bounded(data, path, max_bytes)
+        return _bounded(file.read(max_bytes + 1), path, max_bytes)
 
 
 def read_own(path: Path, *, max_bytes: int) -> bytes:
     """The same of a file that this program writes itself, so that a link is not followed."""
     with os.fdopen(open_fd(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        data = file.read(max_bytes + 1)
-    return _bounded(data, path, max_bytes)
+        return _bounded(file.read(max_bytes + 1), path, max_bytes)
 
 
 def read_file_or_pipe(path: Path, *, max_bytes: int) -> bytes:

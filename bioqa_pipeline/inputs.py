@@ -16,6 +16,7 @@ MAX_BYTES = 256 * 2**20
 # SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
 MAX_JSON_BYTES = 1024 * 2**20
 _ADDRESS = re.compile(r"(?:https?|ftp|s3|gs):/", re.IGNORECASE)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # As a path, it names what the program is given to read.
 STANDARD_INPUT = Path("-")
 
@@ -58,14 +59,14 @@ def is_pipe(path: Path) -> bool:
         return False
 
 
-def read_standard_input(*, most_bytes: int = MAX_BYTES) -> bytes:
+def read_standard_input() -> bytes:
     """All that comes through standard input, which cannot be read again.
 
     Raises:
         InputError: there is none, it is not closed in time, or is too long.
     """
     try:
-        return read_descriptor(0, max_bytes=most_bytes)
+        return read_descriptor(0, max_bytes=MAX_BYTES)
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror or exc}", Path("standard input")) from exc
 
@@ -90,12 +91,15 @@ def read_json(path: Path) -> Any:
     """
     text = read_text(path, most_bytes=MAX_JSON_BYTES)
     try:
-        return json.loads(text)
+        content = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
     except json.JSONDecodeError as exc:
         raise InputError(f"is not JSON: {exc.msg}", path, exc.lineno) from exc
     except RecursionError:
         raise InputError("is not JSON that can be read: it is nested too deeply", path) from None
-    except ValueError as exc:  # a number of more digits than Python turns into one
+    except ValueError as exc:  # a number of more digits than Python turns into one; an escape of half a character
         raise InputError(f"is not JSON that can be read: {exc}", path) from exc
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from bioqa_pipeline.redaction import REDACTED, Redaction
+if TYPE_CHECKING:
+    from bioqa_pipeline.redaction import Redaction
 
 # The environment's secrets, ours and those of the libraries that a run uses.
 _SECRETS = (
@@ -44,10 +46,14 @@ _NAMED = re.compile(
 
 def without_credentials(text: str) -> str:
     """A message without users and passwords of addresses, signatures of signed ones, and values of telling headers."""
+    from bioqa_pipeline.redaction import REDACTED
+
     return _NAMED.sub(rf"\1{REDACTED}", _UNBROKEN.sub(_without_login, text))
 
 
 def _without_login(match: re.Match[str]) -> str:
+    from bioqa_pipeline.redaction import REDACTED
+
     text = match.group()
     end = text.rfind("@")
     scheme = _SCHEME.search(text, 0, end) if end > 0 else None
@@ -84,9 +90,17 @@ def _secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def _environment_redaction(secrets: tuple[str, ...]) -> Redaction:
+    # A command that only shows its help shows no message.
+    from bioqa_pipeline.redaction import Redaction
+
     return Redaction(secrets)
 
 
 def counted(n: int, noun: str) -> str:
     """ "1 abstract", "2,000 abstracts"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def first_few(items: Sequence[object], most: int) -> str:
+    """ "a, b and 3 more"."""
+    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")

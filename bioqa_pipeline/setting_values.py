@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from bioqa_pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -60,14 +63,6 @@ def _day(value: Any, *, last: bool) -> Any:
         raise ValueError(f"{value} is no date: give a year, month or day, as in 2020, 2020-05 or 2020-05-01") from None
 
 
-def _first_day(value: Any) -> Any:
-    return _day(value, last=False)
-
-
-def _last_day(value: Any) -> Any:
-    return _day(value, last=True)
-
-
 def _names(value: Any) -> Any:
     """One name or several, each once; blanks around and within them count for nothing."""
     names = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else value
@@ -94,13 +89,48 @@ def one_address(value: str) -> str:
 UserPath = Annotated[Path, AfterValidator(expanded)]
 PathOrName = Annotated[str, AfterValidator(_expanded_name)]
 Address = Annotated[str, AfterValidator(one_address)]
-FirstDay = Annotated[date, BeforeValidator(_first_day)]
-LastDay = Annotated[date, BeforeValidator(_last_day)]
+FirstDay = Annotated[date, BeforeValidator(partial(_day, last=False))]
+LastDay = Annotated[date, BeforeValidator(partial(_day, last=True))]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Threshold = Annotated[float, AfterValidator(_finite_or_endless)]
 
 
-def in_words(errors: Iterable[ErrorDetails], known: Iterable[str]) -> str:
+class Frozen(BaseModel):
+    """Values by names, all of them known ones."""
+
+    # Validators are built when they are first used: a command that only shows its help needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ser_json_inf_nan="strings")
+
+    def changed(self, **values: Any) -> Self:
+        """The same with these values in place of its own, checked like any others."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
+
+
+class Settings(Frozen):
+    """Base of all settings."""
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """The settings out of plain values.
+
+        Raises:
+            ConfigError: one of them cannot be used, in words.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as exc:
+            raise ConfigError(_in_words(exc.errors(), _known(cls))) from exc
+
+
+def _known(model: type[BaseModel]) -> Iterator[str]:
+    """The names of all settings, those of settings within them included."""
+    for name, field in model.model_fields.items():
+        yield name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _known(field.annotation)
+
+
+def _in_words(errors: Iterable[ErrorDetails], known: Iterable[str]) -> str:
     """What is wrong with settings, in one line; each of them in backticks.
 
     Args:

@@ -27,11 +27,12 @@ from prefect.assets import Asset, AssetProperties
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
+from bioqa_pipeline.html.page import cut
 from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import content_digest
-from bioqa_pipeline.report.unanswered import WITHOUT_ANSWER, best_words, others_without_answer
-from bioqa_pipeline.report.words import statuses, strength
+from bioqa_pipeline.report.unanswered import accounted, best_words, listed
+from bioqa_pipeline.report.words import statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.console import uncalibrated_note
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 TOP_ANSWERS = 10
 UPDATE_SECONDS = 2.0
 TABLE_ROWS = 1_000
+# What all columns of the table together have room for at 1,440 pixels.
+ANSWER_CHARS, QUESTION_CHARS = 30, 42
 LISTED = 20
 # What a source says of files in its cache, which are nobody's to read.
 _OF_THE_CACHE = {"import_report", "replaced_generations"}
@@ -64,6 +67,10 @@ class ProgressArtifact:
     def show(self, percent: float, text: str) -> None:
         """Takes effect within some seconds; costs nothing."""
         self._now = (min(100.0, percent), text)
+
+    def show_broken_off(self) -> None:
+        """Says at what the run broke off."""
+        self._now = (self._now[0], f"broken off at: {self._now[1]}")
 
     def close(self) -> None:
         """Shows the last state and ends."""
@@ -97,6 +104,10 @@ def progress_artifact(config: RunConfig) -> Iterator[Callable[[float, str], None
         return
     try:
         yield artifact.show
+        artifact.show(100.0, "the run has ended")
+    except BaseException:
+        artifact.show_broken_off()
+        raise
     finally:
         artifact.close()
 
@@ -153,78 +164,73 @@ def _opens(page: str) -> bool:
     return page.startswith(("http://", "https://"))
 
 
-def _pmid(pmid: int | None) -> str | None:
+def _pmid(answer: MergedAnswer) -> str | None:
     """A link to PubMed, which has none of the sample's records."""
+    pmid = answer.best_pmid
     if pmid is None:
         return None
     url = pubmed_url(pmid)
     return f"[{pmid}]({url})" if url else str(pmid)
 
 
+def _weight(answer: MergedAnswer) -> str:
+    """ "0.93 strong", or in the place of the second word that the record was retracted."""
+    weight = weighed(answer.answerability)
+    return f"{weight.split()[0]} retracted" if answer.best_pmid in answer.retracted_pmids else weight
+
+
 def answer_table(answers: Sequence[MergedAnswer]) -> list[dict[str, Any]]:
     """One row a question, with its best answer first; at most `TABLE_ROWS`.
 
-    Prefect's page shows the columns in this order, each as wide as its longest text.
+    Prefect's page shows the columns in this order, each as wide as its longest text, so that evidence has no room here.
     """
     return [
         {
-            "best answer": shortened(best_words(a)),
-            "probability": _probability(a) if a.answer else None,
-            "PMID": _pmid(a.best_pmid),
-            "question": a.question,
-            "weight": strength(a.answerability) if a.answer else None,
+            "best answer": cut(best_words(a), ANSWER_CHARS),
+            "probability": _weight(a) if a.answer else None,
+            "PMID": _pmid(a),
+            "question": cut(a.question, QUESTION_CHARS),
             "support": a.support,
-            "retracted": "yes" if a.best_pmid in a.retracted_pmids else "",
-            "evidence": shortened(a.evidence),
         }
         for a in answers
         if a.rank == 1
     ][:TABLE_ROWS]
 
 
-def _probability(answer: MergedAnswer) -> float | str:
-    return "uncalibrated" if answer.answerability is None else round(answer.answerability, 2)
-
-
 def _table_description(answers: Sequence[MergedAnswer]) -> str:
     best = [a for a in answers if a.rank == 1]
-    answered = sum(a.answer is not None for a in best)
     shown = f"; the first {TABLE_ROWS:,} are shown" if len(best) > TABLE_ROWS else ""
-    others = others_without_answer(a.outcome for a in best)
-    return f"{answered:,} of {len(best):,} questions are answered{others}{shown}"
+    return "".join((*accounted((a.outcome for a in best), len(best)), shown))
 
 
 def summary_markdown(result: RunResult, out: str, page: str) -> str:
-    """Counts, rates, what was skipped and what failed, for people."""
+    """Counts, rates, what was skipped and what failed, for people; in lists, for Prefect's tables do not wrap."""
     manifest = result.manifest
     seconds = manifest.timings_seconds.get("score", 0.0)
     rate = f", {manifest.n_windows / seconds:,.1f} pieces of text a second" if seconds and manifest.n_windows else ""
     best = [a for a in result.answers if a.rank == 1]
     lines = [
-        f"# {sum(a.answer is not None for a in best):,} of {manifest.n_questions:,} questions answered"
-        + others_without_answer(a.outcome for a in best),
+        "# " + "".join(accounted((a.outcome for a in best), manifest.n_questions)),
         "",
         f"Run `{manifest.run_id}`: **{manifest.status}**",
         *_top_answers(best),
         "",
-        "| | |",
-        "| --- | --- |",
-        f"| data set | `{out}` |",
-        f"| page | {_page_cell(page, manifest.run_id)} |",
-        f"| scored | {manifest.n_scored:,} new pairs{rate} |",
-        f"| reused | {manifest.n_reused:,} pairs |",
-        f"| failed | {manifest.n_failed:,} pairs |",
-        f"| abstracts | {statuses(manifest.statuses)} |",
-        f"| time | {', '.join(f'{name} {s:,.1f} s' for name, s in manifest.timings_seconds.items())} |",
-        f"| model | {_cell(manifest.model['name'])} @ {manifest.model['revision']} |",
-        f"| source | {_cell(_source(manifest.source))} |",
+        "## The run",
+        "",
+        f"- data set: `{out}`",
+        f"- page: {_page_link(page, manifest.run_id)}",
+        f"- scored: {manifest.n_scored:,} new pairs{rate}",
+        f"- reused: {manifest.n_reused:,}, failed: {manifest.n_failed:,}",
+        f"- abstracts: {statuses(manifest.statuses)}",
+        f"- time: {', '.join(f'{name} {s:,.1f} s' for name, s in manifest.timings_seconds.items())}",
+        f"- model: {_plain(manifest.model['name'])} @ {manifest.model['revision']}",
+        f"- source: {_plain(_source(manifest.source))}",
     ]
     if any(a.is_uncalibrated for a in result.answers):
-        lines += ["", _cell(uncalibrated_note(manifest.model["name"]))]
-    for outcome, words in WITHOUT_ANSWER.items():
-        ids = [a.question_id for a in result.answers if a.outcome is outcome]
-        lines += _listed(words[0].upper() + words[1:], ids, len(ids))
-    lines += _listed("Failures, which the next run tries again", result.failures, len(result.failures))
+        lines += ["", _plain(uncalibrated_note(manifest.model["name"]))]
+    for words, asked in listed(best):
+        lines += _listed(words[0].upper() + words[1:], asked)
+    lines += _listed("Failures, which the next run tries again", result.failures)
     return "\n".join(lines) + "\n"
 
 
@@ -233,24 +239,17 @@ def _top_answers(best: Sequence[MergedAnswer]) -> list[str]:
     answered = sorted((a for a in best if a.answer), key=lambda a: -(a.answerability or 0.0))
     if not answered:
         return []
-    rows = [
-        f"| {_cell(shortened(best_words(a)))} | {_probability(a)} | {_pmid(a.best_pmid)}"
-        f"{' (retracted)' if a.best_pmid in a.retracted_pmids else ''} | {_cell(shortened(a.question))} |"
+    lines = [
+        f"- **{_plain(shortened(best_words(a)))}** ({_weight(a)}, PMID {_pmid(a)}): {_plain(shortened(a.question))}  \n"
+        f"  {_plain(shortened(a.evidence) or '')}"
         for a in answered[:TOP_ANSWERS]
     ]
-    more = (
-        [f"… and {len(answered) - TOP_ANSWERS:,} more, in the table of answers"] if len(answered) > TOP_ANSWERS else []
-    )
-    return [
-        "",
-        "| answer | probability | PMID | question |",
-        "| --- | --- | --- | --- |",
-        *rows,
-        *(more and ["", *more]),
-    ]
+    if len(answered) > TOP_ANSWERS:
+        lines += ["", f"… and {len(answered) - TOP_ANSWERS:,} more, in the table of answers"]
+    return ["", *lines]
 
 
-def _page_cell(page: str, run_id: str) -> str:
+def _page_link(page: str, run_id: str) -> str:
     return f"[{run_id}]({page})" if _opens(page) else f"`{page.removeprefix('file://')}`"
 
 
@@ -259,15 +258,15 @@ def _source(source: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in source.items() if value and name not in _OF_THE_CACHE)
 
 
-def _listed(title: str, items: Sequence[str], n_items: int) -> list[str]:
-    if not n_items:
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    if not items:
         return []
-    named = [f"- {_cell(shortened(item))}" for item in items[:LISTED]]
-    more = [f"- … and {n_items - len(named):,} more"] if n_items > len(named) else []
+    named = [f"- {_plain(shortened(item))}" for item in items[:LISTED]]
+    more = [f"- … and {len(items) - LISTED:,} more"] if len(items) > LISTED else []
     return ["", f"## {title}", "", *named, *more]
 
 
-def _cell(text: str) -> str:
+def _plain(text: str) -> str:
     """Text that Markdown leaves as it is."""
     for sign in "\\`*_[]<>|":
         text = text.replace(sign, "\\" + sign)

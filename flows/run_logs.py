@@ -17,11 +17,17 @@ RAISED = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
 
 
 class OneLineErrors(logging.Filter):
-    """What is raised on purpose says what is wrong and what to do: its line is logged, not the way to it."""
+    """What is raised on purpose says what is wrong and what to do: its line is logged, once, not the way to it."""
+
+    _logged: BioqaError | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         exc = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if isinstance(exc, BioqaError):
+            # By the flow as it ends, and by its process once more, under the name that the run had before it began.
+            if exc is self._logged:
+                return False
+            self._logged = exc
             record.msg, record.args = "%s", (f"{type(exc).__name__}: {shown(str(exc))}",)
             record.exc_info = record.exc_text = None
         return True

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -162,10 +163,15 @@ def _schedule(cron: str | None, timezone: str) -> Schedule | None:
 
 def _serve(deployment: RunnerDeployment, environment: dict[str, str]) -> int:
     from prefect import serve
+    from prefect.settings import PREFECT_UI_URL
 
+    by_hand = f"; to start a run by hand: {PREFECT_UI_URL.value()}/deployments" if PREFECT_UI_URL.value() else ""
+    sys.stderr.write(f"serving bioqa/{deployment.name} until it is stopped (Ctrl-C){by_hand}\n")
     # The runs are processes of their own and ask the environment.
-    with _environment(environment):
-        serve(deployment)
+    with _environment(environment), warnings.catch_warnings():
+        # Prefect's handler of SIGTERM does not await it; the exit that follows stops the runner.
+        warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
+        serve(deployment, print_starting_message=False)
     return EXIT_DONE
 
 

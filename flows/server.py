@@ -21,6 +21,7 @@ from flows.server_settings import (
     HOSTS,
     SERVER_LOGIN,
     address,
+    ports_with_settings,
     read_settings,
     server_environment,
     settings_file,
@@ -49,8 +50,12 @@ DEFAULT_PORT = 4200
 def build_parser() -> argparse.ArgumentParser:
     """The command line; every option says its default."""
     parser = command_parser("python -m flows.server", DESCRIPTION, EPILOG)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help=f"port (default: {DEFAULT_PORT})")
-    parser.add_argument("--settings", action="store_true", help="say which file holds address and login, then stop")
+    parser.add_argument("--port", type=int, metavar="N", help=f"port (default: {DEFAULT_PORT})")
+    parser.add_argument(
+        "--settings",
+        action="store_true",
+        help="say which file holds address and login, then stop; without --port, of the server of yours that runs",
+    )
     # The listening socket, where `running` has it already.
     parser.add_argument("--descriptor", type=int, help=argparse.SUPPRESS)
     return parser
@@ -64,14 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(args: argparse.Namespace) -> int:
     if args.settings:
-        path = settings_file(checked_port(args.port))
+        path = settings_file(_running_port() if args.port is None else checked_port(args.port))
         read_settings(path)
         sys.stdout.write(f"{path}\n")
         return EXIT_DONE
-    listener = listening(args.port) if args.descriptor is None else socket.socket(fileno=args.descriptor)
-    environment = server_environment(args.port)
+    port = DEFAULT_PORT if args.port is None else args.port
+    listener = listening(port) if args.descriptor is None else socket.socket(fileno=args.descriptor)
+    environment = server_environment(port)
     if args.descriptor is None:
-        say_address(args.port)
+        say_address(port)
     os.environ.update(environment)
     # Prefect's database holds Secret blocks, and beside them what decrypts them.
     os.umask(0o077)
@@ -127,6 +133,18 @@ def _content_policy() -> str:
     return f"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval' {own}; frame-ancestors 'none'"
 
 
+def _running_port() -> int:
+    """Of this user's servers the one that runs; the default where none does.
+
+    Raises:
+        ConfigError: several do.
+    """
+    ports = [port for port in ports_with_settings() if _is_healthy(port)] or [DEFAULT_PORT]
+    if len(ports) > 1:
+        raise ConfigError(f"servers run on ports {', '.join(map(str, ports))}: say which with --port")
+    return ports[0]
+
+
 def checked_port(port: int) -> int:
     """The same.
 
@@ -165,7 +183,10 @@ def say_address(port: int) -> None:
     """Where the browser finds the server, and what it is asked for there."""
     given = next((name for name in (SERVER_LOGIN, CLIENT_LOGIN) if os.environ.get(name)), None)
     login = given or f"{CLIENT_LOGIN} in {settings_file(port)}"
-    sys.stderr.write(f"Prefect's server: {address(port)}; to log in there, enter the value of {login}\n")
+    sys.stderr.write(
+        f"Prefect's server: {address(port)}; to log in there, enter the value of {login} "
+        '(the page says "Authentication failed" before that, too)\n'
+    )
 
 
 @contextmanager

@@ -107,6 +107,12 @@ def known_login(api_url: str) -> str | None:
     return None
 
 
+def ports_with_settings() -> list[int]:
+    """Of the servers that this user has started once."""
+    files = state_folder().glob("prefect-*.env")
+    return sorted(int(number) for file in files if (number := file.stem.removeprefix("prefect-")).isdecimal())
+
+
 def _path(port: int) -> Path:
     return state_folder() / f"prefect-{port}.env"
 

@@ -6,7 +6,7 @@ data set is the one source of truth, and Prefect's database can be deleted witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
 from typing import TypeVar
 
@@ -69,7 +69,7 @@ class PrefectExecutor:
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
-    ) -> Iterator[ShardReport | ShardError]:
+    ) -> Generator[ShardReport | ShardError]:
         with WorkerPool(self.n_workers) if self.n_workers > 1 else nullcontext() as pool:
 
             def submit(shard: ShardPlan) -> tuple[ShardPlan, PrefectFuture[ShardReport]]:

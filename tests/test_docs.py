@@ -10,6 +10,8 @@ from textwrap import dedent
 import pytest
 import yaml
 
+from bioqa_pipeline.dataset.schemas import TABLES
+from flows.commands import run, train
 from flows.server_settings import NO_TELEMETRY
 from support.paths import ROOT
 
@@ -131,13 +133,22 @@ def test_no_cron_entry_or_unit_is_left_without_its_environment() -> None:
 
 
 def test_image_deployments_and_make_targets_report_to_nobody() -> None:
-    environment = read("Dockerfile").split("\nENV ")[1]
+    environment = read("Dockerfile").split("\nENV ")[-1]
     assert set(re.findall(r"(\w+)=", environment)) >= REPORTERS
     assert set(re.findall(r"^export (\w+) :=", read("Makefile"), flags=re.MULTILINE)) >= REPORTERS
     deployments = yaml.safe_load(read("prefect.yaml"))["deployments"]
     variables = [deployment["work_pool"]["job_variables"] for deployment in deployments]
     assert all(set(found["env"]) >= REPORTERS for found in variables if "image" in found)
     assert set(NO_TELEMETRY) == REPORTERS
+
+
+def test_columns_and_options_are_said_in_plain_words() -> None:
+    """What the model's makers call windows, shards and spans is said in words, or explained where it is named."""
+    said = [field.metadata[b"description"].decode() for table in TABLES for field in table.schema]
+    said += [field.description or "" for command in (run, train) for field in command.SETTINGS.fields.values()]
+    explained = re.compile(r"(?:\(|, )(?:a )?(?:windows?|shard)\b")
+    jargon = re.compile(r"null score|\b(?:window|shard|span)s?\b")
+    assert [text for text in said if jargon.search(explained.sub("", text))] == []
 
 
 def test_what_the_image_copies_is_there_and_sent_to_the_builder() -> None:

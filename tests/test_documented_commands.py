@@ -27,6 +27,9 @@ PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 FOREIGN = {
     "docker": "there is no docker here; docs/docker.md says what was built by buildah",
+    "buildah": "a quarter of an hour, and gets packages from registries; docs/docker.md says when it was done",
+    "debootstrap": "as buildah",
+    "install": "the system's own",
     "pip": "gets packages from a registry",
     "cp": "the system's own",
 }
@@ -161,7 +164,7 @@ def test_every_option_and_command_in_a_sentence_exists(page: str) -> None:
 
 
 # The pages whose commands and Python are run, one after the other, as somebody would who reads them.
-RUN = ["README.md", "docs/files.md", "docs/running.md", "docs/data-set.md"]
+RUN = ["README.md", *(f"docs/{name}.md" for name in ("files", "running", "data-set", "configuration", "reproduce"))]
 NOT_RUN = {
     "serve": "goes on until it is stopped: tests/flows/test_deployments.py runs it",
     "make": "this test is part of what it runs",
@@ -202,8 +205,8 @@ def run(command: list[str], out: Path) -> None:
     words = [STANDS_FOR.get(word, word) for word in ours]
     if words[0] in ("run", "evaluate"):
         words += ["--no-prefect", "--device", "cpu"]
-    ids = iter(Dataset(out).run_ids() if "--compare" in words else ())
-    words = [next(ids) if re.fullmatch(r"\d{8}T\w+-\w+", word) else word for word in words]
+    ids = iter(Dataset(out).run_ids() if {"--compare", "--run"} & set(words) else ())
+    words = [next(ids) if re.fullmatch(r"\d{8}T\w+-\w+|RUN_ID", word) else word for word in words]
     assert front.main(words) == 0, shlex.join(words)
 
 

@@ -124,8 +124,8 @@ def test_a_field_that_is_too_long_is_named_with_its_line(name: str, content: str
 def test_the_number_of_questions_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_QUESTIONS", 3)
     path = tmp_path / "q.txt"
-    path.write_text("a\nb\n\nc\n", "utf-8")
+    path.write_text("who\nwhat\n\nwhen\n", "utf-8")
     assert len(read_questions(path).questions) == 3
-    path.write_text("a\nb\n\nc\nd\n", "utf-8")
+    path.write_text("who\nwhat\n\nwhen\nwhere\n", "utf-8")
     with pytest.raises(InputError, match=r"q.txt:5: holds more than 3 questions"):
         read_questions(path)

@@ -128,7 +128,8 @@ def test_the_schemas_are_those_of_today(table: Table) -> None:
             # Null where a checkpoint has no calibration, since; rows of before always hold a number.
             became_nullable = ours.name == "answerability"
             assert (found.name, found.type, found.nullable or became_nullable) == (ours.name, ours.type, ours.nullable)
-            assert ours.metadata[b"description"].startswith(found.metadata[b"description"])
+            # Said in plainer words since.
+            assert found.metadata[b"description"] and ours.metadata[b"description"]
         metadata = file_metadata(schema)
         assert metadata.keys() == {"config", "schema_version", "table"}
         assert (metadata["schema_version"], metadata["table"]) == (str(SCHEMA_VERSION), table.name)

@@ -25,7 +25,7 @@ from tantivy import Document, FieldType, Index, Occur, Query
 
 from bioqa_pipeline.abstracts.documents import FIELDS, WORDS, DateRange, analyzer, document, moment, query_words, schema
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.storage.folder import refuse_link
 
 logger = logging.getLogger(__name__)
@@ -243,15 +243,11 @@ def _explained(folder: Path) -> Iterator[None]:
     except BaseException as exc:
         if _is_damage(exc):
             (folder / "meta.json").unlink(missing_ok=True)
-            raise SourceError(
-                f"{folder}: the full-text index is damaged ({exc}); the next run makes it anew",
-                kind=SourceErrorKind.INDEX_DAMAGED,
-            ) from exc
+            raise SourceError(f"{folder}: the full-text index is damaged ({exc}); the next run makes it anew") from exc
         if not isinstance(exc, (ValueError, OSError)):
             raise
         raise SourceError(
-            f"{folder}: the full-text index cannot be used: {exc}; delete the folder if this happens again",
-            kind=SourceErrorKind.INDEX_UNUSABLE,
+            f"{folder}: the full-text index cannot be used: {exc}; delete the folder if this happens again"
         ) from exc
 
 

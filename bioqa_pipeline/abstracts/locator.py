@@ -15,7 +15,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -205,23 +205,14 @@ class Locator:
     def write(self, part: int | None, changes: Changes) -> None:
         """Makes changes known, in one transaction, with the part that they come from."""
         places = ", ".join("?" * (len(Entry._fields) + 1))
-        with self._transaction():
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(
                 f"INSERT OR REPLACE INTO records VALUES ({places})",
                 ((pmid, *entry) for pmid, entry in changes.entries.items()),
             )
             if part is not None:
                 self._connection.execute("INSERT INTO parts VALUES (?)", (part,))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
 
 
 def is_broken(exc: sqlite3.Error) -> bool:

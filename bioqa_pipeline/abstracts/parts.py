@@ -54,11 +54,9 @@ SCHEMA = pa.schema(
 _LOCATED = ["pmid", "is_deleted", "fetched_at", "content_hash", "digest", "has_abstract", "version", "date_revised"]
 _LOCATED += ["is_retracted"]
 _PLAIN = ["pmid", "version", "date_revised", "is_retracted", "title", "text", "journal", "pub_date", "doi"]
-_LISTS = ("languages", "authors", "mesh_terms", "publication_types")
-_VALUES = ("vernacular_title", "copyright", "pub_date_raw", "is_book", "status")
-# What records that earlier versions stored have not.
-_LATER = ("print_date", "electronic_date")
-_LATER_LISTS = ("journal_names",)
+# In the order in which they are hashed; records that earlier versions stored have not got the last three.
+_DETAILS = ["languages", "authors", "mesh_terms", "publication_types", "vernacular_title", "copyright", "pub_date_raw"]
+_DETAILS += ["is_book", "status", "print_date", "electronic_date", "journal_names"]
 
 
 def write_part(path: Path, records: Iterable[Abstract], *, origin: str, deleted: Iterable[int] = ()) -> int:
@@ -161,7 +159,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
 
 def _row(record: Abstract) -> dict[str, Any]:
     details = {
-        **{name: getattr(record, name) for name in (*_LISTS, *_VALUES, *_LATER, *_LATER_LISTS)},
+        **{name: getattr(record, name) for name in _DETAILS},
         "sections": [(s.label, s.category, s.start, s.end) for s in record.sections],
         "corrections": [(c.ref_type, c.pmid, c.citation) for c in record.corrections],
         "other_abstracts": [(o.kind, o.language, o.text) for o in record.other_abstracts],
@@ -189,13 +187,10 @@ def _table(rows: Sequence[dict[str, Any]], now: datetime, origin: str) -> pa.Tab
 
 def _abstract(values: dict[str, Any]) -> Abstract:
     details: dict[str, Any] = json.loads(values["details"])
-    plain: dict[str, Any] = {name: values[name] for name in _PLAIN} | {name: details[name] for name in _VALUES}
-    plain |= {name: details.get(name, "") for name in _LATER}
-    lists: dict[str, Any] = {name: tuple(details[name]) for name in _LISTS}
-    lists |= {name: tuple(details.get(name, ())) for name in _LATER_LISTS}
+    said = {name: values[name] for name in _PLAIN} | {name: details[name] for name in _DETAILS if name in details}
+    said |= {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
     return Abstract(
-        **plain,
-        **lists,
+        **said,
         sections=tuple(Section(*section) for section in details["sections"]),
         corrections=tuple(Correction(*correction) for correction in details["corrections"]),
         other_abstracts=tuple(OtherAbstract(*other) for other in details["other_abstracts"]),

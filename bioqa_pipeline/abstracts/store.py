@@ -104,7 +104,7 @@ class AbstractStore:
                 rows: dict[int, list[int]] = {}
                 for part, row in {found[pmid] for pmid in some if pmid in found}:
                     rows.setdefault(part, []).append(row)
-                records = pool.map(self._read, rows, rows.values())
+                records = pool.map(read_rows, [part_path(self.path, part) for part in rows], rows.values())
                 read = {abstract.pmid: abstract for abstract in chain.from_iterable(records)}
                 yield from (read[pmid] for pmid in some if pmid in read)
 
@@ -183,9 +183,6 @@ class AbstractStore:
                 else:
                     changes.current.append(values)
             yield changes
-
-    def _read(self, part: int, rows: Sequence[int]) -> list[Abstract]:
-        return read_rows(part_path(self.path, part), rows)
 
     def _taken_up(self) -> set[int]:
         return self._ask(Locator.parts, set[int]())

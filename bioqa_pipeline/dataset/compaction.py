@@ -12,7 +12,6 @@ ones are deleted, and a scan that has listed the old files and opens them later 
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,8 +25,8 @@ from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.opening import opened, publish_entry
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, SUMMARY, Table, make_shard_id
-from bioqa_pipeline.dataset.staging import clear
-from bioqa_pipeline.dataset.tables import decode, encode, file_metadata
+from bioqa_pipeline.dataset.staging import clear, stage
+from bioqa_pipeline.dataset.tables import decode, encode, file_metadata, in_order, joined
 from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
@@ -131,8 +130,7 @@ def _merge(storage: Storage, data_set: str, run_id: str, lock: Held, group: Grou
     records: list[FileRecord] = []
     for table, (rows, metadata) in zip(group.tables, merged, strict=True):
         data = encode(rows, table, metadata)
-        staged.append(f"{STAGING}/{run_id}/{uuid.uuid4().hex}")
-        storage.write(staged[-1], data)
+        staged.append(stage(storage, run_id, data))
         records.append(FileRecord.of(f"{table.name}/{name}", data, rows.num_rows))
     gone = tuple(record for files in group.files for record in files)
     entry = LogEntry(data_set=data_set, run_id=run_id, mark=records[-1].path, files=tuple(records), gone=gone)
@@ -149,18 +147,13 @@ def _merge(storage: Storage, data_set: str, run_id: str, lock: Held, group: Grou
 
 def _merged(storage: Storage, table: Table, records: Sequence[FileRecord]) -> tuple[pa.Table, dict[str, str]]:
     """All rows of these files, sorted; and what their metadata says."""
-    parts = [table.schema.empty_table()]
-    metadata: dict[str, str] = {}
+    parts: list[pa.Table] = []
     for record in records:
         data = storage.read(record.path)
         if FileRecord.of(record.path, data, record.rows) != record:
             raise _damaged(storage, record.path)
-        part = decode(data)
-        metadata = file_metadata(part.schema)
-        parts.append(part.replace_schema_metadata())
-    # Columns that came later are absent in older files.
-    rows = pa.concat_tables(parts, promote_options="default").select(table.schema.names)
-    return rows.sort_by([(name, "ascending") for name in table.sorted_by]).cast(table.schema), metadata
+        parts.append(decode(data))
+    return in_order(joined(parts, table), table).cast(table.schema), file_metadata(parts[-1].schema)
 
 
 def _damaged(storage: Storage, path: str) -> DatasetError:

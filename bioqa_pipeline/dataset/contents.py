@@ -18,6 +18,7 @@ from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import MARKER, Marker, read_marker, way_out
 from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, PARQUET, REPLACED, RUNS
 from bioqa_pipeline.errors import DatasetError
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.storage.base import Storage, Stored
 
 logger = logging.getLogger(__name__)
@@ -95,29 +96,23 @@ class Contents:
         """
         view = self.view(data_set, *folders)
         if not view.log.entries and any(map(_OF_COMMITS.fullmatch, view.foreign)):
-            raise DatasetError(f"{self._storage.uri(LOG)}: the log of this data set is gone; {self.way_out}")
+            raise DatasetError(f"{self._storage.uri(LOG)}: the log of this data set is gone; {way_out(self._storage)}")
         self.warn(view.foreign)
         for path in view.missing:
-            raise DatasetError(f"{self._storage.uri(path)}: this file of the data set is gone; {self.way_out}")
+            place = self._storage.uri(path)
+            raise DatasetError(f"{place}: this file of the data set is gone; {way_out(self._storage)}")
         for path in view.records:
             if not view.fits(path):
                 raise self._damaged(path, f"{view.present[path].size} bytes in place of {view.records[path][0].bytes}")
         return view
-
-    @property
-    def way_out(self) -> str:
-        return way_out(self._storage)
 
     def warn(self, foreign: Collection[str]) -> None:
         """Names files that are not of the data set, each once in the life of a process."""
         new = [name for name in foreign if (self._storage.location, name) not in _warned]
         _warned.update((self._storage.location, name) for name in new)
         if new:
-            more = f" and {len(new) - NAMED:,} more" if len(new) > NAMED else ""
-            logger.warning(
-                "%s: %s%s: not of this data set, not read and left as it is",
-                *(self._storage.location, ", ".join(map(repr, new[:NAMED])), more),
-            )
+            names = first_few(list(map(repr, new)), NAMED)
+            logger.warning("%s: %s: not of this data set, not read and left as it is", self._storage.location, names)
 
     def check_bytes(self, view: View, paths: Iterable[str]) -> None:
         """Reads files whole that this process has not seen whole yet, and compares digests.
@@ -166,4 +161,4 @@ class Contents:
         return any((place, stamp, record.sha256) in _seen_whole for record in view.records[path])
 
     def _damaged(self, path: str, what: str) -> DatasetError:
-        return DatasetError(f"{self._storage.uri(path)}: damaged or changed by hand: {what}; {self.way_out}")
+        return DatasetError(f"{self._storage.uri(path)}: damaged or changed by hand: {what}; {way_out(self._storage)}")

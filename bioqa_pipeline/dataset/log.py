@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 from pydantic import Field, ValidationError
 
-from bioqa_pipeline.dataset.manifest import FileRecord, Record
+from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import FORMAT, later_format, way_out
 from bioqa_pipeline.dataset.schemas import LOG, REPLACED
 from bioqa_pipeline.errors import DatasetError, OtherVersionError
+from bioqa_pipeline.setting_values import Frozen
 from bioqa_pipeline.storage.base import Storage
 
 ENTRY = re.compile(rf"{LOG}/(intent|done)-([0-9a-f]{{64}})\.json")
@@ -33,7 +34,7 @@ MAX_BYTES = 256 << 20
 Records = dict[str, list[FileRecord]]
 
 
-class LogEntry(Record):
+class LogEntry(Frozen):
     """Files that come, or came, together.
 
     Attributes:
@@ -120,12 +121,14 @@ class LogReader:
                 foreign.append(name)
                 continue
             try:
-                entry = self._entry(name)
+                entry = self._known.get(name) or read_entry(self._storage, name)
             except _VanishedError:
                 continue
             if entry is None:
                 damaged.append(name)
-            elif entry.data_set == data_set:
+                continue
+            self._known[name] = entry
+            if entry.data_set == data_set:
                 entries[name] = entry
             else:
                 foreign.append(name)
@@ -134,14 +137,6 @@ class LogReader:
                 f"{self._storage.uri(damaged[0])}: this entry of the log is damaged; {way_out(self._storage)}"
             )
         return Log(entries, tuple(damaged), tuple(foreign))
-
-    def _entry(self, name: str) -> LogEntry | None:
-        if name not in self._known:
-            entry = read_entry(self._storage, name)
-            if entry is None:
-                return None
-            self._known[name] = entry
-        return self._known[name]
 
 
 class _VanishedError(Exception):

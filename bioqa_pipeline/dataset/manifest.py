@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat, JsonValue
 
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
 from bioqa_pipeline.records.texts import FetchStatus, Missing, QueryAttempt, Retrieval, RetrievalOutcome
+from bioqa_pipeline.setting_values import Frozen
 
 _Text = TypeVar("_Text", str, str | None)
 RunStatus = Literal["completed", "partial", "failed"]
@@ -40,17 +41,7 @@ SEARCH_CHARS = 2_000_000
 SENTENCE_CHARS = 2000
 
 
-class Record(BaseModel):
-    """What is written as JSON: frozen, of known fields only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def changed(self, **values: Any) -> Self:
-        """The same record with these values in place of its own, checked like any others."""
-        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
-
-
-class FileRecord(Record):
+class FileRecord(Frozen):
     """A file of the data set.
 
     Attributes:
@@ -71,7 +62,7 @@ class FileRecord(Record):
         return cls(path=path, rows=rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-class RetrievalRecord(Record):
+class RetrievalRecord(Frozen):
     """How the search for one question ended; without its queries where those of others take all the room."""
 
     question_id: str
@@ -108,7 +99,7 @@ class RetrievalRecord(Record):
         return tuple(records)
 
 
-class SkippedRecord(Record):
+class SkippedRecord(Frozen):
     """A PMID that was asked for and has no answers, with the reason in words."""
 
     pmid: int
@@ -125,7 +116,7 @@ def shortened(text: _Text) -> _Text:
     return text if text is None or len(text) <= SENTENCE_CHARS else text[: SENTENCE_CHARS - 1] + "…"
 
 
-class RunCost(Record):
+class RunCost(Frozen):
     """What scoring cost, and on what.
 
     Attributes:
@@ -146,7 +137,7 @@ class RunCost(Record):
     precision: str
 
 
-class RunManifest(Record):
+class RunManifest(Frozen):
     """One run.
 
     Attributes:
@@ -181,8 +172,8 @@ class RunManifest(Record):
     n_scored: int = Field(ge=0)
     n_reused: int = Field(ge=0)
     n_failed: int = Field(0, ge=0)
-    statuses: dict[FetchStatus, int] = {}
-    searches: dict[RetrievalOutcome, int] = {}
+    statuses: dict[FetchStatus, int] = Field(default_factory=dict)
+    searches: dict[RetrievalOutcome, int] = Field(default_factory=dict)
     retrievals: tuple[RetrievalRecord, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[SkippedRecord, ...] = ()
@@ -193,7 +184,7 @@ class RunManifest(Record):
     versions: dict[str, str]
     timings_seconds: dict[str, FiniteFloat]
     scoring_key: str
-    source: dict[str, str] = {}
+    source: dict[str, str] = Field(default_factory=dict)
     model: dict[str, str]
     cost: RunCost | None = None
     error: str | None = None

@@ -16,10 +16,10 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from bioqa_pipeline import __version__
-from bioqa_pipeline.dataset.manifest import Record
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION
 from bioqa_pipeline.errors import DatasetError, OtherVersionError
 from bioqa_pipeline.files import SMALL
+from bioqa_pipeline.setting_values import Frozen
 from bioqa_pipeline.storage.base import Storage
 
 # The underscore has readers of Parquet folders pass it over.
@@ -31,7 +31,7 @@ FORMAT = 1
 HARMLESS = frozenset({"lost+found", ".snapshot", ".lock", ".probe", ".clock", NEW_MARKER})
 
 
-class Marker(Record):
+class Marker(Frozen):
     """What the marker says.
 
     Attributes:

@@ -33,6 +33,7 @@ from bioqa_pipeline.dataset.schemas import (
     TABLES,
     Table,
     make_shard_id,
+    manifest_path,
 )
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
@@ -105,8 +106,8 @@ def old_files(storage: Storage) -> OldFiles:
             chunks = f"{CHUNKS.name}/{record.path.partition('/')[2]}"
             if chunks not in present:
                 raise DatasetError(
-                    f"{storage.uri(record.path)}: its windows, {chunks}, are gone; move this file away, too, and what "
-                    "was in it is scored again"
+                    f"{storage.uri(record.path)}: its pieces of text, {chunks}, are gone; move this file away, too, and "
+                    "what was in it is scored again"
                 )
     return OldFiles(tuple(committed), tuple(unfinished), entries)
 
@@ -141,7 +142,7 @@ def _mark(name: str) -> str | None:
     if kind in {(ANSWERS.name, PARQUET), (CHUNKS.name, PARQUET)}:
         return f"{ANSWERS.name}/{rest}" if _SHARD.fullmatch(stem) else None
     if kind in {(SUMMARY.name, PARQUET), (RUNS, PAGE), (RUNS, ".json")}:
-        return f"{RUNS}/{stem}.json" if _RUN_ID.fullmatch(stem) else None
+        return manifest_path(stem) if _RUN_ID.fullmatch(stem) else None
     return None
 
 
@@ -161,7 +162,7 @@ def _proven(storage: Storage, name: str, present: Mapping[str, Stored]) -> tuple
                 f"{storage.uri(name)}: not a manifest of bioqa, or damaged; move it away, and run again: what is "
                 "committed stays"
             ) from exc
-        if f"{RUNS}/{manifest.run_id}.json" != name:
+        if manifest_path(manifest.run_id) != name:
             raise refusal(storage, name)
     return FileRecord.of(name, data, rows), mark
 

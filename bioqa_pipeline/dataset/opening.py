@@ -12,8 +12,8 @@ from bioqa_pipeline.dataset.contents import Contents, View
 from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.marker import NEW_MARKER, Marker, write_marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, refusal
-from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, RUNS, STAGING, TABLES
-from bioqa_pipeline.dataset.staging import clear
+from bioqa_pipeline.dataset.schemas import ANSWERS, LOG, RUNS, TABLES, manifest_path
+from bioqa_pipeline.dataset.staging import clear, stage
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.filelock import Held
@@ -35,7 +35,7 @@ def opened(storage: Storage, contents: Contents, run_id: str, lock: Held) -> Mar
     storage.settle([*FOLDERS, LOG])
     marker = contents.marker() or _made(storage, run_id)
     view = contents.whole(marker.id, *FOLDERS)
-    if f"{RUNS}/{run_id}.json" in view.present:
+    if manifest_path(run_id) in view.present:
         raise DatasetError(f"{storage.location}: run id {run_id} is taken; each run needs its own")
     # What a run goes by; windows and summaries it only adds to.
     contents.check_bytes(view, [path for path in view.records if path.startswith((f"{RUNS}/", f"{ANSWERS.name}/"))])
@@ -51,12 +51,10 @@ def publish_entry(storage: Storage, entry: LogEntry, staging: str | None = None)
     """Adds an entry to the log, durably; gives its name. One that is there already is the same.
 
     Args:
-        staging: the folder that it comes through, which is cleared some time later.
+        staging: the folder of `_staging` that it comes through, which is cleared some time later; None is the run's.
     """
     name, data = entry.encode()
-    staged = f"{staging or f'{STAGING}/{entry.run_id}'}/{uuid.uuid4().hex}"
-    storage.write(staged, data)
-    storage.publish(staged, name)
+    storage.publish(stage(storage, staging or entry.run_id, data), name)
     return name
 
 

@@ -18,7 +18,7 @@ from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
 from bioqa_pipeline.dataset.marker import MARKER, write_marker
 from bioqa_pipeline.dataset.old import first_foreign, looks_old
 from bioqa_pipeline.dataset.opening import publish_entry
-from bioqa_pipeline.dataset.schemas import LOG, QUARANTINE, RUNS, STAGING
+from bioqa_pipeline.dataset.schemas import LOG, QUARANTINE, STAGING, is_manifest
 from bioqa_pipeline.dataset.verify import Report, data_set_id, verify
 from bioqa_pipeline.errors import NoDatasetError
 from bioqa_pipeline.storage.base import Storage
@@ -87,7 +87,7 @@ def _named_by_manifests(storage: Storage, view: View) -> tuple[list[FileRecord],
     again: list[FileRecord] = []
     lost: list[FileRecord] = []
     for path in sorted(view.present):
-        if not (path.startswith(f"{RUNS}/") and path.endswith(".json")) or view.present[path].size < 0:
+        if not is_manifest(path) or view.present[path].size < 0:
             continue
         data = storage.read(path)
         try:

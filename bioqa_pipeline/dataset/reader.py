@@ -50,12 +50,24 @@ from pydantic import ValidationError
 from bioqa_pipeline.dataset.contents import LOOKS, Contents
 from bioqa_pipeline.dataset.current import decided_by, newest_thresholds, without_history
 from bioqa_pipeline.dataset.manifest import RunManifest
-from bioqa_pipeline.dataset.marker import Marker
+from bioqa_pipeline.dataset.marker import Marker, way_out
 from bioqa_pipeline.dataset.old import first_foreign, looks_old, old_files, old_table, refusal
 from bioqa_pipeline.dataset.opening import opened
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, CURRENT, CURRENT_FILE, FEED, PARQUET, RUNS, SUMMARY, Table
+from bioqa_pipeline.dataset.schemas import (
+    ANSWERS,
+    CHUNKS,
+    CURRENT,
+    CURRENT_FILE,
+    FEED,
+    RUNS,
+    SUMMARY,
+    Table,
+    is_manifest,
+    manifest_path,
+    summary_path,
+)
 from bioqa_pipeline.dataset.staging import check_name, write_staged
-from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, scan_schema
+from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, joined
 from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.messages import words_of
@@ -75,8 +87,8 @@ class Dataset:
     def __init__(self, root: Path | str | Storage) -> None:
         self.storage = storage_at(root)
         self._contents = Contents(self.storage)
-        # By name and stamp: each is read once, and asked for many times.
-        self._manifests: dict[tuple[str, str], RunManifest] = {}
+        # Written once, asked for many times.
+        self._manifests: dict[str, RunManifest] = {}
 
     @contextmanager
     def writer(self, run_id: str, *, wait: bool = True) -> Iterator[DatasetWriter]:
@@ -152,25 +164,19 @@ class Dataset:
 
         Read at the time of the call: what a later run changes is not in it.
         """
-        frame = pl.from_arrow(self.current_table()[0])
-        assert isinstance(frame, pl.DataFrame)
-        return frame.lazy()
+        return pl.DataFrame(self.current_table()[0]).lazy()
 
     def current_table(self) -> tuple[pa.Table, dict[str, str]]:
         """The same, with the metadata of its file; neither where no run of this version has ended yet."""
-        empty = CURRENT.schema.empty_table()
         marker = self._marker(must_exist=True)
         # With the manifests, which the names of a file that was replaced a moment ago wait for.
         if marker is None or CURRENT_FILE not in self._contents.whole(marker.id, CURRENT.name, RUNS).records:
-            return empty, {}
+            return CURRENT.schema.empty_table(), {}
         try:
             table = decode(self._contents.read(marker.id, CURRENT_FILE))
-            # Columns that came later are absent in older files.
-            whole = pa.concat_tables([empty, table.replace_schema_metadata()], promote_options="default")
+            return joined([table], CURRENT), file_metadata(table.schema)
         except pa.ArrowException as exc:
             raise DatasetError(f"{self.storage.uri(CURRENT_FILE)}: cannot be read: {words_of(exc)}") from exc
-        metadata = file_metadata(table.schema)
-        return whole.select(CURRENT.schema.names), metadata
 
     def feed(self) -> tuple[str, bytes]:
         """The id of the data set, and the bytes of its feed, none where it has none."""
@@ -181,23 +187,20 @@ class Dataset:
 
     def run_summary(self, run_id: str) -> pl.DataFrame:
         """The merged answers of one run, which may be one that has no manifest yet."""
-        path = f"{SUMMARY.name}/{run_id}{PARQUET}"
+        path = summary_path(run_id)
         try:
-            frame = pl.from_arrow(decode(self._read(path)))
+            return pl.DataFrame(joined([decode(self._read(path))], SUMMARY))
         except (DatasetError, pa.ArrowException) as exc:
             if path in self.storage.files(SUMMARY.name):
                 raise DatasetError(f"{self.storage.uri(path)}: cannot be read: {words_of(exc)}") from exc
             # Merged with others, perhaps at this moment.
             return self.summary().filter(run_id=run_id).collect()
-        assert isinstance(frame, pl.DataFrame)
-        # Columns that came later are absent in older files.
-        return pl.concat([empty_frame(SUMMARY).collect(), frame], how="diagonal_relaxed")
 
     def run_ids(self) -> list[str]:
         """The runs that wrote a manifest, in the order of their names."""
         marker = self._marker(must_exist=True)
         paths = self.storage.files(RUNS) if marker is None else self._contents.whole(marker.id, RUNS).records
-        return sorted(path.removeprefix(f"{RUNS}/").removesuffix(".json") for path in paths if path.endswith(".json"))
+        return sorted(path.removeprefix(f"{RUNS}/").removesuffix(".json") for path in paths if is_manifest(path))
 
     def runs(self) -> list[RunManifest]:
         """The manifests, oldest run first.
@@ -205,15 +208,7 @@ class Dataset:
         Raises:
             DatasetError: a manifest cannot be read.
         """
-        ids, present = self.run_ids(), self.storage.files(RUNS)
-        found = []
-        for run_id in ids:
-            stored = present.get(f"{RUNS}/{run_id}.json")
-            key = run_id, stored.stamp if stored else ""
-            if key not in self._manifests:
-                self._manifests[key] = self.run(run_id)
-            found.append(self._manifests[key])
-        return sorted(found, key=lambda m: (m.started_at, m.run_id))
+        return sorted(map(self.run, self.run_ids()), key=lambda m: (m.started_at, m.run_id))
 
     def run(self, run_id: str) -> RunManifest:
         """The manifest of a run.
@@ -221,16 +216,19 @@ class Dataset:
         Raises:
             DatasetError: it cannot be read.
         """
-        name = f"{RUNS}/{run_id}.json"
+        if run_id in self._manifests:
+            return self._manifests[run_id]
+        name = manifest_path(run_id)
         try:
-            return RunManifest.model_validate_json(self._read(name))
+            manifest = self._manifests[run_id] = RunManifest.model_validate_json(self._read(name))
         except ValidationError as exc:
             first = exc.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise DatasetError(
                 f"{self.storage.uri(name)}: not a manifest of this version: {place or 'all of it'}: {first['msg']}; "
-                f"{self._contents.way_out}"
+                f"{way_out(self.storage)}"
             ) from exc
+        return manifest
 
     def last_time(self, *, until: datetime | None = None) -> datetime | None:
         """The latest time that any row or manifest bears; None where there is none. Each run begins after it.
@@ -275,7 +273,7 @@ class Dataset:
             glob=False,
             hive_partitioning=False,
             # Files that were written before or after a column came are read all the same.
-            schema=scan_schema(table),
+            schema=empty_frame(table).collect_schema(),
             missing_columns="insert",
             extra_columns="ignore",
             **self.storage.scan_options,

@@ -8,14 +8,14 @@ next one replaces.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from bioqa_pipeline.dataset.log import Log, LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import way_out
-from bioqa_pipeline.dataset.schemas import REPLACED, STAGING
+from bioqa_pipeline.dataset.schemas import REPLACED
+from bioqa_pipeline.dataset.staging import stage
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage
 
@@ -61,19 +61,14 @@ class Replacing:
     def publish_first(self) -> None:
         """Files where there are none yet."""
         for file in self._first:
-            if not self._storage.publish(self._staged(file), file.name):
+            if not self._storage.publish(stage(self._storage, self._run_id, file.data), file.name):
                 raise DatasetError(f"{self._storage.uri(file.name)}: appeared at this moment; run again")
 
     def replace(self) -> list[FileRecord]:
         """The others; gives the records that hold no more."""
         for file in self._others:
-            self._storage.replace(self._staged(file), file.name)
+            self._storage.replace(stage(self._storage, self._run_id, file.data), file.name)
         return [r for file in self._files for r in self._known[file.name] if r.sha256 != file.record.sha256]
-
-    def _staged(self, file: Replacement) -> str:
-        name = f"{STAGING}/{self._run_id}/{uuid.uuid4().hex}"
-        self._storage.write(name, file.data)
-        return name
 
 
 def withdraw(storage: Storage, log: Log, mark: str, present: Collection[str]) -> Log:

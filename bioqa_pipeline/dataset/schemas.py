@@ -34,6 +34,22 @@ FEED = f"{RUNS}/feed.xml"
 REPLACED = (CURRENT_FILE, INDEX, FEED)
 
 
+def manifest_path(run_id: str) -> str:
+    return f"{RUNS}/{run_id}.json"
+
+
+def page_path(run_id: str) -> str:
+    return f"{RUNS}/{run_id}{PAGE}"
+
+
+def summary_path(run_id: str) -> str:
+    return f"summary/{run_id}{PARQUET}"
+
+
+def is_manifest(path: str) -> bool:
+    return path.startswith(f"{RUNS}/") and path.endswith(".json")
+
+
 def make_pair_id(question_id: str, question: str, pmid: int, content_hash: str, scoring_key: str) -> str:
     """The identity of a score: equal ids mean that the pair need not be scored again."""
     return content_digest("pair", question_id, question, str(pmid), content_hash, scoring_key)
@@ -63,26 +79,31 @@ class AnswerRow:
     doi: Annotated[str | None, "digital object identifier"]
     is_retracted: Annotated[bool, "whether the record was retracted"]
     rank: Annotated[int, "place in the search results when the pair was scored, from 1"]
-    answer: Annotated[str | None, "the best span; null where the abstract does not answer"]
+    answer: Annotated[str | None, "the best answer, in words of the abstract; null where the abstract does not answer"]
     answer_start: Annotated[int | None, "first code point of the answer in the abstract"]
     answer_end: Annotated[int | None, "code point after the answer"]
     evidence: Annotated[str | None, "the sentence that holds the answer"]
     evidence_start: Annotated[int | None, "first code point of the evidence in the abstract"]
     evidence_end: Annotated[int | None, "code point after the evidence"]
-    n_windows: Annotated[int, "windows that the abstract was cut into"]
-    span_score: Annotated[float | None, "start logit + end logit of the best span; null without a valid span"]
-    null_score: Annotated[float, "lowest score of 'no answer' over the windows"]
+    n_windows: Annotated[int, "pieces (windows) of what the model reads at once, which overlap, in the abstract"]
+    span_score: Annotated[
+        float | None, "the model's score of the best answer (start logit + end logit); null where no words can be one"
+    ]
+    null_score: Annotated[float, "the model's score of 'there is no answer here', lowest over the pieces"]
     score_diff: Annotated[float | None, "null_score - span_score; higher = less answerable"]
-    span_log_prob: Annotated[float | None, "log-probability of the best span in its window"]
-    null_log_prob: Annotated[float, "lowest log-probability of 'no answer' over the windows"]
-    margin: Annotated[float | None, "log-sum-exp of valid spans - null score of the same window, highest"]
+    span_log_prob: Annotated[float | None, "log-probability of the best answer in its piece"]
+    null_log_prob: Annotated[float, "log-probability of 'there is no answer here', lowest over the pieces"]
+    margin: Annotated[
+        float | None,
+        "what speaks for any answer (log-sum-exp of their scores) less null_score of the same piece, highest",
+    ]
     answerability: Annotated[
         float | None,
         "calibrated probability that the abstract answers the question; null where the checkpoint has no calibration",
     ]
     threshold: Annotated[float, "on score_diff; is_answerable holds at or below it"]
     is_answerable: Annotated[bool, "whether score_diff <= threshold"]
-    n_best: Annotated[tuple[SpanAnswer, ...], "best spans, best first, also where is_answerable is false"]
+    n_best: Annotated[tuple[SpanAnswer, ...], "best answers, best first, also where is_answerable is false"]
     content_hash: Annotated[str, "identifies the content of the PubMed record"]
     scoring_key: Annotated[str, "identifies all that changes a score"]
     model: Annotated[str, "name of the checkpoint"]
@@ -113,6 +134,12 @@ class AnswerRow:
         "the first ten authors as PubMed cites them (Smith J), and last 'et al.' where there are more; null in rows "
         "written before this column",
     ] = None
+    retraction: Annotated[
+        str | None,
+        "how the record was taken back, as its title, types and links say: retracted, retracted and republished, "
+        "withdrawn, removed, or retracted in part, which is not is_retracted and counts as support like any other; "
+        "null where it was not, and in rows written before this column",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +149,21 @@ class ChunkRow:
     Infinite values (a window without a valid span) are stored as null; NaN is refused.
     """
 
-    pair_id: Annotated[str, "the row of answers that this window belongs to"]
+    pair_id: Annotated[str, "the row of answers that this piece (window) of its abstract belongs to"]
     question_id: Annotated[str, "the user's id of the question, or one made from its text"]
     pmid: Annotated[int, PMID, "PubMed id"]
-    window_index: Annotated[int, "place of the window in the abstract, from 0"]
-    n_windows: Annotated[int, "windows that the abstract was cut into"]
-    char_start: Annotated[int, "first code point of the window in the abstract"]
-    char_end: Annotated[int, "code point after the window"]
-    n_tokens: Annotated[int, "tokens of the window, question and special tokens included"]
-    null_score: Annotated[float, "start logit + end logit of 'no answer'"]
+    window_index: Annotated[int, "place of the piece in the abstract, from 0"]
+    n_windows: Annotated[int, "pieces that the abstract was cut into"]
+    char_start: Annotated[int, "first code point of the piece in the abstract"]
+    char_end: Annotated[int, "code point after the piece"]
+    n_tokens: Annotated[int, "tokens (words and parts of words) that the model read: piece, question and special ones"]
+    null_score: Annotated[float, "the model's score of 'there is no answer here' (start logit + end logit)"]
     null_log_prob: Annotated[float, "the same as log-probabilities"]
-    best_start: Annotated[int | None, "first code point of the best span; null without a valid span"]
-    best_end: Annotated[int | None, "code point after the best span"]
-    span_score: Annotated[float | None, "start logit + end logit of the best span"]
+    best_start: Annotated[int | None, "first code point of the best answer; null where no words can be one"]
+    best_end: Annotated[int | None, "code point after the best answer"]
+    span_score: Annotated[float | None, "the model's score of the best answer (start logit + end logit)"]
     span_log_prob: Annotated[float | None, "the same as log-probabilities"]
-    span_logsumexp: Annotated[float | None, "log-sum-exp of the scores of all valid spans"]
+    span_logsumexp: Annotated[float | None, "log-sum-exp of the scores of all words that can be an answer"]
     margin: Annotated[float | None, "span_logsumexp - null_score"]
     run_id: Annotated[str, "run that scored the pair"]
     scoring_key: Annotated[str, "identifies all that changes a score"]
@@ -155,7 +182,7 @@ class SummaryRow:
         float | None,
         "that of the best abstract; null where the checkpoint has no calibration, and where no abstract was asked",
     ]
-    margin: Annotated[float | None, "that of the best abstract; null without a valid span"]
+    margin: Annotated[float | None, "that of the best abstract; null where no words can be an answer"]
     n_support: Annotated[int, "abstracts that give this answer"]
     support_pmids: Annotated[tuple[int, ...], PMID, "their PMIDs, best first"]
     retracted_pmids: Annotated[tuple[int, ...], PMID, "those of them that were retracted"]

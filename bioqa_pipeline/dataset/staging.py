@@ -77,6 +77,13 @@ def stage_tables(
     return attempt
 
 
+def stage(storage: Storage, folder: str, data: bytes) -> str:
+    """A file about to be published, below a folder of `_staging`; gives its name."""
+    name = f"{STAGING}/{folder}/{uuid.uuid4().hex}"
+    storage.write(name, data)
+    return name
+
+
 def is_staged(name: str) -> bool:
     """Whether a file is work in progress of ours, by its name."""
     return _STAGED.fullmatch(name) is not None

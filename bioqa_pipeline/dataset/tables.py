@@ -52,8 +52,7 @@ def columns_to_table(columns: Mapping[str, Any], table: Table) -> pa.Table:
         DatasetError: as `to_table`.
     """
     arrays = [arrow_column(columns[field.name], field, table) for field in table.schema]
-    whole = pa.Table.from_arrays(arrays, schema=table.schema)
-    return whole.take(pc.sort_indices(whole, sort_keys=[(name, "ascending") for name in table.sorted_by]))
+    return in_order(pa.Table.from_arrays(arrays, schema=table.schema), table)
 
 
 def arrow_column(values: Any, column: pa.Field | str, table: Table) -> pa.Array:
@@ -77,11 +76,8 @@ def arrow_column(values: Any, column: pa.Field | str, table: Table) -> pa.Array:
 
 def summary_rows(merged: Iterable[MergedAnswer], run_id: str) -> list[SummaryRow]:
     """Merged answers as the rows of one run."""
-    same = [f.name for f in fields(SummaryRow) if f.name not in {"run_id", "n_support"}]
-    return [
-        SummaryRow(run_id=run_id, n_support=answer.n_support, **{name: getattr(answer, name) for name in same})
-        for answer in merged
-    ]
+    said = [f.name for f in fields(SummaryRow) if f.name != "run_id"]
+    return [SummaryRow(run_id=run_id, **{name: getattr(answer, name) for name in said}) for answer in merged]
 
 
 def encode(data: pa.Table, table: Table, metadata: Mapping[str, str]) -> bytes:
@@ -140,16 +136,20 @@ def column_faults(schema: pa.Schema, table: Table) -> list[str]:
     return faults
 
 
-def scan_schema(table: Table) -> pl.Schema:
-    """The columns and types of a table as polars knows them."""
-    return empty_frame(table).collect_schema()
-
-
 def empty_frame(table: Table) -> pl.LazyFrame:
     """No rows, with the columns and types that a scan of the table's files has."""
-    frame = pl.from_arrow(table.schema.empty_table())
-    assert isinstance(frame, pl.DataFrame)
-    return frame.lazy()
+    return pl.DataFrame(table.schema.empty_table()).lazy()
+
+
+def joined(parts: Iterable[pa.Table], table: Table) -> pa.Table:
+    """The rows of all parts, with the columns of the table: those that came later are absent in older files."""
+    every = [table.schema.empty_table(), *(part.replace_schema_metadata() for part in parts)]
+    return pa.concat_tables(every, promote_options="default").select(table.schema.names)
+
+
+def in_order(rows: pa.Table, table: Table) -> pa.Table:
+    """Sorted as in a file of the table."""
+    return rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in table.sorted_by]))
 
 
 def replace_surrogates(value: Any) -> Any:
@@ -164,17 +164,19 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def _from_numpy(values: np.ndarray[Any, Any], field: pa.Field, place: str) -> pa.Array:
-    is_null = np.broadcast_to(np.ma.getmaskarray(values), values.shape)
-    values = np.ma.getdata(values)
+    mask, values = np.ma.getmask(values), np.ma.getdata(values)
+    is_null = None if mask is np.ma.nomask else mask
     if pa.types.is_floating(field.type):
-        finite = np.abs(values) <= _FLOAT32_MAX
-        for value in values[~finite & ~is_null].tolist():
-            _finite(value, field.nullable, place)
-        is_null = is_null | ~finite
-        values = np.where(is_null, 0, values).astype(np.float32)
+        if not (finite := np.abs(values) <= _FLOAT32_MAX).all():
+            is_null = np.zeros(values.shape, dtype=np.bool_) if is_null is None else is_null
+            for value in values[~finite & ~is_null].tolist():
+                _finite(value, field.nullable, place)
+            is_null = is_null | ~finite
+            values = np.where(is_null, 0, values)
+        values = values.astype(np.float32)
     elif pa.types.is_integer(field.type):
         limits = np.iinfo(field.type.to_pandas_dtype())
-        if ((values < limits.min) | (values > limits.max)).any():
+        if values.size and not limits.min <= values.min() <= values.max() <= limits.max:
             raise DatasetError(f"{place}: a value does not fit {field.type}")
         values = values.astype(field.type.to_pandas_dtype())
     return pa.array(values, type=field.type, mask=is_null)

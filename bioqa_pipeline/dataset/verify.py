@@ -18,13 +18,12 @@ from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
     LOG,
-    PAGE,
-    PARQUET,
     QUARANTINE,
     REPLACED,
-    RUNS,
     STAGING,
-    SUMMARY,
+    is_manifest,
+    page_path,
+    summary_path,
 )
 from bioqa_pipeline.dataset.staging import is_staged
 from bioqa_pipeline.dataset.verify_tables import TableFaults, manifest_faults, table_faults
@@ -113,9 +112,9 @@ def set_aside_with(path: str) -> tuple[str, ...]:
     folder, _, name = path.partition("/")
     if folder in {ANSWERS.name, CHUNKS.name}:
         return f"{ANSWERS.name}/{name}", f"{CHUNKS.name}/{name}"
-    if folder == RUNS and name.endswith(".json"):
+    if is_manifest(path):
         run_id = name.removesuffix(".json")
-        return path, f"{SUMMARY.name}/{run_id}{PARQUET}", f"{RUNS}/{run_id}{PAGE}"
+        return path, summary_path(run_id), page_path(run_id)
     return (path,)
 
 
@@ -246,7 +245,7 @@ def _verify_tables(
 ) -> None:
     found: TableFaults = table_faults(storage, records)
     report.n_answers, report.n_chunks = found.n_answers, found.n_chunks
-    report.n_runs = sum(path.startswith(f"{RUNS}/") and path.endswith(".json") for path in records)
+    report.n_runs = sum(map(is_manifest, records))
     if is_old:
         report.findings += [Finding(path, what, _by_hand(path)) for path, what in found.faults]
     else:

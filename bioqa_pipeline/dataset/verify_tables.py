@@ -17,10 +17,10 @@ from bioqa_pipeline.dataset.schemas import (
     CHUNKS,
     CURRENT,
     PARQUET,
-    RUNS,
     SUMMARY,
     TABLES,
     Table,
+    is_manifest,
     make_shard_id,
 )
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
@@ -87,7 +87,7 @@ def _look_at_shard(storage: Storage, files: Files, path: str, found: TableFaults
             counted = rows.join(windows.group_by("pair_id").len(), on="pair_id", how="full", coalesce=True)
             wrong = counted.filter(pl.col("n_windows").ne_missing(pl.col("len").cast(pl.Int32)))
             for pair_id, asked, there in wrong.select("pair_id", "n_windows", "len").head(1).iter_rows():
-                found.faults.append((chunks, f"{there or 0} windows of pair {pair_id} in place of {asked or 0}"))
+                found.faults.append((chunks, f"{there or 0} pieces of text of pair {pair_id} in place of {asked or 0}"))
     return rows.select("pair_id", path=pl.lit(path))
 
 
@@ -100,8 +100,7 @@ def _read(storage: Storage, path: str, table: Table, columns: list[str], records
             raise DatasetError("; ".join(faults))
         if all(record.rows != file.metadata.num_rows for record in records):
             raise DatasetError(f"{file.metadata.num_rows} rows in place of {records[0].rows}")
-        frame = pl.from_arrow(file.read(columns))
-    assert isinstance(frame, pl.DataFrame)
+        frame = pl.DataFrame(file.read(columns))
     for name in columns:
         if frame[name].null_count():
             raise DatasetError(f"column {name} has {frame[name].null_count()} nulls")
@@ -118,7 +117,7 @@ def manifest_faults(storage: Storage, files: Files, log: Log) -> list[tuple[str,
     logged = {(r.path, r.sha256) for e in log.entries.values() for r in (*e.files, *e.gone)}
     faults = []
     for path in files:
-        if not (path.startswith(f"{RUNS}/") and path.endswith(".json")):
+        if not is_manifest(path):
             continue
         try:
             manifest = RunManifest.model_validate_json(storage.read(path))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import polars as pl
@@ -27,15 +26,17 @@ from bioqa_pipeline.dataset.replacing import Replacement, Replacing, withdraw
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
-    PAGE,
     PARQUET,
     REPLACED,
     RUNS,
     STAGING,
     SUMMARY,
     make_shard_id,
+    manifest_path,
+    page_path,
+    summary_path,
 )
-from bioqa_pipeline.dataset.staging import clear, stage_tables
+from bioqa_pipeline.dataset.staging import clear, stage, stage_tables
 from bioqa_pipeline.dataset.tables import (
     decode,
     encode,
@@ -63,6 +64,7 @@ class DatasetWriter:
         self, storage: Storage, data_set: str, run_id: str, lock: Held, committed: Callable[[pl.Series], pl.Series]
     ) -> None:
         self.run_id = run_id
+        self._manifest_name = manifest_path(run_id)
         self._storage = storage
         self._data_set = data_set
         self._lock = lock
@@ -117,7 +119,7 @@ class DatasetWriter:
         """The merged answers of this run; False where they are written already. Readers see them after `finish`."""
         with self._mutex:
             self._lock.check()
-            name = f"{SUMMARY.name}/{self.run_id}{PARQUET}"
+            name = summary_path(self.run_id)
             if self._logged(name) and name in self._storage.files(SUMMARY.name):
                 return False
             data = encode(to_table(summary_rows(rows, self.run_id), SUMMARY), SUMMARY, metadata)
@@ -136,7 +138,7 @@ class DatasetWriter:
             self._lock.check()
             if self._manifest_name in self._storage.files(RUNS):
                 raise DatasetError(f"{self._storage.location}: run {self.run_id} is finished; its page stays")
-            self._publish_own(replace_surrogates(page).encode(), f"{RUNS}/{self.run_id}{PAGE}")
+            self._publish_own(replace_surrogates(page).encode(), page_path(self.run_id))
 
     def renew_page(self, run_id: str, page: str) -> str:
         """The page of a run that has ended, in the place of the one that is there; gives its name.
@@ -145,10 +147,10 @@ class DatasetWriter:
         """
         with self._mutex:
             self._lock.check()
-            file = Replacement(f"{RUNS}/{run_id}{PAGE}", replace_surrogates(page).encode())
+            file = Replacement(page_path(run_id), replace_surrogates(page).encode())
             log = LogReader(self._storage).read(self._data_set)
             replacing = Replacing(self._storage, self._data_set, self.run_id, log, [file])
-            mark = f"{RUNS}/{run_id}.json"
+            mark = manifest_path(run_id)
             if entry := replacing.entry(mark):
                 self._entries[mark] = [(publish_entry(self._storage, entry), entry)]
             replacing.publish_first()
@@ -193,10 +195,6 @@ class DatasetWriter:
             except DatasetError:
                 return
             clear(self._storage, f"{STAGING}/{self.run_id}")
-
-    @property
-    def _manifest_name(self) -> str:
-        return f"{RUNS}/{self.run_id}.json"
 
     def _logged(self, path: str) -> list[FileRecord]:
         entries = [entry for entries in self._entries.values() for _, entry in entries]
@@ -248,7 +246,7 @@ class DatasetWriter:
         records = tuple(FileRecord.of(path, data, n_rows(data)) for path, data in files.items())
         self._free.difference_update(new)
         self._in_doubt[shard_id] = attempt
-        self._announce(records[-1].path, records, attempt.rpartition("/")[0])
+        self._announce(records[-1].path, records, f"{self.run_id}/{shard_id}")
         for record, table in zip(records, (CHUNKS, ANSWERS), strict=True):
             self._publish_same(f"{attempt}.{table.name}{PARQUET}", record)
         del self._in_doubt[shard_id]
@@ -298,6 +296,4 @@ class DatasetWriter:
         """A file of this run itself, in the place of one written before; it holds once there is a manifest."""
         record = FileRecord.of(name, data, rows)
         self._announce(self._manifest_name, (record,))
-        staged = f"{STAGING}/{self.run_id}/{uuid.uuid4().hex}"
-        self._storage.write(staged, data)
-        self._publish_same(staged, record)
+        self._publish_same(stage(self._storage, self.run_id, data), record)

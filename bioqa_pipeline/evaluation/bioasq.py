@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.text import normalize_text
 
 _PMID = re.compile(r"(?:.*(?:pubmed/|pubmed\.ncbi\.nlm\.nih\.gov/))?(\d{1,9})/?")
@@ -59,18 +58,16 @@ def is_bioasq(content: Any) -> bool:
     return isinstance(content, dict) and "questions" in content and "data" not in content
 
 
-def read_bioasq(path: Path) -> list[BioasqQuestion]:
-    """Reads a golden file or a test file.
+def bioasq_questions(content: Any, path: Path) -> list[BioasqQuestion]:
+    """The questions of a golden file or a test file.
+
+    Args:
+        path: what an error names.
 
     Raises:
-        InputError: it cannot be read, is not BioASQ's JSON, holds no question, or two questions have one id; names the
-            file and, where there is one, the question.
+        InputError: it is not BioASQ's JSON, holds no question, or two questions have one id; names the file and, where
+            there is one, the question.
     """
-    return bioasq_questions(read_json(path), path)
-
-
-def bioasq_questions(content: Any, path: Path) -> list[BioasqQuestion]:
-    """The same out of what the file says."""
     if not is_bioasq(content) or not isinstance(content["questions"], list):
         raise InputError("has no list 'questions': not a BioASQ file", path)
     questions = [_question(entry, number, path) for number, entry in enumerate(content["questions"], start=1)]
@@ -113,10 +110,10 @@ def _snippets(entry: Any, path: Path, place: str) -> Iterator[Snippet]:
 
 def _gold(said: Any, kind: QuestionType, path: Path, place: str) -> tuple[tuple[str, ...], ...] | None:
     """Lists of names; a plain list of texts is the names of one thing in a factoid, and of several in a list."""
-    if isinstance(said, str):
-        said = [said]
-    if said is None or said == []:
+    if said is None:
         return None
+    if isinstance(said, str | int | float):
+        said = [said]
     if not isinstance(said, list):
         raise InputError(f"{place}: 'exact_answer' is {type(said).__name__}: not a BioASQ file", path)
     if kind is QuestionType.FACTOID and not any(isinstance(entry, list) for entry in said):
@@ -124,7 +121,8 @@ def _gold(said: Any, kind: QuestionType, path: Path, place: str) -> tuple[tuple[
     entries = [entry if isinstance(entry, list) else [entry] for entry in said]
     if not all(isinstance(name, str | int | float) for entry in entries for name in entry):
         raise InputError(f"{place}: 'exact_answer' holds something else than texts: not a BioASQ file", path)
-    return tuple(tuple(map(str, entry)) for entry in entries if entry) or None
+    named = (tuple(name for name in map(str, entry) if name.strip()) for entry in entries)
+    return tuple(names for names in named if names) or None
 
 
 def _pmid(document: Any) -> int | None:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from bioqa_pipeline.evaluation.bioasq import QUOTED, BioasqQuestion, QuestionType
 from bioqa_pipeline.evaluation.bioasq_answers import BioasqAnswer
-from bioqa_pipeline.evaluation.bioasq_metrics import FactoidScore, ListScore, factoid_score, list_score
+from bioqa_pipeline.evaluation.bioasq_metrics import (
+    MOST_IDEAL_WORDS,
+    FactoidScore,
+    ListScore,
+    factoid_score,
+    list_score,
+)
 from bioqa_pipeline.evaluation.findings import Findings, find
 from bioqa_pipeline.evaluation.judged import JudgedQuestion
 from bioqa_pipeline.qa.calibration import ReliabilityBin, auroc, expected_calibration_error, reliability
@@ -79,7 +85,7 @@ class BioasqEvaluation:
             found = self.answers.get(question.id)
             entry: dict[str, object] = {"id": question.id, "type": str(question.type), "body": question.text}
             # The sentence that holds the answer is as near to an answer in prose as quoting comes.
-            entry["ideal_answer"] = (found.evidence if found else None) or ""
+            entry["ideal_answer"] = " ".join(((found and found.evidence) or "").split()[:MOST_IDEAL_WORDS])
             if question.type in QUOTED:
                 entry["exact_answer"] = [[answer] for answer in found.answers] if found else []
             entries.append(entry)

@@ -16,6 +16,7 @@ Gold = Sequence[Sequence[str]]
 
 MOST_FACTOID_ANSWERS = 5
 MOST_LIST_ANSWERS, MOST_LIST_CHARS = 100, 100
+MOST_IDEAL_WORDS = 200
 
 
 @dataclass(frozen=True, slots=True)

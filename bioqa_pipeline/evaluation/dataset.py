@@ -22,6 +22,12 @@ class EvaluationSet:
         """Questions that are asked."""
         return sum(len(p.questions) for p in self.paragraphs) + sum(q.type in QUOTED for q in self.questions)
 
+    @property
+    def has_gold(self) -> bool:
+        """Whether the file says of any question what the answer is."""
+        labelled = any(q.is_labelled for p in self.paragraphs for q in p.questions)
+        return labelled or any(q.gold is not None for q in self.questions)
+
 
 def read_evaluation_set(path: Path) -> EvaluationSet:
     """Reads the file, whichever of the two it is; questions in it may lack labels.

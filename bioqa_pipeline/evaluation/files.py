@@ -151,7 +151,9 @@ def _of_squad(evaluation: Evaluation, header: dict[str, str]) -> Iterator[tuple[
     yield "predictions.json", _json(evaluation.predictions)
     if evaluation.no_answer:
         yield "best_predictions.json", _json(dict(evaluation.answers))
-        yield "null_odds.json", _json(dict(evaluation.no_answer))
+        # A paragraph without a token has an infinite one, which is no number in JSON.
+        most = sys.float_info.max
+        yield "null_odds.json", _json({i: max(-most, min(most, s)) for i, s in evaluation.no_answer.items()})
     if evaluation.questions:
         scores = score_questions(evaluation.gold, evaluation.predictions)
         questions = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig, SourceConfig
-from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.evaluation.beside import Comparison, compare, read_beside
 from bioqa_pipeline.evaluation.bioasq import QUOTED, BioasqQuestion
 from bioqa_pipeline.evaluation.bioasq_answers import answer_bioasq
@@ -63,7 +63,8 @@ def evaluate_checkpoint(
         raise ConfigError(f"`over {over}` is for BioASQ's questions; those of {dataset} have their own paragraphs")
     if source is not None:
         check_source(source)
-    read_beside(beside) if beside else None
+    if beside:
+        _check_beside(beside, content, dataset)
     pairs, name = _pair_scorer(content, model, threshold, scoring)
     evaluation: Evaluation | BioasqEvaluation
     if content.questions:
@@ -85,6 +86,16 @@ def evaluate_checkpoint(
     if out is not None:
         write_evaluation(evaluation, out, comparison(evaluation, beside))
     return evaluation
+
+
+def _check_beside(beside: str, content: EvaluationSet, dataset: Path) -> None:
+    """Before all questions are asked, not after them."""
+    if not content.has_gold:
+        raise InputError("has no gold, so no figures that could stand beside others", dataset)
+    found = read_beside(beside)
+    if not found.figures.keys() & ({"strict_accuracy", "list_f1"} if content.questions else {"exact"}):
+        kind = "BioASQ" if content.questions else "SQuAD"
+        raise ConfigError(f"{beside} has no figures of a {kind} file, which {dataset} is: nothing to compare")
 
 
 def comparison(evaluation: Evaluation | BioasqEvaluation, beside: str | None) -> Comparison | None:
@@ -155,8 +166,10 @@ def evaluate_prediction_files(
     """
     if out is not None:
         check_out(out)
-    paragraphs = read_squad(dataset)
+    paragraphs = read_squad(dataset, may_lack_labels=True)
     gold = gold_questions(paragraphs)
+    if not gold:
+        raise InputError("has no gold that predictions could be compared with", dataset)
     evaluation = evaluate_predictions(
         paragraphs,
         read_predictions(predictions, gold),

@@ -70,17 +70,8 @@ def normalise_answer(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(gold: str, predicted: str) -> int:
-    """1 where both are the same after normalisation."""
-    return int(normalise_answer(gold) == normalise_answer(predicted))
-
-
-def token_f1(gold: str, predicted: str) -> float:
-    """Harmonic mean of precision and recall over the words; 1 or 0 where either side has none."""
-    return _words_f1(normalise_answer(gold).split(), Counter(normalise_answer(predicted).split()))
-
-
 def _words_f1(gold_words: Sequence[str], words: Counter[str]) -> float:
+    """Harmonic mean of precision and recall over the words; 1 or 0 where either side has none."""
     n_words = words.total()
     if not gold_words or not n_words:
         return float(len(gold_words) == n_words)

@@ -57,7 +57,7 @@ def render_evaluation_page(evaluation: Evaluation | BioasqEvaluation, comparison
                 (
                     name,
                     _value(name, value),
-                    _interval(findings.intervals.get(name)),
+                    _interval(findings.intervals.get(name), 2 if "%" in HEADLINE.get(name, "%") else 4),
                     _value(name, zero[name]) if zero and name in zero else "",
                 )
                 for name, value in evaluation.metrics.items()
@@ -80,15 +80,15 @@ def _value(name: str, value: float) -> str:
     return f"{int(value):,}" if is_count(name) else f"{value:.4f}"
 
 
-def _interval(interval: Interval | None) -> str:
-    return f"{interval.low:.4g} to {interval.high:.4g}" if interval else ""
+def _interval(interval: Interval | None, digits: int) -> str:
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else ""
 
 
 def _headline(metrics: Mapping[str, float], findings: Findings) -> Iterator[tuple[str, str, str]]:
     for name, title in HEADLINE.items():
         if name in metrics:
             digits = 1 if title.endswith("%") else 3
-            yield title, f"{metrics[name]:.{digits}f}", _interval(findings.intervals.get(name))
+            yield title, f"{metrics[name]:.{digits}f}", _interval(findings.intervals.get(name), digits)
     if findings.silence:
         for aim in findings.silence.aims:
             yield f"answered at {aim.percent} % right", f"{100 * aim.coverage:.1f} %", ""

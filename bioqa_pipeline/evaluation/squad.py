@@ -56,14 +56,17 @@ class SquadParagraph:
     questions: tuple[SquadQuestion, ...]
 
 
-def read_squad(path: Path) -> list[SquadParagraph]:
-    """Reads a file of either version, in which every question is labelled.
+def read_squad(path: Path, *, may_lack_labels: bool = False) -> list[SquadParagraph]:
+    """Reads a file of either version.
+
+    Args:
+        may_lack_labels: see `squad_paragraphs`.
 
     Raises:
         InputError: the file cannot be read, is not SQuAD JSON, holds no question, or two questions have one id; names
             the file and, where there is one, the question.
     """
-    return squad_paragraphs(read_json(path), path)
+    return squad_paragraphs(read_json(path), path, may_lack_labels=may_lack_labels)
 
 
 def squad_paragraphs(content: Any, path: Path, *, may_lack_labels: bool = False) -> list[SquadParagraph]:
@@ -71,13 +74,20 @@ def squad_paragraphs(content: Any, path: Path, *, may_lack_labels: bool = False)
 
     Args:
         may_lack_labels: takes questions of which the file does not say what the answer is, as files of tests have them.
+            An empty list of answers is none of these in a file that has answers elsewhere: to the official program it
+            says that there is no answer.
     """
     articles = _field(content, "data", list, path, "the file")
-    paragraphs = [
-        p for number, article in enumerate(articles) for p in _article(article, number, path, may_lack_labels)
-    ]
+
+    def read(may_lack: bool, empty_is_none: bool) -> list[SquadParagraph]:
+        return [p for n, a in enumerate(articles) for p in _article(a, n, path, may_lack, empty_is_none)]
+
+    paragraphs = read(may_lack_labels, False)
+    questions = [q for p in paragraphs for q in p.questions]
+    if any(not q.is_labelled for q in questions) and any(q.answers for q in questions):
+        paragraphs = read(True, True)
     seen: set[str] = set()
-    for question in (q for p in paragraphs for q in p.questions):
+    for question in questions:
         if question.id in seen:
             raise InputError(f"question id {question.id} stands there twice", path)
         seen.add(question.id)
@@ -94,7 +104,7 @@ def questions_with_passages(paragraphs: Sequence[SquadParagraph]) -> Iterator[tu
             yield question, passage
 
 
-def _article(article: Any, number: int, path: Path, may_lack_labels: bool) -> Iterator[SquadParagraph]:
+def _article(article: Any, number: int, path: Path, may_lack: bool, empty_is_none: bool) -> Iterator[SquadParagraph]:
     place = f"article {number}"
     title = article.get("title", place) if isinstance(article, dict) else place
     for paragraph in _field(article, "paragraphs", list, path, place):
@@ -102,34 +112,38 @@ def _article(article: Any, number: int, path: Path, may_lack_labels: bool) -> It
             title=str(title),
             context=_field(paragraph, "context", str, path, f"a paragraph of {title}"),
             questions=tuple(
-                _question(q, path, str(title), may_lack_labels)
+                _question(q, path, str(title), may_lack, empty_is_none)
                 for q in _field(paragraph, "qas", list, path, str(title))
             ),
         )
 
 
-def _question(entry: Any, path: Path, title: str, may_lack_labels: bool) -> SquadQuestion:
+def _question(entry: Any, path: Path, title: str, may_lack: bool, empty_is_none: bool) -> SquadQuestion:
     question_id = str(_field(entry, "id", (str, int), path, f"a question of {title}"))
     place = f"question {question_id}"
-    if may_lack_labels and not entry.get("answers") and not entry.get("is_impossible"):
-        return SquadQuestion(question_id, _field(entry, "question", str, path, place), (), is_labelled=False)
+    text = _field(entry, "question", str, path, place)
+    impossible = entry.get("is_impossible") is not None and _field(entry, "is_impossible", bool, path, place)
+    given = entry.get("answers")
+    if not given and not impossible and may_lack and not (empty_is_none and given == []):
+        return SquadQuestion(question_id, text, (), is_labelled=False)
     answers = tuple(
         GoldAnswer(
             text=_field(answer, "text", str, path, place), start=_field(answer, "answer_start", int, path, place)
         )
-        for answer in _field(entry, "answers", list, path, place)
+        for answer in (() if impossible and given is None else _field(entry, "answers", list, path, place))
     )
-    impossible = entry.get("is_impossible", False)
     if impossible and answers:
         raise InputError(f"{place} is marked impossible but has answers", path)
-    if not impossible and not answers:
-        raise InputError(f"{place} has no answer and is not marked impossible", path)
-    return SquadQuestion(id=question_id, text=_field(entry, "question", str, path, place), answers=answers)
+    if not impossible and not answers and not empty_is_none:
+        raise InputError(
+            f"{place} has no answer and is not marked impossible; give it an answer, or `is_impossible` true", path
+        )
+    return SquadQuestion(question_id, text, answers)
 
 
 def _field(entry: Any, key: str, kind: type | tuple[type, ...], path: Path, place: str) -> Any:
     if not isinstance(entry, dict) or key not in entry:
         raise InputError(f"{place} has no {key!r}: not a SQuAD file", path)
-    if not isinstance(entry[key], kind):
+    if not isinstance(entry[key], kind) or (isinstance(entry[key], bool) and kind is not bool):
         raise InputError(f"{place}: {key!r} is {type(entry[key]).__name__}: not a SQuAD file", path)
     return entry[key]

@@ -21,7 +21,9 @@ def format_table(evaluation: Evaluation | BioasqEvaluation, comparison: Comparis
     lines += ["", f"{'':<22}{'':>14}" + (f"{'threshold 0':>14}" if zero is not None else "")]
     for name, value in evaluation.metrics.items():
         at_zero = f"{_value(name, zero[name]):>14}" if zero is not None and name in zero else ""
-        lines.append(f"{name:<22}{_value(name, value):>14}{at_zero}".rstrip())
+        # The terminal's own rate has the start of Prefect and of the model in it.
+        of = "  scoring alone, without the start" if name == "questions_per_second" else ""
+        lines.append(f"{name:<22}{_value(name, value):>14}{at_zero}{of}".rstrip())
     if evaluation.judged:
         lines += _further(evaluation.findings())
     if comparison:

@@ -15,6 +15,13 @@ from bioqa_pipeline.text import normalize_text
 INVENTED = "bioqa sample"
 # The last of the authors where a data set names the first ones only.
 ET_AL = "et al."
+# "Makar AB", "King ML Jr"; but no group's name. Read by Python and by the script of a run's page.
+NAME = r"^(.+?) ((?:[A-ZÀ-Þ][a-z]?){1,4})(?: (Jr|Sr|2nd|3rd|4th|II|III|IV))?$"
+GROUP = (
+    r"\b([Gg]roup|[Ss]tudy|[Tt]rial|[Tt]eam|[Nn]etwork|[Cc]onsortium|[Cc]ollabor\w+|[Ii]nvestigators|[Cc]ommittee|[Ss]ociety"
+    r"|[Aa]ssociation|of|for|and|the|The)\b"
+)
+_NAME, _GROUP = re.compile(NAME), re.compile(GROUP)
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}", "%": r"\%", "$": r"\$",
     "&": r"\&", "#": r"\#", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -48,7 +55,7 @@ def _ris(row: Mapping[str, Any]) -> dict[str, Any]:
     fields = {
         "type_of_reference": "JOUR",
         "title": _line(row["title"]),
-        "authors": [_line(name) for name in row.get("authors") or ()],
+        "authors": [", ".join(filter(None, _name(name))) for name in row.get("authors") or ()],
         "secondary_title": _line(row["journal"]),
         "year": str(row["pub_year"] or ""),
         "date": (row["pub_date"] or "").replace("-", "/"),
@@ -66,7 +73,7 @@ def _bibtex(row: Mapping[str, Any]) -> str:
     pmid, doi = str(row["pmid"]), row["doi"] or ""
     fields = {
         "title": _braced(row["title"]),
-        "author": " and ".join("others" if name == ET_AL else _latex(name) for name in row.get("authors") or ()),
+        "author": " and ".join(map(_bibtex_name, row.get("authors") or ())),
         "journal": _latex(row["journal"]),
         "year": str(row["pub_year"] or ""),
         "date": row["pub_date"] or "",
@@ -81,9 +88,23 @@ def _bibtex(row: Mapping[str, Any]) -> str:
     return "\n".join([f"@article{{pmid{pmid},", *lines, "}", ""])
 
 
+def _name(author: str) -> tuple[str, str, str]:
+    """(surname, initials, suffix) of a name as PubMed cites it; of a group the first alone."""
+    parts = None if _GROUP.search(author) else _NAME.match(_line(author))
+    return (parts[1], parts[2], parts[3] or "") if parts else (_line(author), "", "")
+
+
+def _bibtex_name(author: str) -> str:
+    """Without its comma a surname would pass for a given name; in braces the words of a group stay together."""
+    surname, initials, suffix = map(_latex, _name(author))
+    if author == ET_AL:
+        return "others"
+    return ", ".join(filter(None, (surname, suffix, initials))) if initials else f"{{{surname}}}"
+
+
 def _notes(row: Mapping[str, Any]) -> Iterator[str]:
-    if row["is_retracted"]:
-        yield "Retracted."
+    if how := row.get("retraction") or "retracted" * row["is_retracted"]:
+        yield f"{how.capitalize()}."
     answers: Sequence[Mapping[str, Any]] = row["answers"]
     for given in answers:
         probability = given["probability"]

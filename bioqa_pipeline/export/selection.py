@@ -1,7 +1,8 @@
 """A data set and what is wanted of it into a frame: which table, which rows, which columns, in an order that stays.
 
 Questions come in the order in which the newest run asked them, those that it did not ask behind. A manifest names the
-searches of a run in that order, the first `manifest.MOST_SEARCHES` of them; other questions go by their ids.
+searches of a run in that order, the first `manifest.MOST_SEARCHES` of them; other questions go by their ids. Columns
+come as people read them: what was asked, what is answered, how surely and by whom; ids and digests last.
 """
 
 from __future__ import annotations
@@ -23,13 +24,22 @@ What = Literal["merged", "current", "answers", "evidence", "abstracts"]
 _OF_QUESTION = ("question_id", "question")
 _OF_RECORD = ("title", "journal", "pub_date", "pub_year", "doi", "is_retracted", "publication_types", "mesh_terms")
 # Columns that tables may have, or may get.
-_PERHAPS = ("authors",)
+_PERHAPS = ("authors", "retraction")
 _ORDER = {
     "merged": ("rank", "run_id"),
     "current": ("rank",),
     "answers": ("rank", "pmid", "scoring_key", "pair_id"),
     "evidence": ("answer_rank", "answer", "place", "pmid"),
 }
+_FIRST = (
+    "question", "answer", "answerability", "answer_probability", "strength", "best_pmid", "pmid", "title", "pub_year",
+    "evidence", "probability", "wording", "outcome", "n_support", "n_abstracts", "rank", "answer_rank", "authors",
+    "journal", "pub_date", "doi", "is_retracted",
+)  # fmt: skip
+_LAST = (
+    "work_pmids", "question_id", "pair_id", "run_id", "first_run_id", "gone_run_id", "model", "model_revision",
+    "content_hash", "scoring_key",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Selection:
         what: merged, the answers of each question's newest run; current, those over all its runs, with what changed and
             why; answers, a row for each abstract and question; evidence, a row for each abstract that gives a merged
             answer, with its sentence; abstracts, a row for each of these abstracts.
-        columns: in this order; empty for all.
+        columns: in this order; empty for all, in the order of a reader.
         run_id: of merged answers, and of evidence and abstracts for them; of the pairs that it scored, for answers; of
             the changes, for current.
         questions: ids, or words that stand in the text of a question.
@@ -87,7 +97,10 @@ def select(dataset: Dataset, wanted: Selection) -> pl.DataFrame:
     else:
         ordered = frame.sort(*asked, *_ORDER[wanted.what], nulls_last=True)
         frame = _with_strength(ordered.drop("place", strict=False))
-    return frame.select(_columns(wanted.columns, frame.columns)) if wanted.columns else frame
+    if "best_pmid" in frame.columns:
+        frame = _with_titles(frame, dataset)
+    read = sorted(frame.columns, key=_place)
+    return frame.select(_columns(wanted.columns, read) or read)
 
 
 def _merged(dataset: Dataset, runs: Sequence[RunManifest], run_id: str | None) -> pl.LazyFrame:
@@ -116,6 +129,21 @@ def _with_strength(frame: pl.DataFrame) -> pl.DataFrame:
     word = pl.when(pl.col(name) >= STRONG).then(pl.lit("strong")).when(pl.col(name) < STRONG).then(pl.lit("weak"))
     words = frame.select(strength=pl.when(pl.col("answer").is_not_null()).then(word)).to_series()
     return frame.insert_column(frame.get_column_index(name) + 1, words)
+
+
+def _with_titles(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """With title and year of the best abstract, as they were when it was last scored."""
+    best = frame["best_pmid"].drop_nulls().unique()
+    records = dataset.answers().filter(pl.col("pmid").is_in(best.implode()))
+    dated = records.select("pmid", "title", "pub_year", "scored_at").collect(engine="streaming")
+    last = dated.sort("scored_at", "title").unique("pmid", keep="last").drop("scored_at")
+    return frame.join(last, left_on="best_pmid", right_on="pmid", how="left", maintain_order="left")
+
+
+def _place(column: str) -> int:
+    if column in _LAST:
+        return len(_FIRST) + 1 + _LAST.index(column)
+    return _FIRST.index(column) if column in _FIRST else len(_FIRST)
 
 
 def _filtered(rows: pl.LazyFrame, wanted: Selection) -> pl.LazyFrame:

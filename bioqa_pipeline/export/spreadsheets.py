@@ -15,6 +15,8 @@ from bioqa_pipeline.export.flat import FORMULA, NUMBER, defused, flat
 
 # Excel's own.
 MAX_ROWS, MAX_COLUMNS, MAX_CELL_CHARS = 1_048_576, 16_384, 32_767
+# In characters; other columns have Excel's own.
+_WIDTHS = {"question": 45, "answer": 28, "title": 45, "evidence": 60}
 _ISO = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _FORMULA, _NUMBER = re.compile(FORMULA), re.compile(NUMBER)
 
@@ -55,6 +57,7 @@ def as_xlsx(frame: pl.DataFrame, name: str) -> tuple[bytes, list[str]]:
     sheet.freeze_panes(1, 0)
     cells = _Cells(book, sheet)
     for column, title in enumerate(rows.columns):
+        sheet.set_column(column, column, _WIDTHS.get(title))
         cells.write(0, column, title)
     for number, row in enumerate(rows.iter_rows(), start=1):
         for column, value in enumerate(row):

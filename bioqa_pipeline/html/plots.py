@@ -9,8 +9,10 @@ from html import escape
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 34, 46
+WIDTH, HEIGHT = 460, 320
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 56, 46
+# Of letters as wide as the style makes them, on average.
+CHAR_WIDTH = 6.2
 # Of lines, in a page's style: distinct for colour-blind readers, legible on its background, light or dark.
 COLOURS = ("c1", "c2", "c3", "c4")
 MOST_POINTS = 400
@@ -54,7 +56,8 @@ def line_plot(title: str, x_label: str, y_label: str, series: Sequence[Series], 
                 f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="m" '
                 f'/><text x="{x + 4:.1f}" y="{TOP - 4}" class="s">{escape(mark.name)}</text>'
             )
-    body += _legend([s.name for s in lines])
+    if len(lines) > 1:
+        body += _legend([s.name for s in lines])
     return _svg(title, body)
 
 
@@ -138,11 +141,15 @@ def _frame(title: str, x_label: str, y_label: str, x_axis: _Axis, y_axis: _Axis)
 
 
 def _legend(names: Sequence[str]) -> list[str]:
-    return [
-        f'<rect x="{WIDTH - RIGHT - 150}" y="{TOP + 8 + 17 * i}" width="11" height="11" class="d {colour}"/>'
-        f'<text x="{WIDTH - RIGHT - 134}" y="{TOP + 18 + 17 * i}">{escape(name)}</text>'
-        for i, (name, colour) in enumerate(zip(names, COLOURS, strict=False))
-    ]
+    """In a line under the title, where no plotted line crosses it."""
+    body, x = [], float(LEFT)
+    for name, colour in zip(names, COLOURS, strict=False):
+        body.append(
+            f'<rect x="{x:.0f}" y="26" width="11" height="11" class="d {colour}"/>'
+            f'<text x="{x + 15:.0f}" y="36">{escape(name)}</text>'
+        )
+        x += 31 + CHAR_WIDTH * len(name)
+    return body
 
 
 def _svg(title: str, body: Sequence[str]) -> Markup:

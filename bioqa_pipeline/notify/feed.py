@@ -19,7 +19,8 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import FEED, INDEX, PAGE
-from bioqa_pipeline.notify.news import change_lines, page_url, pubmed_link
+from bioqa_pipeline.notify.news import change_lines, page_url
+from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.report.delta import Change, read_delta
 
 # Twice what is told of one run, so that none of the newest run is missing.
@@ -78,7 +79,7 @@ def _entries(data_set: str, config: RunConfig, run_id: str, at: datetime, change
         name = "\n".join((run_id, change.question_id, change.kind, change.answer or ""))
         entry_id = uuid.uuid5(uuid.UUID(data_set), name.encode("utf-8", "replace").decode()).urn
         lines = change_lines(change)
-        record = pubmed_link(change.best_pmid)
+        record = pubmed_url(change.best_pmid)
         shown = [_escaped(line.strip()) for line in lines]
         if record:
             shown[-1] = f'<a href="{record}">{record}</a>'

@@ -59,8 +59,8 @@ class News:
         """One line."""
         delta = self.delta
         counts = ((delta.n_new, "new"), (delta.n_changed, "changed"), (delta.n_gone, "gone"))
-        said = ", ".join(f"{n:,} {word}" for n, word in counts if n)
-        return _line(f"{self.data_set}: answers: {said}")
+        said = ", ".join(counted(n, f"{word} answer") for n, word in counts if n)
+        return _line(f"{said} in data set {self.data_set}")
 
     def text(self) -> str:
         """All of it for people, without markup."""
@@ -93,11 +93,6 @@ def page_url(config: RunConfig, run_id: str) -> str | None:
     return f"{config.public_url.rstrip('/')}/{RUNS}/{run_id}{PAGE}" if config.public_url else None
 
 
-def pubmed_link(pmid: int | None) -> str | None:
-    """The record's page at PubMed; None of a record of the sample."""
-    return None if pmid is None else pubmed_url(pmid)
-
-
 def change_lines(change: Change) -> list[str]:
     """One change for people: what and why, the sentence that says so, where it stands."""
     answer = f"{_line(change.answer)}  " if change.answer else ""
@@ -105,7 +100,7 @@ def change_lines(change: Change) -> list[str]:
     if change.answer and change.evidence:
         lines.append(f"  evidence: {_line(change.evidence)}")
     if change.best_pmid is not None:
-        lines.append(f"  {pubmed_link(change.best_pmid) or f'PMID {change.best_pmid}, of the sample'}")
+        lines.append(f"  {pubmed_url(change.best_pmid) or f'PMID {change.best_pmid}, of the sample'}")
     return lines
 
 
@@ -127,7 +122,7 @@ def _change_fields(change: Change) -> dict[str, Any]:
         "probability": change.answerability,
         "evidence": _cut(change.evidence),
         "pmid": change.best_pmid,
-        "url": pubmed_link(change.best_pmid),
+        "url": pubmed_url(change.best_pmid),
     }
 
 

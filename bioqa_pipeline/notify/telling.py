@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
-from bioqa_pipeline.messages import words_of
+from bioqa_pipeline.messages import counted, words_of
 from bioqa_pipeline.notify.news import News, read_news
 from bioqa_pipeline.notify.webhook import NotToldError, post
 from bioqa_pipeline.receivers import Receiver
@@ -54,7 +54,7 @@ def tell(
         logger.warning("%s", fault)
     told = len(config.notify) - len(faults)
     missed = f"; {len(faults)} could not be told, runs/feed.xml has it" if faults else ""
-    say(f"{told} of {len(config.notify)} told of {news.subject()}{missed}")
+    say(f"{told} of {counted(len(config.notify), 'receiver')} told of {news.subject()}{missed}")
     return len(faults)
 
 

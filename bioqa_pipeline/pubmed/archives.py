@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import open_file
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records.texts import Abstract
@@ -40,7 +40,7 @@ def parse_file(path: Path, *, name: str) -> Iterator[Abstract | DeletedRecord | 
     """The records of a file or of the XML files in a zip archive, these by their names.
 
     Raises:
-        SourceError: as `parse_records`; the archive is broken (kind "bad_xml").
+        SourceError: as `parse_records`; the archive is broken.
     """
     if path.suffix.lower() != ".zip":
         yield from parse_records(path, name=name)
@@ -49,7 +49,7 @@ def parse_file(path: Path, *, name: str) -> Iterator[Abstract | DeletedRecord | 
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             yield from _records(archive, name)
     except _BROKEN as exc:
-        raise SourceError(f"{name}: the archive is broken: {exc}", kind=SourceErrorKind.BAD_XML) from exc
+        raise SourceError(f"{name}: the archive is broken: {exc}") from exc
 
 
 def _records(archive: zipfile.ZipFile, name: str) -> Iterator[Abstract | DeletedRecord | BadRecord]:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from bioqa_pipeline.text import normalize_text
 
 _MOST_DIGITS = 10
+# What a column of 32 bits holds.
+MAX_PMID = 2**31 - 1
 # No longer part of a date is one, and none is kept in the cache; no longer DOI is registered.
 _MOST_DATE_CHARS = 40
 _MOST_DOI_CHARS = 2048
@@ -27,26 +29,14 @@ _BEFORE_YEAR = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
-# "RETRACTED: Scurvy", "[Withdrawn] Scurvy", "Retracted article: Scurvy"; not "Retracted articles: a review".
-_PUBLISHED = r"(?:article|paper|publication|chapter|manuscript)"
-_RETRACTED = (
-    rf"(?:(?:retracted|withdrawn)(?:\s+{_PUBLISHED}|\s+and\s+(?:replaced|republished))?"
-    rf"|this\s+{_PUBLISHED}\s+(?:has\s+been|was|is)\s+(?:retracted|withdrawn)|(?-i:REMOVED|TEMPORARY REMOVAL))"
-)
-_RETRACTED_TITLE = re.compile(
-    rf"^\W*{_RETRACTED}(?:\s*[\])*:.—–]|\s+-\s)|[\[(]\s*{_RETRACTED}\s*(?:[.:,;][^\[\]()]*)?[\])]\W*$",
-    re.IGNORECASE,
-)
-# In capitals, where the others are not, the word alone says it: "RETRACTED Scurvy", "Scurvy - RETRACTED".
-_SHOUTED = re.compile(r"^\W*(?:RETRACTED|WITHDRAWN)(?:\s*-|\s+[A-Z][a-z])|[\s:—–-](?:RETRACTED|WITHDRAWN)\W*$")
 _NO_TITLE = frozenset(("not available", "in process citation"))
 
 
-def whole_number(text: str | None, *, most: int = 2**31 - 1) -> int | None:
-    """A number from 1 to `most` in ASCII digits; None for anything else."""
+def whole_number(text: str | None) -> int | None:
+    """A number from 1 to `MAX_PMID` in ASCII digits; None for anything else."""
     text = (text or "").strip()
     number = int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else 0
-    return number if 1 <= number <= most else None
+    return number if 1 <= number <= MAX_PMID else None
 
 
 def iso_date(year: str | None, month: str | None, day: str | None) -> str:
@@ -110,11 +100,6 @@ def earlier_date(printed: str, electronic: str) -> str:
     if printed[:shared] == electronic[:shared]:
         return max(printed, electronic, key=len) if len(printed) != len(electronic) else electronic
     return min(printed, electronic)
-
-
-def says_retracted(title: str) -> bool:
-    """Whether a title says of its own paper that it was retracted or withdrawn."""
-    return bool(_RETRACTED_TITLE.search(title) or (not title.isupper() and _SHOUTED.search(title)))
 
 
 def split_title(title: str, vernacular: str | None) -> str:

@@ -10,9 +10,9 @@ LAST_PMID = 90_000_000
 _PUBMED = "https://pubmed.ncbi.nlm.nih.gov/"
 
 
-def pubmed_url(pmid: int) -> str | None:
-    """None for an invented record, whose number may be given to a real one some day."""
-    return f"{_PUBMED}{pmid}/" if pmid <= LAST_PMID else None
+def pubmed_url(pmid: int | None) -> str | None:
+    """None for none, and for an invented record, whose number may be given to a real one some day."""
+    return f"{_PUBMED}{pmid}/" if pmid is not None and pmid <= LAST_PMID else None
 
 
 def pubmed_list_url(pmids: Iterable[int]) -> str | None:

@@ -28,7 +28,7 @@ _UNDERLINED = {"<": "≤", ">": "≥", "+": "±"}
 _SIGNS = "+-−–"
 _NO_LABELS = frozenset(("", "UNASSIGNED", "UNLABELLED", "UNLABELED"))
 
-_EMPHASIS = frozenset(("b", "i"))
+_EMPHASIS = frozenset(("b", "i", "u"))
 _HEADINGS = frozenset(
     "abstract aim aims background case conclusion conclusions context data date design diagnosis discussion findings "
     "hypothesis importance interpretation intervention interventions introduction limitations material materials "
@@ -100,9 +100,8 @@ def _collect(element: Element, pieces: list[str], is_literal: bool = False) -> N
                 pieces.append(" ")
         elif tag == _MATH:
             pieces.extend(filter(None, [_math(child)]))
-        elif tag == "u":
-            inner = _inner(child, is_literal)
-            pieces.extend(filter(None, [_UNDERLINED.get(inner, inner)]))
+        elif tag == "u" and (inner := _inner(child, is_literal)) in _UNDERLINED:
+            pieces.append(_UNDERLINED[inner])
         elif tag in _EMPHASIS:
             emphasised = _add_emphasis(child, pieces, touching, is_literal)
         elif tag in BLOCKS:

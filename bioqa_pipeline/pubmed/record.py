@@ -18,7 +18,8 @@ from bioqa_pipeline.pubmed.fields import (
     whole_number,
 )
 from bioqa_pipeline.pubmed.markup import Element, structured_text
-from bioqa_pipeline.pubmed.notices import corrections_of, is_retracted, publication_types
+from bioqa_pipeline.pubmed.notices import corrections_of, publication_types
+from bioqa_pipeline.records.retraction import is_retracted
 from bioqa_pipeline.records.texts import Abstract, OtherAbstract, Section
 from bioqa_pipeline.text import normalize_text
 
@@ -141,7 +142,7 @@ def _article(pmid: int, version: int, citation: Element, fields: Children, data:
         corrections=corrections,
         other_abstracts=tuple(filter(None, map(_other_abstract, others))),
         copyright=text_of(first(abstract, "CopyrightInformation")) or None,
-        is_retracted=is_marked or is_retracted(title, types, corrections),
+        is_retracted=is_retracted(title, types, corrections, is_marked=is_marked),
         status=citation.get("Status", ""),
         date_revised=_date(first(fields, "DateRevised")),
         journal_names=names,
@@ -176,7 +177,7 @@ def _book(pmid: int, version: int, fields: Children, data: Element | None) -> Ab
         authors=author_names(first(fields, "AuthorList")) or author_names(first(book, "AuthorList")),
         publication_types=types,
         copyright=text_of(first(abstract, "CopyrightInformation")) or None,
-        is_retracted=is_marked or is_retracted(title, types, ()),
+        is_retracted=is_retracted(title, types, (), is_marked=is_marked),
         is_book=True,
         date_revised=_date(first(fields, "DateRevised")),
     )

@@ -12,13 +12,14 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from lxml import etree
 
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import open_file
 from bioqa_pipeline.pubmed.fields import whole_number
 from bioqa_pipeline.pubmed.prologue import MAX_PROLOGUE_BYTES, PrologueError, read_prologue
@@ -26,9 +27,6 @@ from bioqa_pipeline.pubmed.record import UnusableRecordError, read_record
 from bioqa_pipeline.pubmed.references import without_references
 from bioqa_pipeline.pubmed.unread import RECORD_TAGS, Unread
 from bioqa_pipeline.records.texts import Abstract
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 # The largest records of PubMed list some 15,000 investigators in 6 MB; one byte can take 30 in memory.
 MAX_RECORD_BYTES = 16 * 2**20
@@ -69,8 +67,8 @@ def parse_records(source: BinaryIO | Path, *, name: str) -> Iterator[Abstract | 
         name: what errors call the file.
 
     Raises:
-        SourceError: the file is broken or is no PubMed XML (kind "bad_xml"), or cannot be read ("unreadable"). It says
-            where; all good records before that place have been given.
+        SourceError: the file is broken or is no PubMed XML, or cannot be read. It says where; all good
+            records before that place have been given.
     """
     if not isinstance(source, Path):
         yield from _Parse(name).records(source)
@@ -168,7 +166,7 @@ class _Parse:
 
     def _chunks(self, source: BinaryIO) -> Iterator[bytes]:
         """The file's bytes, unpacked."""
-        raw = io.BufferedReader(_Borrowed(source), _CHUNK_BYTES)
+        raw = io.BufferedReader(cast(io.RawIOBase, source), _CHUNK_BYTES)
         chunk, n_bytes = bytearray(), 0
         broken: Exception | None = None
         try:
@@ -183,6 +181,9 @@ class _Parse:
                     chunk.clear()
         except (EOFError, zlib.error, OSError) as exc:
             broken = exc
+        finally:
+            with suppress(ValueError):  # it is closed already
+                raw.detach()
         if chunk:
             yield bytes(chunk)
         if isinstance(broken, EOFError | gzip.BadGzipFile | zlib.error):
@@ -216,7 +217,7 @@ class _Parse:
         return prologue.head if prologue else None
 
     def _broken(self, reason: str) -> SourceError:
-        return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)", kind=SourceErrorKind.BAD_XML)
+        return SourceError(f"{self.name}: {reason} (after {self.n_records:,} records)")
 
 
 def _undeclared(element: etree._Element) -> str | None:
@@ -240,24 +241,8 @@ def _parser() -> etree.XMLPullParser:
     )
 
 
-class _Borrowed(io.RawIOBase):
-    """A view of somebody else's stream; closing it leaves the stream open."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self._stream.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-
 def _unreadable(name: str, error: OSError) -> SourceError:
-    return SourceError(f"{name}: cannot be read: {error}", kind=SourceErrorKind.UNREADABLE)
+    return SourceError(f"{name}: cannot be read: {error}")
 
 
 def _release(element: etree._Element) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -132,12 +133,11 @@ def _n_best(
     pair = windows.pair[window]
     tokens = scores.starts[window, rank], scores.ends[window, rank]
     start, end = ranges.of(read[pair], *tokens, whole_words=config.whole_words)
-    said = [texts[i][a:b] for i, a, b in zip(read[pair].tolist(), start.tolist(), end.tolist(), strict=True)]
-    kept = _kept(pair, start, end, said, len(read), config.n_best)
+    kept, said = _kept(pair, start, end, texts, read, config.n_best)
     counts = np.bincount(pair[kept], minlength=len(read))
     return Spans(
         first=np.append(0, np.cumsum(counts)),
-        texts=[said[i] for i in kept.tolist()],
+        texts=said,
         start=start[kept],
         end=end[kept],
         score=scores.scores[window, rank][kept].astype(np.float64),
@@ -146,27 +146,34 @@ def _n_best(
     )
 
 
-def _kept(pair: Places, start: Places, end: Places, said: Sequence[str], n_pairs: int, most: int) -> Places:
-    """Which of the spans are kept, `most` a pair; those of a pair stand together, best first."""
+def _kept(
+    pair: Places, start: Places, end: Places, texts: Sequence[str], read: Places, most: int
+) -> tuple[Places, list[str]]:
+    """Which of the spans are kept, `most` a pair, and what they say; those of a pair stand together, best first."""
     numbers: dict[str, int] = {}
-    wording = np.array([numbers.setdefault(text.casefold(), len(numbers)) for text in said], dtype=np.int64)
-    is_text = np.array([bool(text) and not text.isspace() for text in said], dtype=np.bool_)
+    said: dict[int, str] = {}
     # What was kept of each pair so far: no range overlaps, and no wording equals, what is not there.
-    taken = np.full((3, n_pairs, most), -1, dtype=np.int64)
-    n_taken = np.zeros(n_pairs, dtype=np.int64)
+    taken = np.full((3, len(read), most), -1, dtype=np.int64)
+    n_taken = np.zeros(len(read), dtype=np.int64)
     place = np.arange(len(pair)) - np.searchsorted(pair, pair)
-    kept = np.zeros(len(pair), dtype=np.bool_)
     by_place = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[by_place], np.arange(place.max(initial=-1) + 2))
     for at in range(len(bounds) - 1):
         spans = by_place[bounds[at] : bounds[at + 1]]
-        spans = spans[is_text[spans] & (n_taken[pair[spans]] < most)]
-        own = pair[spans]
-        starts, ends, wordings = taken[:, own]
+        spans = spans[n_taken[pair[spans]] < most]
+        if not len(spans):
+            break
+        places = zip(read[pair[spans]].tolist(), start[spans].tolist(), end[spans].tolist(), strict=True)
+        words = [texts[i][a:b] for i, a, b in places]
+        wording = np.array([numbers.setdefault(text.casefold(), len(numbers)) for text in words], dtype=np.int64)
+        starts, ends, wordings = taken[:, pair[spans]]
         overlaps = (start[spans, None] < ends) & (starts < end[spans, None])
-        spans = spans[~(overlaps | (wordings == wording[spans, None])).any(axis=1)]
+        new = ~(overlaps | (wordings == wording[:, None])).any(axis=1)
+        new &= np.array([bool(text.strip()) for text in words], dtype=np.bool_)
+        spans, wording = spans[new], wording[new]
         own = pair[spans]
-        taken[:, own, n_taken[own]] = start[spans], end[spans], wording[spans]
+        taken[:, own, n_taken[own]] = start[spans], end[spans], wording
         n_taken[own] += 1
-        kept[spans] = True
-    return np.flatnonzero(kept)
+        said |= zip(spans.tolist(), compress(words, new.tolist()), strict=True)
+    kept = sorted(said)
+    return np.array(kept, dtype=np.int64), [said[i] for i in kept]

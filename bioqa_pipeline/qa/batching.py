@@ -66,15 +66,15 @@ def pad_windows(windows: Windows, order: Places, *, pad_id: int, length: int | N
     Args:
         length: of every row; None takes that of the longest window.
     """
-    column = np.arange(windows.lengths[order].max() if length is None else length)
-    lengths, offset = windows.lengths[order, None], windows.passage_offset[order, None]
-    behind = column >= offset
-    first = np.where(behind, (windows.passage - windows.shifts)[order, None], windows.head[order, None])
-    is_text = column < lengths - 1
-    real = column < lengths
-    ids = windows.ids[np.where(is_text, first + column, 0)]
+    lengths, offset = windows.lengths[order], windows.passage_offset[order, None]
+    column = np.arange(lengths.max() if length is None else length)
+    behind, real = column >= offset, column < lengths[:, None]
+    place = np.where(behind, (windows.passage[order] - windows.shifts[order])[:, None], windows.head[order, None])
+    place += column
+    ids = windows.ids.take(place, mode="clip")
+    ids[np.arange(len(order)), lengths - 1] = windows.sep
     return Batch(
-        input_ids=np.where(is_text, ids, np.where(real, windows.sep, pad_id)).astype(np.int64),
+        input_ids=np.where(real, ids, pad_id).astype(np.int64),
         token_type_ids=(behind & real).astype(np.int64),
         attention_mask=real.astype(np.int64),
         order=order,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from bioqa_pipeline.config import Settings
+from bioqa_pipeline.setting_values import Settings
 
 Floats = npt.NDArray[np.float64]
 

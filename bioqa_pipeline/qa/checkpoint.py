@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bioqa_pipeline.config import Casing, Settings, WindowConfig
+from bioqa_pipeline.config import Casing, WindowConfig
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.model_files import checked, file_digest, is_there, read_json_object
@@ -28,6 +28,7 @@ from bioqa_pipeline.qa.network_kinds import check_padding, check_windows, networ
 from bioqa_pipeline.qa.tokenizer import TextTokenizer, make_tokenizer
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES, TokenizerFiles, read_tokenizer_files
 from bioqa_pipeline.qa.weight_files import WEIGHT_FILES, check_weights, find_weights, read_weights
+from bioqa_pipeline.setting_values import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

@@ -20,7 +20,7 @@ from bioqa_pipeline.records.scores import Batch, FloatArray, Places, Windows, Wi
 # Tokens of a batch, padding included: enough to fill the device, few enough to keep padding and memory low.
 TOKEN_BUDGETS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 # Windows that are decoded at once: a batch on a CPU has too few for the calls that this takes.
-DECODED_AT_ONCE = 512
+DECODED_AT_ONCE = 128
 
 Logits = tuple[FloatArray, FloatArray]
 # What a device made of them itself has spans.

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from bioqa_pipeline.qa.merge_capitals import CAPITALS_THAT_NAME, is_capital_name, is_name, name
 from bioqa_pipeline.qa.merge_text import MINUS, NUMBER_WORDS, plain_writing
 from bioqa_pipeline.qa.merge_tokens import END, MARK, START, UNIT, WORD, Token, neighbours, read_tokens
 from bioqa_pipeline.qa.merge_words import (
@@ -23,8 +24,6 @@ from bioqa_pipeline.qa.merge_words import (
     PREFIXES,
     american,
     common_word,
-    is_name,
-    name,
     unit,
 )
 from bioqa_pipeline.text import GREEK
@@ -65,7 +64,8 @@ def answer_key(text: str) -> str:
 def _read(text: str) -> str:
     if _ORDINARY.fullmatch(text):
         words = _BETWEEN.split(text.lower())
-        if _UNUSUAL.isdisjoint(words) and "fold" not in text and not _LETTER_FIRST.search(text):
+        is_plain = _UNUSUAL.isdisjoint(words) and "fold" not in text
+        if is_plain and not _LETTER_FIRST.search(text) and not CAPITALS_THAT_NAME.search(text):
             hyphens = [" ", *(mark for mark in text if mark in " -")]
             read = [Token(w, WORD, mark) for w, mark in zip(words, hyphens, strict=True)]
             return " ".join(_compounds([*(t for t in read[:-1] if t.text not in ("the", "an")), read[-1]]))
@@ -132,6 +132,8 @@ def _without_articles(tokens: Sequence[Token]) -> list[Token]:
 def _is_article(before: Token, token: Token, behind: Token) -> bool:
     if behind is END or behind.before != " " or token.before != " ":
         return False
+    if behind.text.lower() in ("few", "little"):
+        return False  # a few are some, few are hardly any
     if behind.text in _GREEK_NAMES and token.text == "A":
         return False  # "A beta fibres"; "A beta blocker" is rarer at the start of an answer
     if token.text == "a":
@@ -176,7 +178,7 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
     read: list[Token] = []
     numbered = False
     letter = ""
-    for before, token, _ in reversed(list(neighbours(tokens))):
+    for before, token, behind in reversed(list(neighbours(tokens))):
         if letter and is_name(token.text):  # PD-L1 is PDL1
             token = token.said(token.text + letter)
             read.pop()
@@ -187,6 +189,12 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
             numbered = False
         elif is_name(token.text):
             token = token.said(token.text.lower() if numbered or _is_lettered(before, token) else name(token.text))
+        elif is_capital_name(
+            token.text,
+            begins=before is START and behind is not END,
+            is_numbered=_is_beside_number(before, token, behind),
+        ):
+            numbered = False
         else:
             letter = token.text if numbered and len(token.text) == 1 and token.text.isupper() else ""
             token = token.said(token.text.casefold())
@@ -195,10 +203,16 @@ def _names(tokens: Sequence[Token]) -> list[Token]:
     return read[::-1]
 
 
+def _is_beside_number(before: Token, token: Token, behind: Token) -> bool:
+    """Of a date (15 May), or in a name with one (Il-6); a constant stands apart from its value (Kd 5 nM)."""
+    is_apart = len(token.text) == 2 and behind.before == " "
+    return before.is_number or (behind.is_number and not is_apart)
+
+
 def _is_lettered(before: Token, token: Token) -> bool:
     """Whether a name has a letter before it: c-MYC is c-Myc. A longer one in S would be a plural in small letters."""
     is_plural = len(token.text) > 3 and token.text.endswith("S")
-    return token.before == "-" and len(before.text) == 1 and not is_plural
+    return token.before == "-" and len(before.text) == 1 and before.before != "" and not is_plural
 
 
 def _compounds(tokens: Sequence[Token]) -> list[str]:

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from decimal import Decimal
 
+from bioqa_pipeline.qa.merge_nomenclature import nomenclature
+
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾", "0123456789+-()")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
 _SCRIPT = re.compile("(?P<high>[⁰¹²³⁴-⁹⁺⁻]+)|(?P<low>[₀-₉₊₋]+)|(?P<fraction>[¼-¾⅐-⅞])")
@@ -114,6 +116,7 @@ _SIGNS = _compiled(
 )
 _WORDS = _compiled(
     (r"\b(?:per\s?cent|pct)\b(?!age)", "%"),
+    (r"(?<=\d)['′]{2}", " double prime "),
     (r"(?<=\d)['′]", " prime "),
     (r"(?<=\w)'s\b", ""),
     (r"(?<=\w)'(?=\w)", ""),
@@ -134,19 +137,23 @@ _NUMERALS = _compiled(
     (rf"(\btimes?|{_QUANTITY})\s(?:an?|each|every)\s(hour|day|week|month|year)\b", r"\1/\2"),
     (rf"(\btimes?|{_MEASURED})\sdaily\b", r"\1/day"),
     (rf"(\btimes?|{_MEASURED})\s(week|month|year)ly\b", r"\1/\2"),
-    (rf"({_MEASURED})[\s·](kg|g|l|ml|day|d|h|min)\^?-1(?!\d)", r"\1/\2"),
-    (rf"({_MEASURED}/(?:kg|g|l|ml))[\s·](day|d|h|min)\^?-1(?!\d)", r"\1/\2"),
+    (rf"({_MEASURED})[\s·.](kg|g|l|ml|day|d|h|min)\^?-1(?!\d)", r"\1/\2"),
+    (rf"({_MEASURED}/(?:kg|g|l|ml))[\s·.](day|d|h|min)\^?-1(?!\d)", r"\1/\2"),
     (r"(?<=[a-z]{2})\sof\s(?=[-+<>≥≤~]?\d)", " "),
     # As a word alone, "ca" is calcium or the antigen CA 125.
     (rf"\bca(?:\.\s?|\s(?={_NUMBER}\s?%))(?=\d)", "about "),
     (r"(?<![\w.])p\.(?=[A-Z](?:[a-z]{2})?\d)", ""),
     (r"\bmi(?:cro)?RNA[- ]?(?=\d)", "miR-"),
     (r"(miR-\d+[a-z]?)\*", r"\1 star"),
-    (r"(?<=\d)\s?(?:°|degrees?)\s?(?:celsius|centigrade)\b", "°C"),
+    (r"(?<=\d)\s?(?:°|deg(?:rees?)?\.?)\s?(?:c|celsius|centigrade)\b", "°C"),
     (r"(?<=\d)\s?(?:°|degrees?)\s?fahrenheit\b", "°F"),
     # As programs write powers of ten: 5e-8; CYP2E1 is none.
     (rf"(?<![\w.])({_NUMBER})e([-+]?\d{{1,3}})(?!\w)", r"\1 x 10^\2"),
-    (r"^(?:by|of)\s(?=[-+]?\d)", ""),
+    (r"^(?:by|of)\s(?=[-+]?\d)|^from\s(?=[-+]?\d\S*(?:\s\S+)?\sto\s\d)", ""),
+    (r"(?<=/kg)\s(?:of\s)?(?:body\s?weight|b\.?w\.?)(?!\w)", ""),
+    (r"(?<=\d)\sinternational\sunits?\b", " IU"),
+    (r"(?<=\d)\s:\s(?=\d)", ":"),
+    (rf"({_NUMBER}\s(?:year|month|week)s)\sof\sage\b", r"\1"),
     (r"^minus\s(?=\d)", MINUS),
     (r"^plus\s(?=\d)", "+"),
     flags=re.IGNORECASE,
@@ -164,13 +171,6 @@ _SPACED = re.compile(
 )
 _POWER = re.compile(rf"(?<![\w.])({_NUMBER})\s(hundred|thousand|million|billion)\b", re.IGNORECASE)
 _DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d+)(?![\d.,]*\d)")
-# Radionuclides by the element's name, which no protein or position has: 131I, I-131; p32 is not 32P.
-_ELEMENTS = dict(
-    pair.split("/")
-    for pair in "Tc/technetium I/iodine Ga/gallium Lu/lutetium In/indium Zr/zirconium Tl/thallium Ra/radium".split()
-)
-_SYMBOL, _MASS = "|".join(_ELEMENTS), "99m|12[345]|131|6[78]|177|111|89|201|22[36]"
-_ISOTOPE = re.compile(rf"(?<![\w.,])(?:[(\[]?({_MASS})[)\]]?({_SYMBOL})|({_SYMBOL})-({_MASS}))(?!\w)")
 # The initial of a genus is no article: A. fumigatus.
 _GENUS_A = re.compile(r"(?<![\w.])A\.\s?(?=[a-z])")
 _INITIALISM = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}(?![A-Za-z])")
@@ -187,13 +187,14 @@ _DATES = (
 
 # What has none of these needs no look at its signs: most answers.
 _SIGNED = re.compile(r"[+<>=]|-(?![A-Za-z])|(?<![A-Za-z])-")
+_NEGATING = "\u0338"  # the stroke of ≠ and ≮
 _MAY_CHANGE = re.compile(r"cent|pct|['′]", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 
 
 def plain_writing(text: str) -> str:
     """The text with one way to write each character, number, sign, comparator and date; case and words stay."""
-    text = _GENUS_A.sub("A-", _characters(text))
+    text = nomenclature(_GENUS_A.sub("A-", _characters(text)))
     if "(" in text or "[" in text:
         text = _apply(_BRACKETED, text)
     if "." in text:
@@ -210,7 +211,6 @@ def plain_writing(text: str) -> str:
 
 
 def _numbers(text: str) -> str:
-    text = _ISOTOPE.sub(lambda match: f"{_ELEMENTS[match[2] or match[3]]}-{match[1] or match[4]}", text)
     text = _THOUSANDS.sub(lambda match: match.group().replace(",", ""), text)
     text = _SPACED.sub(lambda match: match[1] + match[2].replace(" ", ""), text)
     text = _apply(_NUMERALS, text)
@@ -252,7 +252,7 @@ def _without_accents(text: str) -> str:
     base = ""
     for character in unicodedata.normalize("NFD", text):
         if unicodedata.combining(character):
-            if base < "\u0400":
+            if base < "\u0400" and character != _NEGATING:
                 continue
         else:
             base = character

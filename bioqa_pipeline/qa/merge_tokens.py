@@ -7,8 +7,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bioqa_pipeline.qa.merge_capitals import is_name, without_shouting
 from bioqa_pipeline.qa.merge_text import MINUS
-from bioqa_pipeline.qa.merge_words import LETTERED, is_name, roman, unit
+from bioqa_pipeline.qa.merge_words import LETTERED, roman, unit
 from bioqa_pipeline.text import GREEK
 
 _GREEK_NAMES = "|".join(sorted({n for n in GREEK.values() if len(n) > 3}, key=len, reverse=True))
@@ -21,8 +22,8 @@ _GLUED_NAME = re.compile(
 _TOKEN = re.compile(rf"(?P<number>[+{MINUS}]?\d+(?:[.,:]\d+)*)|(?P<word>[^\W\d_]+)|(?P<mark>[^\w\s]|_)")
 _MARKS = frozenset("%<>≤≥≠±~‰$€£/*^_×°")
 _SAID = {"×": "x", "°": "degree"}
-_SHOUTED_SMALL = frozenset("OF AND THE IN WITH FOR OR TO BY ON AT FROM AS AN".split())
 _GREEK_LETTERS = re.compile("(?<![\u0370-\u03ff])([α-ωΑ-Ωϑϕϰϵ]{1,2})(?![\u0370-\u03ff])")
+_DRUG = re.compile(r"[a-z]{4,20}(?:[cilnst]in|one|ide|ate|ole|ine|opa|vir|pril|tan|ol|rim|pam)(?!\w)", re.IGNORECASE)
 WORD, NUMBER, UNIT, MARK = "word", "number", "unit", "mark"
 
 
@@ -65,7 +66,7 @@ def _tokens(text: str) -> Iterator[Token]:
     end = 0
     for match in _TOKEN.finditer(text):
         raw, kind = match.group(), match.lastgroup or ""
-        if kind == MARK and not _means(raw, before, text[match.end() : match.end() + 3].lstrip()):
+        if kind == MARK and not _means(raw, before, text[match.end() : match.end() + 30].lstrip()):
             continue
         between = text[end : match.start()] if end else " "
         end = match.end()
@@ -87,7 +88,9 @@ def _means(mark: str, before: Token, ahead: str) -> bool:
 
 
 def _joins(before: Token, ahead: str) -> bool:
-    """A stroke between names, as in BCR/ABL and CD34+/CD38-, says no more than a hyphen."""
+    """A stroke between names or drugs, as in BCR/ABL, CD34+/CD38- and levodopa/carbidopa, says what a hyphen says."""
+    if _DRUG.fullmatch(before.text) and _DRUG.match(ahead):
+        return True
     is_signed = before.text in ("positive", "negative")
     is_name_ahead = ahead[:2].isalpha() and ahead[:2].isupper() and unit(ahead.split(" ")[0]) is None
     return (is_name_ahead and (is_signed or is_name(before.text))) or (is_signed and ahead[:2].strip().isupper())
@@ -100,13 +103,9 @@ def neighbours(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token, Token]]:
 
 
 def _shouted(tokens: list[Token]) -> list[Token]:
-    """A text all in capitals, with words too long for abbreviations, in small letters; what may be a name stays."""
-    words = [t.text for t in tokens if t.is_word]
-    if len(words) < 2 or not all(w.isupper() for w in words) or max(map(len, words)) < 8:
-        return tokens
-    return [
-        t.said(t.text.lower()) if t.is_word and (len(t.text) > 3 or t.text in _SHOUTED_SMALL) else t for t in tokens
-    ]
+    """A text all in capitals in small letters; what may be a name stays."""
+    words = iter(without_shouting([t.text for t in tokens if t.is_word]))
+    return [t.said(next(words)) if t.is_word else t for t in tokens]
 
 
 def _greek(tokens: Iterable[Token]) -> list[Token]:

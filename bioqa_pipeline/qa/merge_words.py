@@ -1,8 +1,4 @@
-"""A word of an answer into its one spelling: singular, American, units by their symbol; names in capitals as they are.
-
-Pure. What is folded is what a reader takes for the same word; a name in capitals (AIDS, SARS, ALL) is no plural and no
-ordinary word.
-"""
+"""A word of an answer into its one spelling: singular, American, units by their symbol. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +9,8 @@ from bioqa_pipeline.text import GREEK
 
 # The A that names (vitamin A, hepatitis A), told from the article also when the key is read again.
 NAMED_A = "ᴀ"
-# From this length on, capitals are emphasis: no abbreviation is that long.
-_EMPHASIS_CHARS = 8
-# Names of fewer letters keep their case: pH is not PH, mM not MM.
-_FREE_CASE_CHARS = 4
+# Abbreviations that are written in small letters too.
+_ABBREVIATED = frozenset("dna rna mrna hiv mri eeg emg adhd copd egfr vegf nad apoe akt erk bax".split())
 
 # What is written with, without or with a blank in the place of a hyphen before another word.
 PREFIXES = frozenset(
@@ -46,7 +40,8 @@ _ROMAN = re.compile(r"(?P<numeral>X{0,2}(?:IX|IV|VI{0,3}|I{1,3})|X{1,2})(?P<lett
 _UNITS = {
     **{"mcg": "ug", "mgs": "mg", "kgs": "kg", "mls": "ml", "kd": "kda", "kbp": "kb", "micron": "um", "microns": "um"},
     **dict.fromkeys(("gm", "gms"), "g"),
-    **{unit: unit for unit in ("mmhg", "iu", "kb", "cm", "km")},
+    **dict.fromkeys(("u", "unit", "units"), "U"),
+    **{unit: unit for unit in ("mmhg", "iu", "cm", "km")},
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "second"),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), "minute"),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "hour"),
@@ -56,6 +51,9 @@ _UNITS = {
     **dict.fromkeys(("yr", "yrs", "y", "year", "years"), "year"),
 }
 _METRIC = re.compile("[pnumcdk]?(?:g|l|mol|gy)|kda")
+_MOLAR = {"micromolar": "uM", "microm": "uM", "millimolar": "mM", "nanomolar": "nM", "molar": "M", "microg": "ug"}
+# A capital prefix is another number: 5 Mmol, 5 mmol.
+_MANY_OF_A_UNIT = re.compile("[MGT](?:mol|bp|eq|l|s)")
 _METRIC_NAME = re.compile(
     "(?P<prefix>pico|nano|micro|milli|centi|deci|kilo|)(?P<unit>gram|liter|litre|meter|metre|mole|dalton|gray)s?"
 )
@@ -63,6 +61,7 @@ _SYMBOLS = {"micro": "u", "liter": "l", "litre": "l", "mole": "mol", "dalton": "
 # By their case: 5 mM is not 5 mm, 2 D no two days.
 _CASED_UNITS = {
     **{unit: unit for unit in ("mM", "mm", "nM", "nm", "pM", "pm", "M", "m", "G", "T", "D", "S", "Y", "H", "MG", "Mg")},
+    **{"Kb": "kb", "kb": "kb", "kB": "kB", "KB": "kB", "Mb": "Mb", "MB": "MB", "Gb": "Gb", "GB": "GB"},
     **dict.fromkeys(("uM",), "uM"),
     **dict.fromkeys(("um",), "um"),
 }
@@ -110,7 +109,7 @@ _NO_PLURALS = frozenset(
     "sars mers "
     "diabetes herpes rabies caries scabies series species measles mumps rickets shingles hives piles bends biceps "
     "triceps quadriceps forceps lens glasses news goods arms aids always perhaps thus this his plus minus means gas "
-    "bias atlas canvas pancreas chaos molasses needs yaws glanders haggis pus ascites pubes feces faeces pyrogenes "
+    "bias atlas canvas pancreas chaos molasses needs yaws glanders graves pus ascites pubes feces faeces pyrogenes "
     "pyogenes aureus cerevisiae elegans sapiens lues tabes facies rubens kuru sepsis across series".split()
 )
 _IRREGULAR = dict(
@@ -123,7 +122,9 @@ _IRREGULAR = dict(
         "spermatozoa/spermatozoon protozoa/protozoon ova/ovum flagella/flagellum cilia/cilium atria/atrium "
         "septa/septum axes/axis indices/index matrices/matrix appendices/appendix vertices/vertex cortices/cortex "
         "leaves/leaf lives/life knives/knife halves/half wolves/wolf calves/calf gases/gas lenses/lens biases/bias "
-        "pancreases/pancreas crises/crisis"
+        "pancreases/pancreas crises/crisis calories/calorie niches/niche caches/cache abuses/abuse villi/villus "
+        "sulci/sulcus gyri/gyrus nevi/nevus hippocampi/hippocampus uteri/uterus diverticula/diverticulum sera/serum "
+        "larynges/larynx phalanges/phalanx foramina/foramen lumina/lumen genera/genus"
     ).split()
 )
 # A word without vowels is an abbreviation in any case.
@@ -137,7 +138,7 @@ _ACHES = re.compile(r".*(?:head|tooth|ear|back|stomach)aches")
 def common_word(word: str) -> str:
     """A word in small letters: American, singular; in capitals where it can be but an abbreviation."""
     word = _singular(american(word))
-    return word.upper() if _SPELLED.fullmatch(word) else word
+    return word.upper() if word in _ABBREVIATED or _SPELLED.fullmatch(word) else word
 
 
 def american(word: str) -> str:
@@ -150,6 +151,8 @@ def american(word: str) -> str:
 def _singular(word: str) -> str:
     if word in _IRREGULAR:
         return _IRREGULAR[word]
+    if len(word) > 5 and word.endswith(("ae", "omata")):
+        return word[:-1] if word.endswith("ae") else word[:-2]
     if len(word) <= 3 or not word.endswith("s") or word in _NO_PLURALS or word.endswith(("ss", "us", "is")):
         return word
     if len(word) > 4 and word.endswith("ies"):
@@ -159,20 +162,6 @@ def _singular(word: str) -> str:
     if len(word) > 5 and not _ACHES.fullmatch(word) and (match := _MANY.fullmatch(word)):
         return match["stem"]
     return word[:-1]
-
-
-def is_name(word: str) -> bool:
-    """Whether its capitals name: AIDS, mRNA, NaCl, pH; not Aspirin, nor what is too long for an abbreviation."""
-    n_capitals = sum(c.isupper() for c in word)
-    inner = n_capitals > word[:1].isupper()
-    return inner and 2 * n_capitals >= len(word) and len(word) < _EMPHASIS_CHARS and not word.endswith("ase")
-
-
-def name(word: str) -> str:
-    """A name without its plural s; in one case where it is long enough for that to be safe."""
-    if len(word) > 2 and word[-1] == "s" and word[-2].isupper() and sum(c.isupper() for c in word) > 1:
-        word = word[:-1]
-    return word.upper() if len(word) >= _FREE_CASE_CHARS else word
 
 
 def roman(word: str, *, is_lettered: bool) -> str | None:
@@ -191,7 +180,9 @@ def roman(word: str, *, is_lettered: bool) -> str | None:
 def unit(word: str) -> str | None:
     """The symbol of a unit that stands behind a number; None for what is none."""
     lowered = word.lower()
-    if known := _CASED_UNITS.get(word) or _UNITS.get(lowered):
+    if _MANY_OF_A_UNIT.fullmatch(word):
+        return word
+    if known := _CASED_UNITS.get(word) or _UNITS.get(lowered) or _MOLAR.get(lowered):
         return known
     if named := _METRIC_NAME.fullmatch(lowered):
         return "".join(_SYMBOLS.get(part, part[:1]) for part in named.groups())

@@ -97,6 +97,8 @@ class _Logits(torch.nn.Module):
 
     def __init__(self, network: Any) -> None:
         super().__init__()
+        # Tracing asks for it, and transformers warns of a loss that nobody set.
+        network.loss_function = None
         self.network = network
 
     def forward(

@@ -133,8 +133,9 @@ class PairScorer:
                 self._cache.move_to_end(text)
                 found[text] = self._cache[text]
             new = sorted(texts - found.keys())
-            for text, tokens in zip(new, self._tokenizer(new) if new else (), strict=True):
-                found[text] = self._cache[text] = _ReadText(tokens, char_bounds(text, tokens))
+            tokens = self._tokenizer(new) if new else []
+            for text, own, bounds in zip(new, tokens, char_bounds(new, tokens), strict=True):
+                found[text] = self._cache[text] = _ReadText(own, bounds)
             while len(self._cache) > CACHED_TEXTS:
                 self._cache.popitem(last=False)
             return found

@@ -19,11 +19,11 @@ as in run_squad's `compute_predictions_logits`. `score_diff` takes the null of o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import sliding_window_view
 
 from bioqa_pipeline.config import SpanConfig
 from bioqa_pipeline.errors import NonFiniteLogitError
@@ -32,10 +32,10 @@ from bioqa_pipeline.records.scores import FloatArray, Places, Windows, WindowSco
 # Far above any logit that a trained model gives, and far below where sums of two would overflow.
 LARGEST_LOGIT = 1e6
 NOT_FINITE = f"the model gave a logit that is not finite, or beyond {LARGEST_LOGIT:,.0f}"
-# All spans of so many windows fit into a processor's second-level cache.
-WINDOWS_IN_CACHE = 16
+# Logarithms below their largest from where on exponentials vanish: so far that those beside them stay whole.
+FAR = 600.0
 
-BoolArray = npt.NDArray[np.bool_]
+Weights = npt.NDArray[np.float64]
 
 
 def window_columns(windows: Windows) -> Places:
@@ -50,7 +50,7 @@ def decode(logits: Sequence[tuple[FloatArray, FloatArray]], columns: Places, con
     """Decodes some batches exactly: all valid spans are looked at, there is no beam.
 
     Kept are the best span, then the best of those that share no token with a kept one, and so on, so that n-best holds
-    no near-duplicates. A row's bits depend on its own logits and their length alone.
+    no near-duplicates. A row's bits depend on its own logits alone.
 
     Args:
         logits: of starts and of ends, of each batch, (n_windows, length) float32; what is at and past a window's length
@@ -61,30 +61,31 @@ def decode(logits: Sequence[tuple[FloatArray, FloatArray]], columns: Places, con
         NonFiniteLogitError: a logit of a real token is not finite.
     """
     width, longest = config.max_answer_length, max((start.shape[1] for start, _ in logits), default=0)
-    # Minus infinity where no span starts or ends; spans are looked for on both sides of the tokens.
-    starts, ends = np.full((2, len(columns), width + longest + width), -np.inf, dtype=np.float32)
-    null_score, log_normaliser, span_logsumexp = np.empty((3, len(columns)), dtype=np.float32)
-    blocks = []
+    # Spans are looked for on both sides of the tokens.
+    tokens = slice(width, width + longest)
+    sides = np.full((2, len(columns), width + longest + width), -np.inf, dtype=np.float32)
     first = 0
-    for length, same in groupby(logits, key=lambda pair: pair[0].shape[1]):
-        start, end = (np.concatenate(side) for side in zip(*same, strict=True))
-        rows = slice(first, first := first + len(start))
-        positions = np.arange(length)
-        size, context, behind, passage_end, _ = (columns[rows, i, None] for i in range(5))
-        real = positions < size
-        if not all(((np.abs(side) <= LARGEST_LOGIT) | ~real).all() for side in (start, end)):
-            raise NonFiniteLogitError(NOT_FINITE)
-        null_score[rows] = start[:, 0] + end[:, 0]
-        log_normaliser[rows] = _logsumexp(start, real) + _logsumexp(end, real)
-        tokens = slice(width, width + length)
-        np.copyto(starts[rows, tokens], start, where=(positions >= context) & (positions < behind))
-        np.copyto(ends[rows, tokens], end, where=positions < passage_end)
-        blocks.append((rows, length))
-    firsts, lasts, scores = _top_spans(starts, ends, width, config.n_best)
-    for rows, length in blocks:
-        span_logsumexp[rows] = _span_logsumexp(
-            starts[rows, width:], ends[rows, width:], scores[rows, 0], columns[rows], length, width
-        )
+    for pair in logits:
+        rows = slice(first, first := first + len(pair[0]))
+        for side, values in zip(sides, pair, strict=True):
+            side[rows, width : width + values.shape[1]] = values
+    size, context, behind, passage_end = columns[:, :4, None].astype(np.int32).swapaxes(0, 1)
+    positions = np.arange(longest, dtype=np.int32)
+    is_real = positions < size
+    if not ((np.abs(sides[:, :, tokens]) <= LARGEST_LOGIT) | ~is_real).all():
+        raise NonFiniteLogitError(NOT_FINITE)
+    # Minus infinity where no token is, and below where no span starts or ends.
+    np.copyto(sides[:, :, tokens], -np.inf, where=~is_real)
+    null_score = sides[0, :, width] + sides[1, :, width]
+    highest = sides.max(axis=2, keepdims=True).astype(np.float64)
+    weights = sides[:, :, width:] - highest
+    np.exp(weights, out=weights)
+    log_normaliser = (np.log(_row_sums(weights, size)) + highest[:, :, 0]).sum(axis=0).astype(np.float32)
+    no_span = ~np.array([(positions >= context) & (positions < behind), positions < passage_end])
+    np.copyto(sides[:, :, tokens], -np.inf, where=no_span)
+    np.copyto(weights[:, :, :longest], 0.0, where=no_span)
+    firsts, lasts, scores = _top_spans(sides[0], sides[1], width, config.n_best)
+    span_logsumexp = _span_logsumexp(sides, weights, highest.sum(axis=0)[:, 0], scores[:, 0], size, width)
     return WindowScores(
         null_score=null_score,
         null_log_prob=null_score - log_normaliser,
@@ -106,8 +107,8 @@ def _top_spans(starts: FloatArray, ends: FloatArray, width: int, count: int) -> 
     n_windows, side = starts.shape
     # The highest score of a span from each place on.
     best = starts.copy()
-    best[:, : side - width + 1] += _sliding_max(ends, width)
     flat_best, flat_starts, flat_ends = best.reshape(-1), starts.reshape(-1), ends.reshape(-1)
+    flat_best[: best.size - width + 1] += _sliding(np.maximum, flat_ends, width)
     row, ahead = side * np.arange(n_windows)[:, None], np.arange(width)
     firsts, lasts = np.zeros((2, n_windows, count), dtype=np.int64)
     scores = np.full((n_windows, count), -np.inf, dtype=np.float32)
@@ -135,52 +136,44 @@ def _top_spans(starts: FloatArray, ends: FloatArray, width: int, count: int) -> 
     return firsts - width, lasts - width, scores
 
 
-def _sliding_max(values: FloatArray, width: int) -> FloatArray:
-    """`[:, i]` = the largest of `values[:, i : i + width]`, as far as there are so many."""
-    reach = 1
-    while 2 * reach <= width:
-        values = np.maximum(values[:, :-reach], values[:, reach:])
-        reach *= 2
-    rest = width - reach
-    return np.maximum(values[:, : values.shape[1] - rest], values[:, rest:])
-
-
 def _span_logsumexp(
-    starts: FloatArray, ends: FloatArray, top: FloatArray, columns: Places, length: int, width: int
+    sides: FloatArray, weights: Weights, highest: Weights, top: FloatArray, size: Places, width: int
 ) -> FloatArray:
     """(n_windows,) over the scores of all valid spans; minus infinity for a window without any.
 
+    The sum of exp(start + end) over the ends of each start is exp(start) times a sum over a sliding window.
+
     Args:
-        top: (n_windows,) the highest of them.
-        length: of the batches, on which the order of the sum depends.
+        weights: (2, n_windows, length + width) exponentials of what `sides` has from the first token on.
+        highest: (n_windows,) what was subtracted from a start and an end before.
+        top: (n_windows,) the highest score of a span.
     """
-    safe = np.where(np.isfinite(top), top, 0.0).astype(np.float32)
-    total = np.empty(len(starts), dtype=np.float32)
-    # Those with spans in like places together: the rest of the band stays zero, and in the sum.
-    by_place = np.argsort(columns[:, 1], kind="stable")
-    starts, ends, safest = starts[by_place, :length, None], ends[by_place], safe[by_place, None, None]
-    spans = as_strided(ends, (len(ends), length, width), (*ends.strides, ends.strides[1]))
-    band = np.empty((min(WINDOWS_IN_CACHE, len(starts)), length, width), dtype=np.float32)
-    for at in range(0, len(by_place), WINDOWS_IN_CACHE):
-        rows = slice(at, at + WINDOWS_IN_CACHE)
-        contexts = columns[by_place[rows], 1:3]
-        first, last = int(contexts[0, 0]), int(contexts.max())
-        part = band[: len(contexts)]
-        part[:, :first] = part[:, last:] = 0.0
-        valid = part[:, first:last]
-        np.add(starts[rows, first:last], spans[rows, first:last], out=valid)
-        np.subtract(valid, safest[rows], out=valid)
-        np.exp(valid, out=valid)
-        total[by_place[rows]] = part.reshape(len(part), -1).sum(axis=1)
+    starts, ends = weights
+    starts.reshape(-1)[: starts.size - width + 1] *= _sliding(np.add, ends.reshape(-1), width)
     with np.errstate(divide="ignore"):
-        result: FloatArray = (np.log(total) + safe).astype(np.float32)
-    return result
+        found = np.log(_row_sums(starts, size)) + highest
+    # What is highest is no span, and all that are have vanished beside it.
+    for row in np.flatnonzero(np.isfinite(top) & (highest - top > FAR)):
+        start, end = sides[:, row, : width + size[row, 0] + width].astype(np.float64)
+        spans = start[:-width, None] + sliding_window_view(end, width)[:-1]
+        found[row] = np.log(np.exp(spans - top[row]).sum()) + top[row]
+    return found.astype(np.float32)
 
 
-def _logsumexp(values: FloatArray, mask: BoolArray) -> FloatArray:
-    """(n,) float32 over axis 1 where `mask` holds; at least one place a row."""
-    masked = np.where(mask, values, -np.inf)
-    top = masked.max(axis=1)
-    total = np.exp(masked - top[:, None]).sum(axis=1)
-    result: FloatArray = (np.log(total) + top).astype(np.float32)
-    return result
+def _row_sums(values: Weights, size: Places) -> Weights:
+    """The sum of the first `size` values of each row, over more of which a row reaches; hangs on nothing else."""
+    length = values.shape[-1]
+    first = np.arange(0, values.size, length).reshape(values.shape[:-1])
+    bounds = np.stack([first, first + size[:, 0]], axis=-1)
+    sums: Weights = np.add.reduceat(values.reshape(-1), bounds.reshape(-1))[::2].reshape(first.shape)
+    return sums
+
+
+def _sliding(combine: np.ufunc, values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """`[i]` = `values[i : i + width]` combined, as far as there are so many."""
+    if width == 1:
+        return values
+    half = width // 2
+    found = _sliding(combine, values, half)
+    found = np.asarray(combine(found[:-half], found[half:]))
+    return np.asarray(combine(found[:-1], values[width - 1 :])) if width % 2 else found

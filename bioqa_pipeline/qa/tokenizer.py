@@ -11,7 +11,15 @@ import tokenizers
 from bioqa_pipeline.qa.byte_level import ByteLevel
 from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
 from bioqa_pipeline.qa.vocabularies import add_tokens
+from bioqa_pipeline.qa.words import WordTokens
 from bioqa_pipeline.records.scores import SpecialIds, TokenizedText
+
+# What cuts each word by itself.
+_BY_WORDS = (
+    tokenizers.normalizers.BertNormalizer,
+    tokenizers.pre_tokenizers.BertPreTokenizer,
+    tokenizers.models.WordPiece,
+)
 
 
 class TextTokenizer:
@@ -28,6 +36,9 @@ class TextTokenizer:
         backend.no_padding()
         backend.encode_special_tokens = True
         self._backend = backend
+        steps = (backend.normalizer, backend.pre_tokenizer, backend.model)
+        by_words = all(isinstance(step, kind) for step, kind in zip(steps, _BY_WORDS, strict=True))
+        self._words = WordTokens(self._encode) if by_words else None
         self.special = special
 
     @property
@@ -36,12 +47,18 @@ class TextTokenizer:
         return self._backend.get_vocab(with_added_tokens=True)
 
     def __call__(self, texts: Sequence[str]) -> list[TokenizedText]:
-        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
-        tokenized = []
-        for encoding in encodings:
-            starts, ends = np.fromiter(chain.from_iterable(encoding.offsets), dtype=np.int32).reshape(-1, 2).T.copy()
-            tokenized.append(TokenizedText(ids=np.array(encoding.ids, dtype=np.int32), starts=starts, ends=ends))
-        return tokenized
+        if self._words:
+            return self._words(texts)
+        # All at once on as many threads as the library takes.
+        return [_tokens(encoding) for encoding in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+
+    def _encode(self, text: str) -> TokenizedText:
+        return _tokens(self._backend.encode(text, add_special_tokens=False))
+
+
+def _tokens(encoding: tokenizers.Encoding) -> TokenizedText:
+    starts, ends = np.fromiter(chain.from_iterable(encoding.offsets), dtype=np.int32).reshape(-1, 2).T.copy()
+    return TokenizedText(ids=np.array(encoding.ids, dtype=np.int32), starts=starts, ends=ends)
 
 
 def make_tokenizer(files: TokenizerFiles) -> TextTokenizer:

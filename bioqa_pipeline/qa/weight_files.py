@@ -64,7 +64,10 @@ def find_weights(folder: Path) -> Path:
     for name in WEIGHT_FILES:
         if is_there(folder / name):
             return folder / name
-    raise CheckpointError(f"{folder} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}")
+    raise CheckpointError(
+        f"{folder} holds neither {WEIGHT_FILES[0]} nor {WEIGHT_FILES[1]}; weights in several files have to be one: "
+        "load them by the class that config.json names, and save_pretrained(FOLDER, max_shard_size='100GB')"
+    )
 
 
 def check_weights(path: Path, network: NetworkConfig) -> None:

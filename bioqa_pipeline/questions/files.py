@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.inputs import STANDARD_INPUT, is_pipe, read_input, read_standard_input
-from bioqa_pipeline.questions.marks import is_comment, without_comment
+from bioqa_pipeline.questions.marks import is_comment, is_lone_mark, without_comment
 from bioqa_pipeline.questions.notes import LeftOut, notes_of
 from bioqa_pipeline.questions.rows import MAX_QUESTION_CHARS, Row, checked_row
 from bioqa_pipeline.questions.tables import delimiter_of, has_header, json_rows, lines_of, table_rows
@@ -112,7 +112,7 @@ def read_questions(path: Path) -> QuestionFile:
     rows, left_out = _bounded(parts, path)
     questions, merged = _merge(rows, path)
     if not questions:
-        comments = f" (lines that are comments: {len(left_out):,})" if left_out else ""
+        comments = f" (lines that are comments or list marks: {len(left_out):,})" if left_out else ""
         raise InputError(f"holds no question: write one question a line{comments}", path)
     pasted = {row.text for row in rows if row.is_pasted}
     return QuestionFile(
@@ -173,8 +173,8 @@ def _text_rows(content: str, path: Path) -> Iterator[Row | LeftOut]:
         text = normalize_text(raw)
         if not text:
             continue
-        if is_comment(text):
-            yield LeftOut(line, text)
+        if (is_mark := is_lone_mark(text)) or is_comment(text):
+            yield LeftOut(line, text, is_mark)
             continue
         if "\t" in raw.strip():
             raise InputError("holds a tab: name the file .tsv and give it a header line if it is a table", path, line)

@@ -26,13 +26,20 @@ _OPENING = re.compile(r"(?:(?:and|so|then|but|also|well|now|please)\b,?\s+)+", r
 _TAG_QUESTION = re.compile(
     rf",\s(?:{_AUXILIARY}(?: not)?\s(?:it|they|he|she|we|there|this|that)|right|correct)\W*$", re.I
 )
+# "Can you tell me whether zinc helps?"
+_ASKING_IF = re.compile(
+    r"(?:(?:can|could|would|will|do|does)\s(?:you|anyone|anybody|someone|we)\s(?:please\s)?"
+    r"(?:tell\s(?:me|us)|say|know|explain)|(?:please\s)?(?:tell\sme|say|let\sme\sknow)"
+    r"|i(?:\swould|'d)?\s(?:like\sto\sknow|want\sto\sknow|wonder))\s(?:if|whether)\b",
+    re.IGNORECASE,
+)
 # "Is it A or B?" is answered by a span: of 17 factoid questions of BioASQ that begin with such a word, 16 hold an "or".
 _CHOICE = re.compile(r"\bor (?!not\b|no\b|without\b|false\b)", re.IGNORECASE)
 # So is "…, and if so which?", "Can you name the gene?", "Do we know which one?" and what ends in "what?".
 _NAMING = re.compile(
     r"(?:[;?]|\band|\bif (?:so|yes))[\s,]+(?:if (?:so|yes)[\s,]+)?(?:(?:in|by|of|to|for|from|with|at|on)\s)?"
     r"(?:which|what|whom?|whose|how|where|when|why)\b"
-    r"|^(?:can|could|will|would|do|does|did|has|is|are)\s.*?\b(?:know|known|tell|say|clear|understood|established|list"
+    r"|^(?:can|could|will|would|do|does|did|has|is|are)\s.*?\b(?:know|known|tell|say|clear|understood|established|found|shown|list"
     r"|explain|describe|identify|name|give)\b(?:\s(?:me|us|you))?\s(?:exactly\s)?(?:which|what|whom?|whose|how|where|when|why)\b"
     r"|^(?:can|could|will|would)\s(?:you|anyone|someone|we)\s(?:please\s)?(?:name|list|give|describe|explain|identify|tell)\b"
     r"|\b(?:what|whom?|where)\W*$",
@@ -48,6 +55,8 @@ def asks_yes_or_no(text: str) -> bool:
         setting, _, rest = asked.rpartition(mark)
         if setting and _SETTING.match(setting) and _YES_NO.match(rest):
             asked = rest
+    if _ASKING_IF.match(asked):
+        return not _CHOICE.search(asked)
     first = asked.partition(" ")[0]
     is_name = first.isupper() and not asked.isupper()
     begins = (

@@ -38,6 +38,13 @@ _LIST_MARK = re.compile(
     ),
     re.IGNORECASE,
 )
+# A mark with nothing behind it: "1)", "a.", "-", "Question 4:", "[ ]", a line of dashes.
+_LONE_MARK = re.compile(
+    rf"(?:question|q|no)\.?\s?#?\d{{1,4}}\s?(?:{_END})?|(?:question|q)\s?{_END}"
+    rf"|[(\[]?(?:\d{{1,3}}(?:\.\d{{1,3}}){{0,9}}|[a-z]|[ivx]{{1,5}})\s?[.):\]．）：、]{{0,2}}"
+    rf"|[-*+–—>·=_~.{_BULLETS}]+|[\u2460-\u24ff\u2776-\u2793]|\[[ x]?\]",
+    re.IGNORECASE,
+)
 _MOST_MARKS = 3
 # "#1 cause of death …?" asks; "#What …?" is how a question is switched off.
 _NUMBERED_QUESTION = re.compile(r"#\d.*\?\W*")
@@ -47,6 +54,11 @@ _COMMENT_BEHIND = re.compile(r"(?<=\?)\s+#(?!\d).*$")
 def is_comment(text: str) -> bool:
     """Whether a line is one: it starts with `#` and is no question about the first of something."""
     return text.startswith("#") and not _NUMBERED_QUESTION.fullmatch(text)
+
+
+def is_lone_mark(text: str) -> bool:
+    """Whether a line is nothing but the number, letter or bullet of a list, or a rule."""
+    return _LONE_MARK.fullmatch(text) is not None
 
 
 def without_comment(text: str) -> tuple[str, str]:

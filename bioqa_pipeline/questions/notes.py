@@ -19,10 +19,11 @@ _BETWEEN = re.compile(r"\s+([?!.,;:])")
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A comment: a whole line, or what stands behind a question."""
+    """A comment (a whole line, or what stands behind a question), or a list mark without a question."""
 
     line: int
     text: str
+    is_mark: bool = False
 
 
 def notes_of(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> tuple[str, ...]:
@@ -31,8 +32,9 @@ def notes_of(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> tuple[str, ...
 
 
 def _notes(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> Iterator[str]:
-    if left_out:
-        yield f"left out as comments: {named_lines([(c.line, c.text) for c in left_out])}"
+    for is_mark, kind in ((False, "comments"), (True, "list marks without a question")):
+        if lines := [(part.line, part.text) for part in left_out if part.is_mark is is_mark]:
+            yield f"left out as {kind}: {named_lines(lines)}"
     if marked := [(row.line, row.mark) for row in rows if row.mark]:
         yield f"list marks taken off before questions: {named_lines(marked)}"
     own = dict.fromkeys(name for row in rows if row.own for name in json.loads(row.own))

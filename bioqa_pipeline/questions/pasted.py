@@ -32,6 +32,8 @@ def is_query(text: str) -> bool:
     tags = ((found["space"], " ".join(found[2].lower().split())) for found in _TAGGED.finditer(text))
     if any(MODIFIER.sub("", tag) in FIELD_TAGS and not (space and tag in _WORDS) for space, tag in tags):
         return True
-    if any(word.lower() in _SENTENCE for word in re.findall(r"[^\W\d_]+", text)) or text.upper() == text:
+    if any(word.lower() in _SENTENCE for word in re.findall(r"[^\W\d_]+", text)):
         return bool(HISTORY.search(text) and _OPERATOR.search(text))
+    if text.upper() == text:  # in capitals all, AND says nothing
+        return bool(HISTORY.search(text) and _OPERATOR.search(text)) or read_foreign(text) is not None
     return bool(_OPERATOR.search(text) or history_numbers(text)) or read_foreign(text) is not None

@@ -15,7 +15,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.questions.query_lint import query_problems
 from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.questions.terms import Word, question_words
@@ -76,15 +76,13 @@ def build_queries(
             builds the ladder again with them and goes on with the first step whose term it has not sent.
 
     Raises:
-        SourceError: kind "bad_query", `question.query` is not a query that PubMed would read as it is meant.
+        SourceError: `question.query` is not a query that PubMed would read as it is meant.
     """
     if question.query is not None:
         problems = query_problems(question.query)
         if problems:
             place = f" (line {question.line})" if question.line is not None else ""
-            raise SourceError(
-                f"query of question {question.id}{place}: {'; '.join(problems)}", kind=SourceErrorKind.BAD_QUERY
-            )
+            raise SourceError(f"query of question {question.id}{place}: {'; '.join(problems)}")
         if not filters.records:
             return (LadderStep(0, StepKind.USER, question.query, "the query given with the question, as it is"),)
         term = " AND ".join([_group(question.query), *filters.records.terms()])

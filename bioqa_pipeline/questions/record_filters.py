@@ -13,10 +13,12 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from bioqa_pipeline.questions.languages import NAMES, language_codes, language_name
-from bioqa_pipeline.questions.query_lint import FIELD_TAGS
-from bioqa_pipeline.records.texts import Abstract
+
+if TYPE_CHECKING:
+    from bioqa_pipeline.records.texts import Abstract
 
 KINDS = ("publication_type", "mesh", "journal", "language")
 MOST_NAME_CHARS = 300
@@ -56,6 +58,13 @@ Address | Autobiography | Bibliography | Biography | Case Reports | Classical Ar
 KNOWN_TYPES = (*(name.strip() for name in _KNOWN_TYPES_TEXT.split("|")), *_TRIALS)
 
 
+def _is_tag(text: str) -> bool:
+    # Where a name is asked about: a command that only shows its help needs none of this.
+    from bioqa_pipeline.questions.query_lint import FIELD_TAGS
+
+    return text.strip().lower() in FIELD_TAGS
+
+
 def folded(name: str) -> str:
     """The form in which names are compared."""
     plain = unicodedata.normalize("NFKD", name.replace("&", " and ")).casefold()
@@ -87,8 +96,12 @@ class RecordFilters:
             if not folded(name):
                 raise ValueError(f"`{kind} {name}` is the name of no {_WORDS[kind]}: give one, or leave it out")
             tagged = _TAGGED.search(name)
-            is_syntax = _SYNTAX.search(name) or (tagged and tagged[1].strip().lower() in FIELD_TAGS)
-            if is_syntax or not name.isprintable() or len(name) > MOST_NAME_CHARS:
+            if (
+                _SYNTAX.search(name)
+                or (tagged and _is_tag(tagged[1]))
+                or not name.isprintable()
+                or len(name) > MOST_NAME_CHARS
+            ):
                 raise ValueError(
                     f"`{kind} {name[:80]}`: give the whole name of a {_WORDS[kind]} alone, without quotation marks, "
                     "field tag or *"

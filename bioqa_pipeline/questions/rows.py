@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.questions.marks import without_list_mark
+from bioqa_pipeline.questions.marks import is_lone_mark, without_list_mark
 from bioqa_pipeline.questions.pasted import is_query
 from bioqa_pipeline.text import normalize_text
 
@@ -64,7 +64,7 @@ def checked_row(fields: Mapping[str, str], path: Path, line: int, own: Mapping[s
     is_pasted = not query and is_query(text)
     if not text:
         raise InputError("the question is empty: fill it in or delete the line", path, line)
-    if not any(character.isalnum() for character in text):
+    if is_lone_mark(text) or not any(character.isalnum() for character in text):
         raise InputError(f"the question has no words: {text[:SHOWN_CHARS]}", path, line)
     if len(text) > MAX_QUESTION_CHARS:
         way_out = (

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from bioqa_pipeline.records.retraction import Retraction, retraction_of
+
 PassageKind = Literal["abstract", "title+abstract"]
 
 
@@ -120,6 +122,12 @@ class Abstract:
             return self.text
         title = self.title if self.title.endswith((".", "?", "!")) else self.title + "."
         return f"{title} {self.text}" if self.text else title
+
+    @property
+    def retraction(self) -> Retraction | None:
+        """How the record was taken back; in part is not `is_retracted`."""
+        how = retraction_of(self.title, self.publication_types, self.corrections, is_marked=self.is_retracted)
+        return how if self.is_retracted or how is Retraction.IN_PART else None
 
     @property
     def expressions_of_concern(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord, RunManifest
@@ -17,7 +17,7 @@ class Limits:
 
     Attributes:
         questions: of more, those with the surest answers are shown, best first.
-        answers: merged answers; the best one of a question that is shown always is.
+        answers: merged answers; the best one of a question that is shown always is, others with their evidence.
         evidence: sentences, those of the best answers first.
         evidence_each: sentences of one answer.
         silent: abstracts named that do not answer, the nearest ones first.
@@ -60,6 +60,7 @@ class Evidence:
         is_new: scored since the run before.
         authors: in short; empty in rows of before they were kept.
         study: what kind of study it is, in words; empty where PubMed does not say.
+        retraction: how it was taken back; empty where it was not.
     """
 
     pmid: int
@@ -75,6 +76,7 @@ class Evidence:
     after: str
     authors: str = ""
     study: str = ""
+    retraction: str = ""
 
     @property
     def year(self) -> str:
@@ -198,7 +200,7 @@ class RunReport:
     previous: RunManifest | None
     compares: bool
     n_questions: int
-    outcomes: Mapping[AnswerOutcome, int]
+    outcomes: Counter[AnswerOutcome]
     n_answers: int
     is_calibrated: bool
     n_evidence: int

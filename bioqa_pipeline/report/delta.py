@@ -72,6 +72,12 @@ class Delta:
     n_gone: int
     n_moved: int
 
+    @property
+    def counts(self) -> str:
+        """ "1 new, 2 changed"; empty where nothing came, changed or went."""
+        numbers = {"new": self.n_new, "changed": self.n_changed, "gone": self.n_gone}
+        return ", ".join(f"{n:,} {kind}" for kind, n in numbers.items() if n)
+
 
 def read_current(dataset: Dataset, manifest: RunManifest) -> pl.DataFrame | None:
     """The answers over all runs as this run left them; None where a later one changed them."""

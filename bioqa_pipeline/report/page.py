@@ -24,7 +24,7 @@ from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.delta import read_current
 from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
-from bioqa_pipeline.report.unanswered import others_without_answer, without_answer
+from bioqa_pipeline.report.unanswered import accounted, without_answer
 from bioqa_pipeline.report.words import PROBABILITY, strength, why_behind
 
 # Where answers come from, in the title; all other sources are PubMed.
@@ -33,7 +33,7 @@ _WHENCE = {"sample": "the sample records", "files": "your records"}
 LINK_PMIDS = 150
 MOST_NAMED = 100
 # Of what a run changed; the others stand behind a click, so that the first answers are seen at once.
-CHANGES_OPEN = 4
+CHANGES_OPEN = 2
 # Of what is said of the questions; the manifest has all.
 MOST_NOTES = 20
 # Queries and their translations are long, and many: some 400 kB of them at most.
@@ -163,7 +163,7 @@ def contents(question: ShownQuestion) -> str:
         return f"{counted(len(question.answers), 'answer')}, {counted(n, 'sentence')} of evidence"
     if question.evidence:
         return f"{counted(n, 'sentence')} of evidence"
-    return "Nearest candidate and search" if question.nearest else "Search"
+    return "Nearest words and search" if question.nearest else "Search"
 
 
 def _lead(report: RunReport) -> str:
@@ -171,11 +171,8 @@ def _lead(report: RunReport) -> str:
     if manifest.status == "failed" and not n_answered:
         why = "the run broke off before it had answers" if manifest.error else "every search failed"
         return f"{counted(manifest.n_questions, 'question')} asked; {why}."
-    lead = (
-        f"{n_answered:,} of {counted(report.n_questions, 'question')} answered, from "
-        f"{counted(n_abstracts(manifest), 'abstract')}"
-        f"{others_without_answer(o for o, n in report.outcomes.items() for _ in range(n))}."
-    )
+    answered, others = accounted(report.outcomes.elements(), report.n_questions)
+    lead = f"{answered}, from {counted(n_abstracts(manifest), 'abstract')}{others}."
     if report.previous is None:
         return f"{lead} No earlier run in this data set asked these questions."
     since = f"the run of {report.previous.started_at:%d %B %Y, %H:%M} UTC"
@@ -241,7 +238,7 @@ def _kinds(report: RunReport) -> list[tuple[str, str, int]]:
     if report.previous:
         name = "New" if report.compares else "Changed"
         kinds.append(("new", name, sum(q.is_new or q.changed for q in questions)))
-    kinds.append(("retracted", "Retracted evidence", sum(q.has_retracted for q in questions)))
+    kinds.append(("retracted", "Retracted", sum(q.has_retracted for q in questions)))
     return kinds
 
 

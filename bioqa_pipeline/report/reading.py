@@ -115,7 +115,9 @@ class _Parts:
         frame = self.rows.get((question_id,))
         rows = frame.sort("rank").to_dicts() if frame is not None else []
         text = rows[0]["question"] if rows else None
-        answers = tuple(self._answer(row) for row in rows if row["answer"] is not None)
+        said = (self._answer(row) for row in rows if row["answer"] is not None)
+        # One whose sentence has no room could not be judged.
+        answers = tuple(answer for answer in said if answer.rank == 1 or answer.evidence)
         only = next((row for row in rows if row["outcome"] == AnswerOutcome.EVIDENCE_ONLY), None)
         known = text is not None and (question_id, text) in self.before
         before = self.before[question_id, text] if known and text is not None else NO_ANSWER
@@ -246,7 +248,7 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
     """Titles and sentences of the chosen abstracts, best first."""
     best = pl.col("n_best").list.first().struct
     columns = ["pair_id", "title", "journal", "pub_date", "doi", "evidence", "evidence_start"]
-    columns += ["authors", "publication_types", "mesh_terms"]
+    columns += ["authors", "publication_types", "mesh_terms", "retraction"]
     wanted = dataset.answers().filter(pl.col("pair_id").is_in(chosen["pair_id"].implode()))
     texts = wanted.select(*columns, start=best.field("start"), end=best.field("end")).collect(engine="streaming")
     evidence: dict[_Key, list[Evidence]] = defaultdict(list)
@@ -262,6 +264,7 @@ def _evidence(dataset: Dataset, chosen: pl.DataFrame) -> dict[_Key, list[Evidenc
                 after=after,
                 authors=short_authors(row["authors"]),
                 study=study_type(row["publication_types"], row["mesh_terms"]),
+                retraction=row["retraction"] or "retracted" * row["is_retracted"],
             )
         )
     return evidence

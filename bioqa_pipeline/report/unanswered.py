@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 
 FAILED = "search failed"
-# Why questions have no answer, where it is not that the abstracts have none.
+# Why questions have no answer. With the answered ones these are all that were asked.
 WITHOUT_ANSWER = {
+    AnswerOutcome.NO_ANSWER: "no answer: all below the threshold",
     AnswerOutcome.EVIDENCE_ONLY: "not answered: yes/no question",
     AnswerOutcome.SEARCH_FAILED: FAILED,
     AnswerOutcome.NOTHING_FOUND: "nothing found",
+    AnswerOutcome.NO_ABSTRACT: "no abstract to read",
 }
 
 
@@ -40,7 +42,18 @@ def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:
             return f"no answer in {counted(n_abstracts, 'abstract')}"
 
 
-def others_without_answer(outcomes: Iterable[AnswerOutcome]) -> str:
-    """What stands behind the number of answered questions: "; 2 not answered: yes/no question; 1 search failed"."""
+def accounted(outcomes: Iterable[AnswerOutcome], n_questions: int) -> tuple[str, str]:
+    """("14 of 22 questions answered", "; 7 no answer: …; 1 search failed"): with the first the rest are all."""
     counts = Counter(outcomes)
-    return "".join(f"; {counts[outcome]:,} {words}" for outcome, words in WITHOUT_ANSWER.items() if counts[outcome])
+    others = [f"; {counts[outcome]:,} {words}" for outcome, words in WITHOUT_ANSWER.items() if counts[outcome]]
+    if (left := n_questions - counts.total()) > 0:
+        others.append(f"; {left:,} not asked, as the run broke off")
+    return f"{counts[AnswerOutcome.ANSWERED]:,} of {counted(n_questions, 'question')} answered", "".join(others)
+
+
+def listed(answers: Iterable[MergedAnswer]) -> Iterator[tuple[str, list[str]]]:
+    """What became of questions, with their texts, but for those whose rows say it: answered, or below the threshold."""
+    asked = defaultdict[AnswerOutcome, list[str]](list)
+    for answer in answers:
+        asked[answer.outcome].append(answer.question)
+    yield from ((w, asked[o]) for o, w in WITHOUT_ANSWER.items() if o in asked and o is not AnswerOutcome.NO_ANSWER)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import polars as pl
@@ -20,6 +19,7 @@ from bioqa_pipeline.qa.devices import processor_name, resolve_device, resolve_pr
 from bioqa_pipeline.qa.engines import OPENVINO_PAYS, resolve_engine
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.run.differences import Cause
+from bioqa_pipeline.run.manifest import installed_version
 from bioqa_pipeline.sources.base import Source
 
 T = TypeVar("T")
@@ -110,10 +110,7 @@ def what_changed(
 
 
 def _version(why: str, run: RunManifest, package: str) -> Cause:
-    try:
-        now = version(package)
-    except PackageNotFoundError:
-        now = "not installed"
+    now = installed_version(package) or "not installed"
     then = run.versions.get(package, NOT_RECORDED)
     return Cause(why, f"{package} {then}", f"{package} {now}")
 

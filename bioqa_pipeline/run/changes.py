@@ -12,6 +12,7 @@ import numpy as np
 from bioqa_pipeline.dataset.schemas import CurrentRow, SummaryRow
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.run.records import RunIdentity
 
 # Strongest first: where several records changed an answer, the first of these is why.
 RETRACTION, REVISED, NEW = "retraction", "revised_record", "new_record"
@@ -20,21 +21,6 @@ MOST_PMIDS = 50
 
 Row = Mapping[str, Any]
 Why = tuple[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """What decides the answers of a run."""
-
-    run_id: str
-    started_at: datetime
-    scoring_key: str
-    model: str
-    model_revision: str
-    threshold: float
-    max_answers: int
-    is_calibrated: bool
-    config_json: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +40,7 @@ class Found:
     seen: Mapping[str | None, tuple[datetime, str]]
 
 
-def rows_now(old: Sequence[Row], found: Found, night: Night) -> list[CurrentRow]:
+def rows_now(old: Sequence[Row], found: Found, run: RunIdentity) -> list[CurrentRow]:
     """The rows of one question.
 
     Args:
@@ -63,11 +49,11 @@ def rows_now(old: Sequence[Row], found: Found, night: Night) -> list[CurrentRow]
     is_same = bool(old) and old[0]["question"] == found.answers[0].question
     matched = _matched(old if is_same else (), found.answers)
     gone = [row for row in old if row["answer"] is not None and row["rank"] not in {r["rank"] for r in matched if r}]
-    rows = [_row(before, answer, old, found, night) for before, answer in zip(matched, found.answers, strict=True)]
+    rows = [_row(before, answer, old, found, run) for before, answer in zip(matched, found.answers, strict=True)]
     took: dict[str, Any] = {name: None if not old else old[0][name] for name in ("gone", "gone_run_id", "gone_why")}
     if gone:
-        why, _ = _why(old, found, night, gone[0]["support_pmids"])
-        took = {"gone": tuple(row["answer"] for row in gone), "gone_run_id": night.run_id, "gone_why": why}
+        why, _ = _why(old, found, run, gone[0]["support_pmids"])
+        took = {"gone": tuple(row["answer"] for row in gone), "gone_run_id": run.run_id, "gone_why": why}
     return [CurrentRow(**row | (took if i == 0 else dict.fromkeys(took))) for i, row in enumerate(rows)]
 
 
@@ -93,7 +79,9 @@ def _shares_wording(row: Row, answer: MergedAnswer) -> bool:
     return not {*row["variants"]}.isdisjoint(answer.variants) or answer_key(row["answer"]) == answer_key(answer.answer)
 
 
-def _row(before: Row | None, answer: MergedAnswer, old: Sequence[Row], found: Found, night: Night) -> dict[str, Any]:
+def _row(
+    before: Row | None, answer: MergedAnswer, old: Sequence[Row], found: Found, run: RunIdentity
+) -> dict[str, Any]:
     values = {f.name: getattr(answer, f.name) for f in fields(SummaryRow) if f.name != "run_id"}
     change = "new" if before is None else _change(before, answer)
     if change is None and before is not None:
@@ -101,16 +89,16 @@ def _row(before: Row | None, answer: MergedAnswer, old: Sequence[Row], found: Fo
         values |= {name: before[name] for name in kept}
     else:
         support = {*answer.support_pmids, *(before["support_pmids"] if before else ())}
-        why, pmids = _why(old, found, night, support)
-        now = night.started_at, night.run_id
+        why, pmids = _why(old, found, run, support)
+        now = run.started_at, run.run_id
         first = (before["first_seen"], before["first_run_id"]) if before else found.seen.get(answer.answer, now)
         values |= {
-            **{"run_id": night.run_id, "last_changed": night.started_at, "change": change, "why": why},
+            **{"run_id": run.run_id, "last_changed": run.started_at, "change": change, "why": why},
             **{"why_pmids": pmids, "first_seen": first[0], "first_run_id": first[1]},
         }
     return values | {
-        **{"scored_at": found.scored_at, "threshold": night.threshold, "scoring_key": night.scoring_key},
-        **{"model": night.model, "model_revision": night.model_revision},
+        **{"scored_at": found.scored_at, "threshold": run.threshold, "scoring_key": run.scoring_key},
+        **{"model": run.model, "model_revision": run.model_revision},
     }
 
 
@@ -136,20 +124,20 @@ def _float32(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(np.float32(value))
 
 
-def _why(old: Sequence[Row], found: Found, night: Night, support: Iterable[int]) -> Why:
+def _why(old: Sequence[Row], found: Found, run: RunIdentity, support: Iterable[int]) -> Why:
     """Why an answer with this support changed: what decides all answers of the question, else its own records."""
     if not old:
         return "new_question", ()
     before = old[0]
     if before["question"] != found.answers[0].question:
         return "question_changed", ()
-    if before["scoring_key"] != night.scoring_key:
-        same = (before["model"], before["model_revision"]) == (night.model, night.model_revision)
+    if before["scoring_key"] != run.scoring_key:
+        same = (before["model"], before["model_revision"]) == (run.model, run.model_revision)
         return "new_settings" if same else "new_model", ()
     own = _strongest({pmid: found.news[pmid] for pmid in support if pmid in found.news})
     if own:
         return own
-    if _float32(before["threshold"]) != _float32(night.threshold):
+    if _float32(before["threshold"]) != _float32(run.threshold):
         return "new_threshold", ()
     if news := _strongest(found.news):
         return news

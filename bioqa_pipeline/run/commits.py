@@ -41,5 +41,5 @@ def commit_scored(
         failed += outcome.failed
         failures += [f"{f.question_id}, PMID {f.pmid}: {f.reason}" for f in outcome.failed]
     if n_lost > SAID:
-        logger.error("%d shards failed; the first %d are named above", n_lost, SAID)
+        logger.error("%d parts of the run failed; the first %d are named above", n_lost, SAID)
     return reports, failed

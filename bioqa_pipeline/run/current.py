@@ -20,19 +20,18 @@ import pyarrow.compute as pc
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import CURRENT, CURRENT_FILE, INDEX, CurrentRow
-from bioqa_pipeline.dataset.tables import encode, replace_surrogates, to_table
-from bioqa_pipeline.qa.checkpoint import Checkpoint
+from bioqa_pipeline.dataset.tables import encode, in_order, joined, replace_surrogates, to_table
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.index import make_index, pages_of
-from bioqa_pipeline.run.changes import NEW, RETRACTION, REVISED, Found, Night, rows_now
+from bioqa_pipeline.run.changes import NEW, RETRACTION, REVISED, Found, rows_now
 from bioqa_pipeline.run.plan import scan_plan
-from bioqa_pipeline.run.summarise import merge_pairs
+from bioqa_pipeline.run.records import RunIdentity
+from bioqa_pipeline.run.summarise import summarise
 
 _STATE = ("question", "n_abstracts", "scoring_key", "threshold", "scored_at", "user_columns", "outcome")
 _Seen = Mapping[str, Mapping[str | None, tuple[datetime, str]]]
@@ -52,7 +51,7 @@ class CurrentAnswers:
 
 
 def update_current(
-    night: Night,
+    identity: RunIdentity,
     dataset: Dataset,
     questions: Sequence[Question],
     retrievals: Sequence[Retrieval],
@@ -67,41 +66,25 @@ def update_current(
         answers: what the run found, of all questions.
     """
     table, metadata = dataset.current_table()
-    before = _frame(table), metadata.get("run_id")
+    before = pl.DataFrame(table), metadata.get("run_id")
     seen: _Seen = {}
     if not metadata:
         table, seen = _from_history(dataset)
     is_as_before = bool(metadata) and (metadata.get("program"), _max_answers(metadata)) == (
         __version__,
-        night.max_answers,
+        identity.max_answers,
     )
-    run = _Run(night, dataset, questions, retrievals, plan, store, answers, seen)
-    changed = run.changed(_frame(table), is_as_before=is_as_before)
+    run = _Run(identity, dataset, questions, retrievals, plan, store, answers, seen)
+    changed = run.changed(pl.DataFrame(table), is_as_before=is_as_before)
     if not changed and is_as_before:
-        return CurrentAnswers(_frame(table), None, before)
-    fresh = to_table(run.rows(_frame(table), changed), CURRENT)
+        return CurrentAnswers(pl.DataFrame(table), None, before)
+    fresh = to_table(run.rows(pl.DataFrame(table), changed), CURRENT)
     ids = pa.array([questions[i].id for i in changed], pa.string())
     kept = table.filter(pc.invert(pc.is_in(table["question_id"], value_set=ids)))
-    new = pa.concat_tables([kept, fresh], promote_options="default").select(CURRENT.schema.names)
-    new = new.sort_by([(name, "ascending") for name in CURRENT.sorted_by]).cast(CURRENT.schema).combine_chunks()
-    stamp = {"config": night.config_json, "run_id": night.run_id, "program": __version__}
+    new = in_order(joined([kept, fresh], CURRENT), CURRENT).cast(CURRENT.schema).combine_chunks()
+    stamp = {"config": identity.config_json, "run_id": identity.run_id, "program": __version__}
     file = Replacement(CURRENT_FILE, encode(new, CURRENT, stamp), new.num_rows)
-    return CurrentAnswers(_frame(new), file, before)
-
-
-def night_of(run_id: str, started_at: datetime, scoring_key: str, config: RunConfig, checkpoint: Checkpoint) -> Night:
-    """What decides the answers of a run with these settings, all of them resolved."""
-    return Night(
-        run_id=run_id,
-        started_at=started_at,
-        scoring_key=scoring_key,
-        model=checkpoint.name,
-        model_revision=checkpoint.revision,
-        threshold=config.threshold or 0.0,
-        max_answers=config.max_answers,
-        is_calibrated=checkpoint.settings.calibration is not None,
-        config_json=config.model_dump_json(),
-    )
+    return CurrentAnswers(pl.DataFrame(new), file, before)
 
 
 def list_runs(dataset: Dataset, manifest: RunManifest, current: CurrentAnswers | None) -> Replacement:
@@ -114,7 +97,7 @@ def list_runs(dataset: Dataset, manifest: RunManifest, current: CurrentAnswers |
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    night: Night
+    identity: RunIdentity
     dataset: Dataset
     questions: Sequence[Question]
     retrievals: Sequence[Retrieval]
@@ -129,7 +112,7 @@ class _Run:
         counts = self._pairs().group_by("question_index").agg(pl.col("pmid").n_unique(), pl.col("scored_at").max())
         asked = {index: (n, at) for index, n, at in counts.collect(engine="streaming").iter_rows()}
         outcomes = {answer.question_id: answer.outcome for answer in self.answers if answer.rank == 1}
-        decided = self.night.scoring_key, float(np.float32(self.night.threshold))
+        decided = self.identity.scoring_key, float(np.float32(self.identity.threshold))
         changed = []
         for index, (question, retrieval) in enumerate(zip(self.questions, self.retrievals, strict=True)):
             before = known.get(question.id)
@@ -165,7 +148,7 @@ class _Run:
             before = old[(question_id,)].to_dicts() if (question_id,) in old else []
             news = _news(asked[index], before[0]["scored_at"]) if before and index in asked else {}
             found = Found(merged[index], at.get(index), news, self.seen.get(question_id, {}))
-            rows += rows_now(before, found, self.night)
+            rows += rows_now(before, found, self.identity)
         return rows
 
     def _pairs(self) -> pl.LazyFrame:
@@ -178,7 +161,7 @@ class _Run:
             },
             schema_overrides={"question_index": pl.UInt32},
         )
-        rows = self.dataset.answers().filter(pl.col("scoring_key") == self.night.scoring_key)
+        rows = self.dataset.answers().filter(pl.col("scoring_key") == self.identity.scoring_key)
         return rows.join(asked.lazy(), on=["question_id", "question"], how="inner")
 
     def _merged(self, changed: Sequence[int], latest: pl.DataFrame) -> dict[int, list[MergedAnswer]]:
@@ -198,15 +181,13 @@ class _Run:
             asked = pairs.filter(pl.col("question_index").is_in(anew)).with_columns(
                 pl.col("question_index").replace_strict(index, return_dtype=pl.UInt32)
             )
-            for answer in merge_pairs(
+            for answer in summarise(
                 [self.questions[i] for i in anew],
                 [self.retrievals[i] for i in anew],
                 asked.lazy(),
-                self.dataset,
+                self.dataset.answers(),
                 self.store,
-                threshold=self.night.threshold,
-                max_answers=self.night.max_answers,
-                is_calibrated=self.night.is_calibrated,
+                self.identity,
             ):
                 own.setdefault(f"\0{answer.question_id}", []).append(answer)
             merged |= {i: own[f"\0{self.questions[i].id}"] for i in anew}
@@ -277,9 +258,3 @@ def _dated(row: dict[str, Any], first_seen: datetime, run_id: str) -> CurrentRow
 def _max_answers(metadata: Mapping[str, str]) -> object:
     config = json.loads(metadata["config"])
     return config.get("max_answers") if isinstance(config, dict) else None
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame

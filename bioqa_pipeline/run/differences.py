@@ -14,7 +14,7 @@ OF_THE_RECORD = frozenset(
     {
         *("pmid_version", "title", "journal", "pub_date", "pub_year", "doi", "is_retracted", "content_hash"),
         *("print_date", "electronic_date", "publication_types", "mesh_terms", "languages", "expressions_of_concern"),
-        *("errata",),
+        *("errata", "retraction"),
     }
 )
 UNEXPLAINED = "unexplained"
@@ -126,14 +126,12 @@ def of_row(table: str, column: str, row: Values, then: Any, now: Any, why: tuple
     )
 
 
-def differing_windows(
-    then: Sequence[Values], now: Sequence[Values], causes: Sequence[str], *, left_out: frozenset[str] = frozenset()
-) -> Iterator[Difference]:
+def differing_windows(then: Sequence[Values], now: Sequence[Values], causes: Sequence[str]) -> Iterator[Difference]:
     """The windows of one pair, matched by their index; one that the other side lacks is a difference of its index."""
     was, became = ({row["window_index"]: row for row in rows} for rows in (then, now))
     for index in sorted(was.keys() | became.keys()):
         if index in was and index in became:
-            yield from differing("chunks", was[index], became[index], causes, left_out=left_out)
+            yield from differing("chunks", was[index], became[index], causes)
             continue
         row = was.get(index) or became[index]
         present = (index if index in was else None), (index if index in became else None)

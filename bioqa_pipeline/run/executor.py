@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeVar
 
 from bioqa_pipeline.config import ModelConfig
@@ -37,8 +36,8 @@ class Executor(Protocol):
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
-    ) -> Iterator[ShardReport | ShardError]:
-        """Scores all shards, in any order; one that fails gives its error in place of a report."""
+    ) -> Generator[ShardReport | ShardError]:
+        """Scores all shards, in any order, until it is closed; one that fails gives its error in place of a report."""
         ...
 
 
@@ -55,19 +54,9 @@ class InProcess:
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
-    ) -> Iterator[ShardReport | ShardError]:
+    ) -> Generator[ShardReport | ShardError]:
         for shard in shards:
             try:
                 yield job.score(shard, progress)
             except ShardError as exc:
                 yield exc
-
-
-@contextmanager
-def ended_with(outcomes: Iterator[T]) -> Iterator[Iterator[T]]:
-    """Ends the work behind the iterator, where it is a generator, as soon as nobody asks for more of it."""
-    try:
-        yield outcomes
-    finally:
-        if isinstance(outcomes, Generator):
-            outcomes.close()

@@ -10,29 +10,28 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from pydantic import SecretStr
 
 from bioqa_pipeline.config import NUMBERS, RunConfig
 from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
 from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
-from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
-from bioqa_pipeline.notify.feed import make_feed
 from bioqa_pipeline.qa.engines import faster_engine, resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
-from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.clock import since_last_run, start_time
 from bioqa_pipeline.run.commits import commit_scored
-from bioqa_pipeline.run.current import CurrentAnswers, list_runs, night_of, update_current
-from bioqa_pipeline.run.executor import FINISH, Executor, InProcess, ended_with
+from bioqa_pipeline.run.current import update_current
+from bioqa_pipeline.run.executor import FINISH, Executor, InProcess
 from bioqa_pipeline.run.manifest import run_cost, run_status, unfinished_manifest
-from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run
+from bioqa_pipeline.run.pages import RunPages
+from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run, scan_plan
 from bioqa_pipeline.run.preflight import Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter, SilentReporter
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport
@@ -100,8 +99,7 @@ class _Run:
             checkpoint_digest=self.ready.checkpoint.digest, precision=model.precision, schema_version=SCHEMA_VERSION
         )
         self.failures: list[str] = []
-        self.has_page = False
-        self.current: CurrentAnswers | None = None
+        self.pages = RunPages(self.dataset, self.config, self.run_id, self.failures)
         # What of the run is known so far, for the manifest of one that breaks off.
         self.source: Source | None = None
         self.retrievals: list[Retrieval] = []
@@ -132,7 +130,12 @@ class _Run:
         plan = self._plan(source, self.retrievals, writer)
         reports, failed = self._score(source, plan, writer)
         answers = self._summarise(source, plan, writer)
-        self._update_current(source, plan, answers)
+        pages = self.pages
+        asked, searches = self.ready.questions.questions, self.retrievals
+        with pages.whole_without("table of current answers"):
+            pages.current = update_current(
+                self.identity, self.dataset, asked, searches, plan.name, source.store, answers
+            )
         manifest = self._manifest().changed(
             status=run_status(self.retrievals, self.failures),
             n_pairs=plan.n_pairs,
@@ -144,33 +147,8 @@ class _Run:
             skipped=tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
             cost=run_cost(reports, self.config.model, self.timings, self.executor.n_workers),
         )
-        manifest = self.executor.stage(FINISH, lambda: self._finish(writer, manifest))
-        return RunResult(manifest, tuple(answers), tuple(self.failures), self.has_page)
-
-    def _finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
-        self._write_page(writer, manifest)
-        return writer.finish(manifest, self._replaced(manifest))
-
-    def _replaced(self, manifest: RunManifest) -> list[Replacement]:
-        files = [self.current.file] if self.current and self.current.file else []
-        with self._whole_without("list of runs"):
-            files.append(list_runs(self.dataset, manifest, self.current))
-        if self.current:
-            with self._whole_without("feed"):
-                feed = make_feed(self.dataset, self.config, manifest, self.current.rows, self.current.before)
-                files += [feed] if feed else []
-        return files
-
-    @contextmanager
-    def _whole_without(self, what: str) -> Iterator[None]:
-        try:  # whatever is wrong with what is made for readers, the run ends as it would without
-            yield
-        except Exception as exc:
-            known = isinstance(exc, BioqaError)
-            logger.error("the %s of run %s could not be made: %s", what, self.run_id, exc, exc_info=not known)
-            self.failures.append(
-                shown(f"the run is whole, but its {what} could not be made: {type(exc).__name__}: {exc}")
-            )
+        manifest = self.executor.stage(FINISH, lambda: pages.finish(writer, manifest))
+        return RunResult(manifest, tuple(answers), tuple(self.failures), pages.has_page)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -223,25 +201,16 @@ class _Run:
     def _score(
         self, source: Source, plan: RunPlan, writer: DatasetWriter
     ) -> tuple[list[ShardReport], list[FailedPair]]:
-        identity = RunIdentity(
-            run_id=self.run_id,
-            started_at=self.started,
-            scoring_key=self.scoring_key,
-            model=self.ready.checkpoint.name,
-            model_revision=self.ready.checkpoint.revision,
-            config_json=self.config.model_dump_json(),
-        )
         total = plan.n_pairs - plan.n_reused
         model = self.config.model
         model = model.changed(engine=resolve_engine(model.engine, model.device, n_pairs=total))
         job = ScoringJob(
             model=model,
             scoring=self.config.scoring,
-            threshold=self.ready.threshold,
             plan=plan.name,
             store_path=source.store.path,
             root=self.config.out,
-            identity=identity,
+            identity=self.identity,
         )
         if not plan.shards:
             return [], []
@@ -251,7 +220,7 @@ class _Run:
         with (
             self._timed("score"),
             self.reporter.stage("scoring", total, "pairs") as progress,
-            ended_with(self.executor.score(job, plan.shards, progress)) as outcomes,
+            closing(self.executor.score(job, plan.shards, progress)) as outcomes,
         ):
             return commit_scored(outcomes, plan, self.dataset.storage, writer, self.failures)
 
@@ -262,43 +231,43 @@ class _Run:
                 lambda: summarise(
                     self.ready.questions.questions,
                     self.retrievals,
-                    plan.name,
-                    self.dataset,
+                    scan_plan(self.dataset.storage, plan.name).select("question_index", "pair_id"),
+                    self.dataset.answers(),
                     source.store,
-                    threshold=self.ready.threshold,
-                    max_answers=self.config.max_answers,
-                    is_calibrated=self.ready.checkpoint.settings.calibration is not None,
+                    self.identity,
                 ),
             )
-            writer.write_summary(answers, {"config": self.config.model_dump_json()})
+            writer.write_summary(answers, {"config": self.identity.config_json})
         return answers
 
-    def _update_current(self, source: Source, plan: RunPlan, answers: Sequence[MergedAnswer]) -> None:
-        night = night_of(self.run_id, self.started, self.scoring_key, self.config, self.ready.checkpoint)
-        asked, searches = self.ready.questions.questions, self.retrievals
-        with self._whole_without("table of current answers"):
-            self.current = update_current(night, self.dataset, asked, searches, plan.name, source.store, answers)
+    @cached_property
+    def identity(self) -> RunIdentity:
+        """Of the run from when it has begun."""
+        checkpoint = self.ready.checkpoint
+        return RunIdentity(
+            run_id=self.run_id,
+            started_at=self.started,
+            scoring_key=self.scoring_key,
+            model=checkpoint.name,
+            model_revision=checkpoint.revision,
+            config_json=self.config.model_dump_json(),
+            threshold=self.ready.threshold,
+            max_answers=self.config.max_answers,
+            is_calibrated=checkpoint.settings.calibration is not None,
+        )
 
     def _manifest(self) -> RunManifest:
         return unfinished_manifest(
-            self.run_id,
+            self.identity,
             self.config,
             self.ready,
-            started_at=self.started,
             # By the steady clock, so that no run ends before it began.
             finished_at=max(datetime.now(UTC), self.started + timedelta(seconds=time.monotonic() - self.begun)),
             retrievals=self.retrievals,
             failures=self.failures,
             timings_seconds=self.timings,
-            scoring_key=self.scoring_key,
             source=self.source.describe() if self.source else {},
         )
-
-    def _write_page(self, writer: DatasetWriter, manifest: RunManifest) -> None:
-        with self._whole_without("page"):
-            current = self.current.rows if self.current else None
-            writer.write_page(make_run_page(self.dataset, self.run_id, manifest=manifest, current=current))
-            self.has_page = True
 
     def _finish_failed(self, writer: DatasetWriter, exc: BaseException) -> None:
         """A manifest for a run that broke off; that it cannot be written either must not hide why."""
@@ -306,8 +275,7 @@ class _Run:
         try:
             manifest = self._manifest().changed(error=shortened(error))
             # Who interrupts a run does not wait for a page, and may kill it before there is a manifest.
-            if isinstance(exc, Exception):
-                self._write_page(writer, manifest)
-            writer.finish(manifest, self._replaced(manifest) if isinstance(exc, Exception) else ())
+            finish = self.pages.finish if isinstance(exc, Exception) else DatasetWriter.finish
+            finish(writer, manifest)
         except (BioqaError, OSError) as second:
             logger.error("the manifest of run %s could not be written: %s", self.run_id, second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.questions.notes import NAMED
 from bioqa_pipeline.records.texts import Question
@@ -37,7 +38,7 @@ def _notes(cut: Sequence[tuple[Question, int, str]], equal: Sequence[Sequence[Qu
     for group in equal[:NAMED]:
         yield (
             f"one question to the model, which reads their first {most} tokens, so that they get the same answers: "
-            f"{', '.join(map(_name, group[:NAMED]))}" + (f" and {len(group) - NAMED:,} more" * (len(group) > NAMED))
+            + first_few(list(map(_name, group)), NAMED)
         )
     if len(equal) > NAMED:
         yield f"and {len(equal) - NAMED:,} more groups of questions that are one to the model"

@@ -15,7 +15,7 @@ from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunCost
 from bioqa_pipeline.qa.threads import thread_count
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.run.preflight import Preflight
-from bioqa_pipeline.run.records import ShardReport
+from bioqa_pipeline.run.records import RunIdentity, ShardReport
 
 REPORTED_PACKAGES = ("torch", "openvino", "transformers", "tokenizers", "polars", "pyarrow", "biopython", "prefect")
 
@@ -29,16 +29,14 @@ def run_status(retrievals: Sequence[Retrieval], failures: Sequence[str]) -> RunS
 
 
 def unfinished_manifest(
-    run_id: str,
+    run: RunIdentity,
     config: RunConfig,
     ready: Preflight,
     *,
-    started_at: datetime,
     finished_at: datetime,
     retrievals: Sequence[Retrieval],
     failures: Sequence[str],
     timings_seconds: Mapping[str, float],
-    scoring_key: str,
     source: Mapping[str, str],
 ) -> RunManifest:
     """The manifest of a run that breaks off here: status "failed", no pair scored.
@@ -50,8 +48,8 @@ def unfinished_manifest(
     checkpoint = ready.checkpoint
     calibration = checkpoint.settings.calibration
     return RunManifest(
-        run_id=run_id,
-        started_at=started_at,
+        run_id=run.run_id,
+        started_at=run.started_at,
         finished_at=finished_at,
         status="failed",
         n_questions=len(ready.questions.questions),
@@ -65,9 +63,12 @@ def unfinished_manifest(
         n_failures=len(failures),
         failures=tuple(map(shortened, failures[:MOST_NAMED])),
         config=json.loads(config.model_dump_json()),
-        versions={"bioqa": __version__, "python": platform.python_version(), **_package_versions()},
+        versions={
+            **{"bioqa": __version__, "python": platform.python_version()},
+            **{name: known for name in REPORTED_PACKAGES if (known := installed_version(name))},
+        },
         timings_seconds=dict(timings_seconds),
-        scoring_key=scoring_key,
+        scoring_key=run.scoring_key,
         source=dict(source),
         model={
             "name": checkpoint.name,
@@ -102,11 +103,9 @@ def run_cost(
     )
 
 
-def _package_versions() -> dict[str, str]:
-    versions = {}
-    for package in REPORTED_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # what scores on other machines needs no orchestrator
-            continue
-    return versions
+def installed_version(package: str) -> str | None:
+    """None where it is not installed: what scores on other machines needs no orchestrator."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

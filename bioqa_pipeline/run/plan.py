@@ -164,9 +164,7 @@ def planned_pairs(storage: Storage, name: str, shard: ShardPlan, columns: Sequen
     """The rows of one shard of a plan, read without the others."""
     with storage.open(name) as file:
         table = pq.ParquetFile(file).read_row_group(shard.row_group, columns=columns)
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    return pl.DataFrame(table)
 
 
 def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:

@@ -11,7 +11,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig, SourceKind
 from bioqa_pipeline.dataset.marker import MARKER
 from bioqa_pipeline.dataset.old import first_foreign, refusal
 from bioqa_pipeline.errors import ConfigError, InputError
-from bioqa_pipeline.messages import counted
+from bioqa_pipeline.messages import counted, first_few
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import resolve_engine
@@ -79,18 +79,13 @@ class Preflight:
         """What is asked, line by line."""
         path, merged = self.questions.path, self.questions.merged
         for question in merged[:SAID]:
-            dropped = f", the ids {_first(question.dropped_ids)} are not used" if question.dropped_ids else ""
-            lines = _first(question.lines)
+            dropped = f", the ids {first_few(question.dropped_ids, SAID)} are not used" if question.dropped_ids else ""
+            lines = first_few(question.lines, SAID)
             yield f"{path}: asked on lines {lines}, answered once as {question.id}{dropped}: {question.text}"
         if len(merged) > SAID:
             yield f"{path}: {len(merged):,} questions are asked more than once, of which the first {SAID} are named"
         yield from (f"{path}: {note}" for note in self.notes)
         yield f"{counted(len(self.questions.questions), 'question')}; model {self.checkpoint.description}"
-
-
-def _first(names: Sequence[object]) -> str:
-    more = f" and {len(names) - SAID:,} more" if len(names) > SAID else ""
-    return ", ".join(map(str, names[:SAID])) + more
 
 
 def preflight(config: RunConfig) -> Preflight:

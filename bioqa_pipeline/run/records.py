@@ -16,7 +16,12 @@ NAMED_PAIRS = 8
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What every row of a run says of its origin; no row says that it was scored before `started_at`."""
+    """What every row of a run says of its origin, and what decides its answers.
+
+    Attributes:
+        started_at: no row says that it was scored before.
+        is_calibrated: whether its checkpoint gives probabilities.
+    """
 
     run_id: str
     started_at: datetime
@@ -24,6 +29,9 @@ class RunIdentity:
     model: str
     model_revision: str
     config_json: str
+    threshold: float
+    max_answers: int
+    is_calibrated: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig, SourceConfig
@@ -17,6 +16,7 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, AnswerRow, make_pair_id
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.run.asked_again import AskedAgain, Records, find_records, model_of_run, what_changed
@@ -25,6 +25,7 @@ from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import open_pair_scorer, score_pairs
+from bioqa_pipeline.run.summary_again import MERGED, NOT_MERGED, SummaryAgain
 from bioqa_pipeline.sources import open_source
 
 BATCH_PAIRS = 1024
@@ -71,8 +72,8 @@ def reproduce(
     most_named: int = 20,
     reporter: Reporter | None = None,
 ) -> Reproduction:
-    """Scores the pairs of a run again, as its manifest says, and compares their answers and chunks in all columns but
-    `run_id` and `scored_at`.
+    """Scores the pairs of a run again, as its manifest says, and compares their answers and chunks, and where all are
+    taken the summary, in all columns but `run_id` and `scored_at`.
 
     Question, rank and the user's columns are taken from the rows, records from the run's source, by their content.
 
@@ -101,6 +102,9 @@ def reproduce(
         for start in range(0, len(chosen), BATCH_PAIRS):
             pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
+    # The merging of versions that wrote no costs was another.
+    if len(chosen) == len(keys) and run.cost is not None:
+        comparison.compare_summary(dataset.run_summary(run_id))
     return Reproduction(
         run_id=run_id,
         n_pairs=len(keys),
@@ -123,35 +127,41 @@ def _begin(
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
     records = find_records(chosen, source)
     late = _late_columns(dataset, run)
-    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, _threshold(config, checkpoint))
     key = config.scoring.key(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
     causes = what_changed(run, config, checkpoint, again, key)
-    identity = _identity(run, checkpoint, key)
-    return _Comparison(run, again, scorer, records, identity, causes, late, found)
+    identity = _identity(run, config, checkpoint, key)
+    scorer = open_pair_scorer(checkpoint, again.model, config.scoring, identity.threshold)
+    return _Comparison(again, scorer, records, identity, causes, late, "calibration" not in run.model, found)
 
 
+@dataclass(slots=True)
 class _Comparison:
-    """The rows of a run against those that come out now, some at a time."""
+    """The rows of a run against those that come out now, some at a time.
 
-    def __init__(
-        self,
-        run: RunManifest,
-        again: AskedAgain,
-        scorer: PairScorer,
-        records: Records,
-        identity: RunIdentity,
-        causes: Sequence[Cause],
-        late: frozenset[str],
-        found: Differences,
-    ) -> None:
-        self.scorer, self.records, self.identity, self.late, self.found = scorer, records, identity, late, found
-        self.again, self.causes = again, tuple(causes)
-        self.whys = tuple(cause.why for cause in causes)
-        # Versions that did not keep the calibration wrote a probability where there was none.
-        self.had_made_up = "calibration" not in run.model
-        self.n_scored = self.n_windows = 0
+    Attributes:
+        had_made_up: versions that did not keep the calibration wrote a probability where there was none.
+        late: columns that the version which wrote the run had not got.
+        merged: of each row that was scored again, what a summary is made of.
+    """
+
+    again: AskedAgain
+    scorer: PairScorer
+    records: Records
+    identity: RunIdentity
+    causes: tuple[Cause, ...]
+    late: frozenset[str]
+    had_made_up: bool
+    found: Differences
+    n_scored: int = 0
+    n_windows: int = 0
+    n_not_merged: int = 0
+    merged: list[pl.DataFrame] = field(default_factory=list)
+
+    @property
+    def whys(self) -> tuple[str, ...]:
+        return tuple(cause.why for cause in self.causes)
 
     def notes(self) -> Iterator[str]:
         """What else to know, in words."""
@@ -160,6 +170,8 @@ class _Comparison:
         if self.late:
             names = ", ".join(sorted(self.late))
             yield f"not compared, for the version that wrote the run had no such columns: {names}"
+        if self.n_not_merged:
+            yield f"summary: {counted(self.n_not_merged, 'question')} not compared, {NOT_MERGED}"
 
     def compare(self, answers: pl.DataFrame, chunks: pl.DataFrame, progress: Progress) -> None:
         """Scores these answers again and adds what differs in them and in their windows."""
@@ -178,9 +190,11 @@ class _Comparison:
         pairs, scored, failed = score_pairs(AskedPairs(there, tuple(abstracts.values()), read), self.scorer, progress)
         windows = chunks.partition_by("pair_id", as_dict=True)
         now = answer_table(pairs, scored, self.scorer, self.identity, pairs.rows["scored_at"].to_list())
-        windows_now = _as_read(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
+        windows_now = pl.DataFrame(chunk_table(pairs, scored, self.scorer.config.spans, self.identity))
         of_pair = windows_now.partition_by("pair_id", as_dict=True)
-        for row in _as_read(now).iter_rows(named=True):
+        rows_now = pl.DataFrame(now)
+        self.merged.append(rows_now.select(MERGED))
+        for row in rows_now.iter_rows(named=True):
             key = (row["pair_id"],)
             self.found.add(self._compared(rows[row["pair_id"]], row))
             stored = windows.get(key, chunks.clear()).to_dicts()
@@ -191,6 +205,13 @@ class _Comparison:
         for failure in failed:
             row = by_name[failure.question_id, failure.pmid]
             self.found.add([of_row("answers", "null_score", row, row["null_score"], failure.reason, ("not_scored",))])
+
+    def compare_summary(self, stored: pl.DataFrame) -> None:
+        """Merges what was scored again, and adds what differs in the summary."""
+        if self.merged:
+            again = SummaryAgain(stored, pl.concat(self.merged), self.records)
+            self.n_not_merged = len(again.left_out)
+            self.found.add(again.differing(self.identity, self.whys))
 
     def _compared(self, row: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
         for found in differing("answers", row, now, self.whys, left_out=self.late):
@@ -241,10 +262,6 @@ def _those_that_did(dataset: Dataset) -> str:
     return f"these runs scored pairs: {more}{', '.join(names[-NAMED:])}"
 
 
-def _threshold(config: RunConfig, checkpoint: Checkpoint) -> float:
-    return checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold
-
-
 def _source_of_records(config: RunConfig) -> SourceConfig:
     """A list only says what is asked, which the rows say, too: it may be gone, or another."""
     source = config.source
@@ -253,7 +270,7 @@ def _source_of_records(config: RunConfig) -> SourceConfig:
     return source.changed(kind="medline" if source.medline_dir else "pubmed", pmids_file=None)
 
 
-def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity:
+def _identity(run: RunManifest, config: RunConfig, checkpoint: Checkpoint, key: str) -> RunIdentity:
     # The same files elsewhere are the same model.
     is_same = run.model.get("digest") == checkpoint.digest
     return RunIdentity(
@@ -263,18 +280,14 @@ def _identity(run: RunManifest, checkpoint: Checkpoint, key: str) -> RunIdentity
         model=run.model["name"] if is_same else checkpoint.name,
         model_revision=run.model["revision"] if is_same else checkpoint.revision,
         config_json="",
+        threshold=checkpoint.settings.score_diff_threshold if config.threshold is None else config.threshold,
+        max_answers=config.max_answers,
+        is_calibrated=checkpoint.settings.calibration is not None,
     )
 
 
 def _rows(table: pl.LazyFrame, pair_ids: pl.Series) -> pl.DataFrame:
     return table.join(pair_ids.to_frame().lazy(), on="pair_id", how="semi").collect()
-
-
-def _as_read(table: pa.Table) -> pl.DataFrame:
-    """Rows as they are when they have been written and read."""
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:

@@ -52,7 +52,8 @@ class AskedPairs:
 
 # Columns of `answers` that are fields of the record, and those that follow from it.
 _FIELDS = ("title", "journal", "pub_date", "doi", "is_retracted", "publication_types", "mesh_terms", "languages")
-_MADE = ("pmid_version", "pub_year", "print_date", "electronic_date", "expressions_of_concern", "errata", "authors")
+_DATES, _NOTICES = ("pub_year", "print_date", "electronic_date"), ("expressions_of_concern", "errata")
+_MADE = ("pmid_version", *_DATES, *_NOTICES, "authors", "retraction")
 _fields_of = attrgetter(*_FIELDS)
 _OF_RUN = ("scoring_key", "model", "model_revision", "run_id")
 _OF_PLAN = ("pair_id", "question_id", "question", "user_columns", "pmid", "rank", "content_hash")
@@ -69,6 +70,7 @@ def _of_abstract(abstract: Abstract) -> tuple[Any, ...]:
         abstract.expressions_of_concern,
         abstract.errata,
         _authors(abstract.authors),
+        abstract.retraction,
     )
 
 
@@ -92,10 +94,11 @@ def answer_table(
     evidence = _evidence(passages, pairs.read, start, end)
     places = zip(pairs.read.tolist(), *(side.tolist() for side in evidence), has_best.tolist(), strict=True)
     accepted = zip(first.tolist(), answers.is_answerable.tolist(), strict=True)
+    read = pa.array(pairs.read)
     columns: dict[str, Any] = {
         **{name: pairs.rows[name].to_arrow() for name in _OF_PLAN},
         **{
-            name: arrow_column(values, name, ANSWERS).take(pa.array(pairs.read))
+            name: arrow_column(values, name, ANSWERS).take(read)
             for name, values in zip((*_FIELDS, *_MADE), of_abstracts, strict=True)
         },
         "answer": [best.texts[i] if kept else None for i, kept in accepted],

@@ -40,7 +40,6 @@ class ScoringJob:
 
     model: ModelConfig
     scoring: ScoringConfig
-    threshold: float
     plan: str
     store_path: Path
     root: Path | ObjectUri
@@ -49,7 +48,7 @@ class ScoringJob:
     def score(self, shard: ShardPlan, progress: Progress | None = None) -> ShardReport:
         """Scores and stages one shard; the model is loaded once a process."""
         with _loading:
-            scorer = load_pair_scorer(self.model, self.scoring, self.threshold)
+            scorer = load_pair_scorer(self.model, self.scoring, self.identity.threshold)
         store = AbstractStore(self.store_path)
         return score_shard(self.plan, shard, store, scorer, self.identity, self.root, progress=progress)
 
@@ -147,7 +146,7 @@ def _load_abstracts(store: AbstractStore, pmids: Sequence[int]) -> dict[tuple[in
     with _loading:
         known = {key: _abstracts.pop((store.path, *key), None) for key in index.iter_rows()}
         unknown = [pmid for (pmid, _, _), abstract in known.items() if abstract is None]
-        read = {(a.pmid, a.content_hash): a for a in store.get(unknown)}
+        read = {(a.pmid, a.content_hash): a for a in store.get(unknown)} if unknown else {}
         found = {}
         for (pmid, content, fetched_at), abstract in known.items():
             if (now := abstract or read.get((pmid, content))) is not None:
@@ -170,7 +169,7 @@ def score_pairs(
     try:
         return pairs, scorer.score(asked, progress=progress), []
     except NonFiniteLogitError:
-        logger.warning("a logit is not finite: scoring the %d pairs of the shard one by one", len(pairs))
+        logger.warning("a score is not finite: scoring %d pairs one by one", len(pairs))
     good, failed = [], []
     names = pairs.rows.select("question_id", "pmid").iter_rows()
     for number, (question_id, pmid) in enumerate(names):

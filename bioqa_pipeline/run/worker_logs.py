@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
 
@@ -42,25 +42,15 @@ class LogChannel:
                 target.handle(record)
 
 
-class ForwardingHandler(logging.Handler):
+class ForwardingHandler(QueueHandler):
     """The worker's side: sends every record; a parent that is gone is no error here, the worker ends by itself."""
 
-    def __init__(self, writer: Connection) -> None:
-        super().__init__()
-        self._writer = writer
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sent = copy.copy(record)
-        sent.msg, sent.args = self.format(record), None
-        sent.exc_info = sent.exc_text = sent.stack_info = None
-        try:
-            self._writer.send(sent)
-        except (OSError, ValueError, TypeError, AttributeError):
-            self.handleError(record)
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.queue.send(record)  # type: ignore[attr-defined]  # a connection in the place of a queue
 
 
 def forward_logs(writer: Connection, level: int) -> None:
     """Sends all that this process logs from `level` on to `writer`, and nowhere else."""
     root = logging.getLogger()
-    root.handlers[:] = [ForwardingHandler(writer)]
+    root.handlers[:] = [ForwardingHandler(writer)]  # type: ignore[arg-type]
     root.setLevel(level)

@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -51,19 +51,15 @@ class Pooled(InProcess):
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
-    ) -> Iterator[ShardReport | ShardError]:
+    ) -> Generator[ShardReport | ShardError]:
         # The pool ends before the threads that wait for it, so that an interrupted run waits for no shard.
         with ThreadPoolExecutor(self.n_workers) as threads, WorkerPool(self.n_workers) as pool:
 
-            def one(shard: ShardPlan) -> ShardReport | ShardError:
-                try:
-                    return pool.score(job, shard)
-                except ShardError:
-                    pass
+            def one(shard: ShardPlan, tries: int = 2) -> ShardReport | ShardError:
                 try:
                     return pool.score(job, shard)
                 except ShardError as exc:
-                    return exc
+                    return one(shard, tries - 1) if tries > 1 else exc
 
             # Two shards a worker: one that runs, one that waits behind it.
             for outcome in in_flight(shards, lambda s: threads.submit(one, s), 2 * self.n_workers):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
 from pydantic import SecretStr
 
+from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.records.texts import PassageKind
-from bioqa_pipeline.sources.base import Source
+from bioqa_pipeline.sources.base import Source, cache_dir
 
 
 def open_source(
@@ -39,35 +41,19 @@ def open_source(
         case "sample":
             from bioqa_pipeline.sources.sample import SampleSource
 
-            return SampleSource(
-                mindate=config.mindate,
-                maxdate=config.maxdate,
-                datetype=config.datetype,
-                since=since,
-                filters=config.filters(),
-                with_titles=with_titles,
-            )
+            return SampleSource(config, since=since, with_titles=with_titles)
         case "pmids":
             from bioqa_pipeline.sources.pmids import PmidsSource
 
             assert config.pmids_file is not None
-            filters = config.filters()
-            return PmidsSource(config.pmids_file, _records(config, None, api_key, with_titles=with_titles), filters)
+            records = _records(config, None, api_key, with_titles=with_titles)
+            return PmidsSource(config.pmids_file, records, config.filters())
         case "files":
             from bioqa_pipeline.sources.files.source import FilesSource
 
-            assert config.files is not None
-            return FilesSource(
-                config.files,
-                (lambda: _records(config, None, api_key, with_titles=with_titles)) if _has_others(config) else None,
-                mindate=config.mindate,
-                maxdate=config.maxdate,
-                datetype=config.datetype,
-                filters=config.filters(),
-            )
-        case "medline":
-            return _records(config, since, api_key, with_titles=with_titles)
-        case "pubmed":
+            others = partial(_records, config, None, api_key, with_titles=with_titles)
+            return FilesSource(config, others if _has_others(config) else None)
+        case "medline" | "pubmed":
             return _records(config, since, api_key, with_titles=with_titles)
 
 
@@ -111,17 +97,11 @@ def _has_others(config: SourceConfig) -> bool:
 def _records(config: SourceConfig, since: datetime | None, api_key: SecretStr | None, *, with_titles: bool) -> Source:
     """A folder of PubMed files where one is given, else PubMed itself."""
     if config.medline_dir is None:
-        from bioqa_pipeline.sources.entrez.source import open_pubmed
+        from bioqa_pipeline.sources.entrez.settings import settings_from_environment
+        from bioqa_pipeline.sources.entrez.source import STORE_FOLDER, EntrezSource
 
-        return open_pubmed(config, since=since, api_key=api_key, with_titles=with_titles)
+        store, settings = AbstractStore(cache_dir() / STORE_FOLDER), settings_from_environment()
+        return EntrezSource(store, config, settings=settings, api_key=api_key, since=since, with_titles=with_titles)
     from bioqa_pipeline.sources.medline.source import MedlineSource
 
-    return MedlineSource(
-        config.medline_dir,
-        mindate=config.mindate,
-        maxdate=config.maxdate,
-        datetype=config.datetype,
-        since=since,
-        filters=config.filters(),
-        with_titles=with_titles,
-    )
+    return MedlineSource(config.medline_dir, config, since=since, with_titles=with_titles)

@@ -7,10 +7,15 @@ import logging
 import os
 import re
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from bioqa_pipeline.abstracts.writer import is_store
+from bioqa_pipeline.abstracts.store import AbstractStore
+from bioqa_pipeline.abstracts.writer import is_store, make_store
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import open_fd
+from bioqa_pipeline.storage.filelock import FileLock
 from bioqa_pipeline.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
@@ -19,11 +24,34 @@ _IN_USE = ".in-use"
 _GENERATION = re.compile(r"pubmed\d\d|records-(?:[0-9a-f]{8}|[0-9a-f]{32})")
 
 
-def hold(owner: object, generation: Path) -> None:
-    """Keeps a generation from being dropped while its owner lives."""
+@contextmanager
+def one_writer(home: Path, doing: str, location: str) -> Iterator[None]:
+    """Holds the folder of some generations, made where it is absent, for one that imports.
+
+    Args:
+        doing: told to others that wait.
+        location: what is imported, for messages.
+
+    Raises:
+        SourceError: the cache cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / ".lock", f"{doing}-{os.getpid()}", location=location, wait=True):
+            yield
+    except OSError as exc:
+        raise SourceError(
+            f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written"
+        ) from exc
+
+
+def opened(owner: object, generation: Path) -> AbstractStore:
+    """The store of a generation, made where it is absent, which is kept from being dropped while its owner lives."""
+    make_store(generation)
     fd = open_fd(generation / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     fcntl.flock(fd, fcntl.LOCK_SH)
     weakref.finalize(owner, os.close, fd)
+    return AbstractStore(generation)
 
 
 def drop_others(home: Path, current: Path) -> list[str]:

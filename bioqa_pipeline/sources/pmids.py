@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.records.texts import Hit, Missing, Question, Retrieval
@@ -18,7 +17,6 @@ from bioqa_pipeline.sources.filtering import also_filtered
 
 logger = logging.getLogger(__name__)
 
-MAX_PMID = 2**31 - 1
 REPETITIONS_NAMED = 10
 
 
@@ -64,7 +62,7 @@ def _listed(content: FileContent, is_list: bool) -> Listed:
         if name is None:
             n_nameless += 1
         elif (first := lines.setdefault(name, record.line)) != record.line and is_list:
-            repeated.append(f"{content.place(record.line)}: {name} stands on line {first} already")
+            repeated.append(f"{record.place}: {name} stands on line {first} already")
     for line in repeated[:REPETITIONS_NAMED]:
         logger.warning("%s", line)
     if len(repeated) > REPETITIONS_NAMED:
@@ -95,7 +93,7 @@ class PmidsSource:
     def __init__(self, path: Path, records: Source, filters: RecordFilters = ALL_RECORDS) -> None:
         self._path = path
         self._filters = filters
-        self._records = records
+        self._records, self.store = records, records.store
         listed = read_list(path)
         found = self._converted(listed.others())
         pmids = (name if isinstance(name, int) else found.get(name) for name in listed.names)
@@ -116,11 +114,6 @@ class PmidsSource:
                 self._path, len(left), len(names), how, ", ".join(left[:5]),
             )  # fmt: skip
         return found
-
-    @property
-    def store(self) -> AbstractStore:
-        """Where the records lie."""
-        return self._records.store
 
     def search(self, question: Question, limit: int) -> Retrieval:
         """The whole list, whatever the question and the limit."""

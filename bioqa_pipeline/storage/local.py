@@ -40,11 +40,9 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._named = root.absolute()
+        self.location = str(self._named)
+        self.scan_options: Mapping[str, Any] = {}
         self._root = Path(os.path.realpath(root))
-
-    @property
-    def location(self) -> str:
-        return str(self._named)
 
     def exists(self) -> bool:
         with _explained(self._named):
@@ -95,24 +93,20 @@ class LocalStorage:
                 raise linked(path, mode)
         return str(path)
 
-    @property
-    def scan_options(self) -> Mapping[str, Any]:
-        return {}
-
     def read(self, name: str) -> bytes:
         with self.open(name) as file, _explained(self._named / name):
             return file.read()
 
     def open(self, name: str) -> IO[bytes]:
-        path = self._named / name
-        folder, _, last = name.rpartition("/")
-        with _explained(path), opened(self._root, folder) as fd:
-            return os.fdopen(_open_own(fd, last, path), "rb")
+        with self._at(name) as (fd, last):
+            try:
+                return os.fdopen(open_fd(last, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd), "rb")
+            except NotRegularError as exc:
+                raise linked(self._named / name, exc.mode) from exc
 
     def write(self, name: str, data: bytes | memoryview) -> None:
-        folder, _, last = name.rpartition("/")
-        partial = last + _PARTIAL
-        with _explained(self._named / name), opened(self._root, folder, make=True) as fd:
+        with self._at(name, make=True) as (fd, last):
+            partial = last + _PARTIAL
             try:
                 with os.fdopen(create(fd, partial), "wb") as file:
                     file.write(data)
@@ -125,42 +119,28 @@ class LocalStorage:
                 raise
 
     def publish(self, staged: str, name: str) -> bool:
-        source, path = self._named / staged, self._named / name
-        folder, _, last = name.rpartition("/")
-        with (
-            _explained(source),
-            opened(self._root, staged.rpartition("/")[0]) as source_fd,
-            _explained(path),
-            opened(self._root, folder, make=True) as fd,
-        ):
-            _check_own(source_fd, source.name, source)
+        with self._at(staged) as (source_fd, source), self._at(name, make=True) as (fd, last):
+            self._check_own(source_fd, staged)
             try:
                 # A link, not a rename: a rename replaces what is there without a word.
-                os.link(source.name, last, src_dir_fd=source_fd, dst_dir_fd=fd, follow_symlinks=False)
+                os.link(source, last, src_dir_fd=source_fd, dst_dir_fd=fd, follow_symlinks=False)
             except FileExistsError:
                 return False
             except OSError as exc:
                 if exc.errno in _NO_LINKS:
                     raise DatasetError(
-                        f"{path}: this file system has no hard links ({exc.strerror}), which commits need; "
-                        "keep the data set on another and copy it here afterwards"
+                        f"{self._named / name}: this file system has no hard links ({exc.strerror}), which commits "
+                        "need; keep the data set on another and copy it here afterwards"
                     ) from exc
                 raise
             os.fsync(fd)
         return True
 
     def replace(self, staged: str, name: str) -> None:
-        source, path = self._named / staged, self._named / name
-        folder, _, last = name.rpartition("/")
-        with (
-            _explained(source),
-            opened(self._root, staged.rpartition("/")[0]) as source_fd,
-            _explained(path),
-            opened(self._root, folder) as fd,
-        ):
-            _check_own(source_fd, source.name, source)
-            _check_own(fd, last, path)
-            os.replace(source.name, last, src_dir_fd=source_fd, dst_dir_fd=fd)
+        with self._at(staged) as (source_fd, source), self._at(name) as (fd, last):
+            self._check_own(source_fd, staged)
+            self._check_own(fd, name)
+            os.replace(source, last, src_dir_fd=source_fd, dst_dir_fd=fd)
             os.fsync(fd)
 
     def move(self, name: str, target: str) -> bool:
@@ -202,21 +182,21 @@ class LocalStorage:
     def lock_fault(self) -> str | None:
         return lock_fault(self._root / LOCK)
 
+    @contextmanager
+    def _at(self, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The folder that holds a file, opened, and the file's name in it."""
+        folder, _, last = name.rpartition("/")
+        with _explained(self._named / name), opened(self._root, folder, make=make) as fd:
+            yield fd, last
 
-def _check_own(fd: int, name: str, path: Path) -> None:
-    try:
-        mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
-    except FileNotFoundError as exc:
-        raise _gone(path) from exc
-    if not stat.S_ISREG(mode):
-        raise linked(path, mode)
-
-
-def _open_own(fd: int, name: str, path: Path) -> int:
-    try:
-        return open_fd(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
-    except NotRegularError as exc:
-        raise linked(path, exc.mode) from exc
+    def _check_own(self, fd: int, name: str) -> None:
+        path = self._named / name
+        try:
+            mode = os.stat(path.name, dir_fd=fd, follow_symlinks=False).st_mode
+        except FileNotFoundError as exc:
+            raise _gone(path) from exc
+        if not stat.S_ISREG(mode):
+            raise linked(path, mode)
 
 
 @contextmanager

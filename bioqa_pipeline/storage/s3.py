@@ -16,24 +16,23 @@ docs/object-stores.md says what a run costs in requests.
 from __future__ import annotations
 
 import builtins
-import time
+import io
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Stored
 from bioqa_pipeline.storage.filelock import Held
-from bioqa_pipeline.storage.s3_client import RETRY_SECONDS, Data, ObjectClient, ObjectFile, UnansweredError
+from bioqa_pipeline.storage.s3_client import RETRY_SECONDS, Data, ObjectClient, persistent
 from bioqa_pipeline.storage.s3_lease import LEASE_SECONDS, MARGIN, LeaseLock
 from bioqa_pipeline.storage.uri import ObjectUri
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _PROBE = ".probe"
-_BACKOFF_SECONDS = 0.1
-_LONGEST_BACKOFF_SECONDS = 5.0
 
 
 class ObjectStorage:
@@ -53,14 +52,7 @@ class ObjectStorage:
         self._lease_seconds = lease_seconds
         self._client = ObjectClient(uri, commit_seconds=lease_seconds * MARGIN, retry_seconds=retry_seconds)
         self._leases: set[LeaseLock] = set()
-
-    @property
-    def location(self) -> str:
-        return str(self._client.uri)
-
-    @property
-    def scan_options(self) -> dict[str, Any]:
-        return self._client.scan_options
+        self.location, self.scan_options = str(uri), self._client.scan_options
 
     def exists(self) -> bool:
         return not self._client.is_empty()
@@ -77,8 +69,8 @@ class ObjectStorage:
             found = self._client.find(name, head=True)
             kept = (
                 found is not None
-                and self._persistent(lambda: self._client.create(name, b"1", mark="")) is None
-                and self._persistent(lambda: self._client.update(name, b"2", '"0"')) is None
+                and persistent(lambda: self._client.create(name, b"1", mark=""), self._client.retry_seconds) is None
+                and persistent(lambda: self._client.update(name, b"2", '"0"'), self._client.retry_seconds) is None
                 and self._client.read(name) == b"0"
             )
         finally:
@@ -120,7 +112,7 @@ class ObjectStorage:
             # Gone again, or a conflict with a request that came to nothing: once more.
             return None if found is None else found.mark == mark
 
-        published = self._persistent(attempt, until_known=True)
+        published = persistent(attempt, self._client.retry_seconds, until_known=True)
         if published is None:
             raise DatasetError(f"{self.uri(name)}: the store says again and again that it is there and that it is not")
         return published
@@ -140,7 +132,7 @@ class ObjectStorage:
             found = self._client.find(name)
             return found is not None and found.data == data
 
-        if not self._persistent(attempt):
+        if not persistent(attempt, self._client.retry_seconds):
             raise DatasetError(f"{self.uri(name)}: another writer replaced it; run again")
 
     def move(self, name: str, target: str) -> bool:
@@ -174,20 +166,34 @@ class ObjectStorage:
         """Whatever says no lease is one that ended."""
         return None
 
-    def _persistent(self, attempt: Callable[[], T | None], *, until_known: bool = False) -> T | None:
-        """The first answer that the store gives; with `until_known` the first that is not None, if one comes in time.
 
-        For requests that change nothing when they are repeated.
-        """
-        give_up = time.monotonic() + self._client.retry_seconds
-        seconds = _BACKOFF_SECONDS
-        while True:
-            try:
-                answer = attempt()
-                if answer is not None or not until_known or time.monotonic() >= give_up:
-                    return answer
-            except UnansweredError:
-                if time.monotonic() >= give_up:
-                    raise
-            time.sleep(seconds)
-            seconds = min(2 * seconds, _LONGEST_BACKOFF_SECONDS)
+class ObjectFile(io.RawIOBase):
+    """An object as a file: each read is a request for just these bytes."""
+
+    def __init__(self, client: ObjectClient, name: str) -> None:
+        self._client, self._object = client, name
+        self._size = client.size(name)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        end = min(self._size, self._at + len(view))
+        if end <= self._at:
+            return 0
+        view[: end - self._at] = self._client.read_range(self._object, self._at, end)
+        n_bytes, self._at = end - self._at, end
+        return n_bytes

@@ -11,16 +11,15 @@ access key: messages hold its status and error code, never the answer.
 
 from __future__ import annotations
 
-import io
 import ipaddress
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import obstore
@@ -33,8 +32,8 @@ from bioqa_pipeline.storage.uri import ObjectUri
 
 if TYPE_CHECKING:
     from obstore import PutMode
-    from typing_extensions import Buffer
 
+T = TypeVar("T")
 Data = bytes | memoryview
 
 # Whole answers of this size come at 100 kB/s, too; larger bodies have time in proportion.
@@ -44,6 +43,8 @@ RETRY_SECONDS = 120.0
 SMALL_BYTES = 8 << 20
 PART_BYTES = 64 << 20
 MARK = "bioqa-mark"
+_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -78,16 +79,13 @@ class ObjectClient:
         self.uri = uri
         self.retry_seconds = retry_seconds
         self._options = _connection()
+        # For polars, which takes the rest from the environment itself; without None it would ask botocore first, where
+        # that is installed.
+        self.scan_options: dict[str, Any] = {"storage_options": dict(self._options), "credential_provider": None}
         bulk = max(BULK_SECONDS, commit_seconds)
         self._bulk = self._store(timeout=bulk, retry=retry_seconds)
         self._commit = self._store(timeout=commit_seconds, retry=0)
         self._bulk_commit = self._store(timeout=bulk, retry=0)
-
-    @property
-    def scan_options(self) -> dict[str, Any]:
-        """For polars, which takes the rest from the environment itself."""
-        # Without None polars would ask botocore first, where that is installed.
-        return {"storage_options": dict(self._options), "credential_provider": None}
 
     def read(self, name: str) -> bytes:
         """A whole object."""
@@ -266,33 +264,20 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class ObjectFile(io.RawIOBase):
-    """An object as a file: each read is a request for just these bytes."""
+def persistent(attempt: Callable[[], T | None], seconds: float, *, until_known: bool = False) -> T | None:
+    """The first answer that the store gives; with `until_known` the first that is not None, if one comes in time.
 
-    def __init__(self, client: ObjectClient, name: str) -> None:
-        self._client, self._object = client, name
-        self._size = client.size(name)
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer).cast("B")
-        end = min(self._size, self._at + len(view))
-        if end <= self._at:
-            return 0
-        view[: end - self._at] = self._client.read_range(self._object, self._at, end)
-        n_bytes, self._at = end - self._at, end
-        return n_bytes
+    For requests that change nothing when they are repeated.
+    """
+    give_up = time.monotonic() + seconds
+    wait = _BACKOFF_SECONDS
+    while True:
+        try:
+            answer = attempt()
+            if answer is not None or not until_known or time.monotonic() >= give_up:
+                return answer
+        except UnansweredError:
+            if time.monotonic() >= give_up:
+                raise
+        time.sleep(wait)
+        wait = min(2 * wait, _LONGEST_BACKOFF_SECONDS)

@@ -20,13 +20,13 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.filelock import LOCK, wait_for
-from bioqa_pipeline.storage.s3_client import Found, ObjectClient, UnansweredError
+from bioqa_pipeline.storage.s3_client import Found, ObjectClient, persistent
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class _Record:
     held: bool
 
     def encode(self) -> bytes:
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode()
+        return json.dumps(asdict(self)).encode()
 
 
 class LeaseLock:
@@ -84,7 +84,7 @@ class LeaseLock:
     def __enter__(self) -> Self:
         ends_within = f"{self._lease * (1 + MARGIN):.0f} seconds"
         wait_for(
-            self._try_until_answered,
+            lambda: persistent(self._try, self._client.retry_seconds),
             self._location,
             wait=self._wait,
             poll_seconds=self._lease / POLLS_A_LEASE,
@@ -126,16 +126,6 @@ class LeaseLock:
                 self._renew()
             if self._lost is not None:
                 raise DatasetError(f"{self._client.place(LOCK)}: {self._lost}")
-
-    def _try_until_answered(self) -> str | None:
-        give_up = time.monotonic() + self._client.retry_seconds
-        while True:
-            try:
-                return self._try()
-            except UnansweredError:
-                if time.monotonic() >= give_up:
-                    raise
-            time.sleep(self._lease / POLLS_A_LEASE)
 
     def _try(self) -> str | None:
         """Takes the lock where it is free: None, or who holds it."""

@@ -26,7 +26,6 @@ _ELSEWHERE = {"base_model", "base_recipe", "data", "distillation", "windows"}
 
 def write_card(
     config: TrainingConfig,
-    base: Checkpoint,
     result: TrainingResult,
     settings: CheckpointSettings | None,
     held_out: Evaluation | None,
@@ -39,13 +38,12 @@ def write_card(
     storage = LocalStorage(result.folder)
     path = result.folder / CARD
     if not path.exists() or read_own(path, max_bytes=SMALL).startswith(OURS.encode()):
-        storage.write(CARD, ("\n".join(_card(config, base, result, settings, held_out)) + "\n").encode())
+        storage.write(CARD, ("\n".join(_card(config, result, settings, held_out)) + "\n").encode())
     storage.write(CURVE, _page(config, result, settings).encode())
 
 
 def _card(
     config: TrainingConfig,
-    base: Checkpoint,
     result: TrainingResult,
     settings: CheckpointSettings | None,
     held_out: Evaluation | None,
@@ -56,14 +54,13 @@ def _card(
     yield "An extractive question answering model, made by `python -m flows.train`; `training.json` has every setting."
     yield ""
     vocabulary = f", with the vocabulary of `{config.vocabulary}`" if config.vocabulary else ""
-    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{base.revision}`."
-    if config.distillation:
-        yield f"Learns from the answers of `{config.distillation.teacher}` as well."
+    yield f"Starts from `{config.base_model}`{vocabulary}, revision `{result.base.revision}`."
     yield ""
-    yield "| file of the base model | SHA-256 |"
-    yield "| --- | --- |"
-    yield from (f"| {name} | `{digest}` |" for name, digest in base.files.items())
-    yield ""
+    yield from _files("base model", result.base)
+    if result.teacher:
+        yield f"Learns from the answers of `{result.teacher.name}` as well, revision `{result.teacher.revision}`."
+        yield ""
+        yield from _files("teacher", result.teacher)
     yield "| | |"
     yield "| --- | --- |"
     for name, value in _facts(config, result, settings):
@@ -90,10 +87,17 @@ def _card(
     yield "The licence is that of the base model and of the data, whichever asks for more."
 
 
+def _files(what: str, model: Checkpoint) -> Iterator[str]:
+    yield f"| file of the {what} | SHA-256 |"
+    yield "| --- | --- |"
+    yield from (f"| {name} | `{digest}` |" for name, digest in model.files.items())
+    yield ""
+
+
 def _facts(
     config: TrainingConfig, result: TrainingResult, settings: CheckpointSettings | None
 ) -> Iterator[tuple[str, str]]:
-    yield "epochs", f"{config.epochs:g}"
+    yield "epochs", f"{result.epochs:g}"
     yield "steps", f"{result.steps:,}"
     if result.history:
         yield "loss, first and last logged", f"{result.history[0].loss:.4f}, {result.history[-1].loss:.4f}"

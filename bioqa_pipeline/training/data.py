@@ -19,6 +19,7 @@ import numpy as np
 from bioqa_pipeline.config import WindowConfig
 from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
+from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.qa.windows import make_windows
 from bioqa_pipeline.records.scores import TokenizedText, Window
@@ -90,7 +91,8 @@ def build_training_set(config: TrainingConfig, tokenizer: TextTokenizer) -> Trai
         place[example] = range(len(windows), len(windows) + len(own))
         windows += own
     if not windows:
-        raise TrainingError(f"nothing to train on in {', '.join(str(d.path) for d in config.data)}: {dict(counts)}")
+        why = ", ".join(f"{n:,} {reason}" for reason, n in counts.items()) or "no question was drawn"
+        raise TrainingError(f"nothing to train on in {', '.join(str(d.path) for d in config.data)}: {why}")
     epochs = tuple(tuple(i for e in examples for i in place[e]) for examples in per_epoch)
     counts["answerable"] = sum(e.answer is not None for examples in per_epoch for e in examples)
     counts["unanswerable"] = sum(e.answer is None for examples in per_epoch for e in examples)
@@ -182,7 +184,7 @@ def _usable(paragraphs: Sequence[SquadParagraph], data: DataConfig, counts: Coun
             continue
         kept = []
         for question in paragraph.questions:
-            if all(paragraph.context[a.start : a.end] == a.text for a in question.answers):
+            if all(a.text and paragraph.context[a.start : a.end] == a.text for a in question.answers):
                 kept.append(question)
             else:
                 wrong.append(question.id)
@@ -190,9 +192,9 @@ def _usable(paragraphs: Sequence[SquadParagraph], data: DataConfig, counts: Coun
     if wrong:
         counts["skipped: answer not at its offset"] += len(wrong)
         logger.warning(
-            "%s: %d questions left out, their answer does not stand at its answer_start: %s%s",
+            "%s: %s left out, whose answer does not stand at its answer_start: %s%s",
             data.path,
-            len(wrong),
+            counted(len(wrong), "question"),
             ", ".join(wrong[:IDS_SHOWN]),
             " …" if len(wrong) > IDS_SHOWN else "",
         )
@@ -250,7 +252,9 @@ def crop(example: Example, near: int | None, max_chars: int, rng: random.Random)
         first, last = rng.choice(wider)
     start, end = bounds[first][0], bounds[last][1]
     answer = replace(example.answer, start=example.answer.start - start) if example.answer else None
-    return replace(example, context=example.context[start:end].rstrip(), answer=answer)
+    kept = answer.end if answer else 0
+    context = example.context[start:end]
+    return replace(example, context=context[:kept] + context[kept:].rstrip(), answer=answer)
 
 
 def seed_of(*parts: object) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig
-from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.evaluation.table import format_table
@@ -19,14 +19,13 @@ from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Found, Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.records.scores import Batch, FloatArray, Places
-from bioqa_pipeline.training.base_models import prepare_base
 from bioqa_pipeline.training.card import write_card
 from bioqa_pipeline.training.loop import LoggedPoint
-from bioqa_pipeline.training.output import BASE, MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
+from bioqa_pipeline.training.output import MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.stored_settings import write_settings
 from bioqa_pipeline.training.trainer import TrainingResult, train
-from bioqa_pipeline.training.weights import goes_on, is_finished, keep_base
+from bioqa_pipeline.training.weights import goes_on, is_finished
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +75,9 @@ def fine_tune(
     extra = read_squad(calibrate_on) if calibrate_on else []
     made = out / MADE_FIRST
     made_first = _made_first(config, made)
+    for recipe in made_first.values():
+        _check_kinds(recipe, [])
+    _check_kinds(config, extra)
     if made_first:
         mark_out(out)
     for folder, recipe in made_first.items():
@@ -84,6 +86,20 @@ def fine_tune(
         else:
             _fine_tune_one(_with_made(recipe, made), folder, [], device=device, on_progress=on_progress)
     return _fine_tune_one(_with_made(config, made), out, extra, device=device, on_progress=on_progress)
+
+
+def _check_kinds(config: TrainingConfig, extra: list[SquadParagraph]) -> None:
+    """Before hours of training, not after them.
+
+    Raises:
+        ConfigError: nothing could be fitted on the questions that are kept from training.
+    """
+    kinds = {q.is_impossible for p in held_out_paragraphs(config) + extra for q in p.questions}
+    if len(kinds) == 1:
+        raise ConfigError(
+            f"all questions that threshold and calibration would be fitted on are {'un' * kinds.pop()}answerable; keep "
+            "some of either kind from training (`held_out`, `calibrate_on`), or none"
+        )
 
 
 def _make_room(config: TrainingConfig, out: Path) -> None:
@@ -99,24 +115,20 @@ def _fine_tune_one(
     device: str,
     on_progress: Callable[[LoggedPoint], None] | None,
 ) -> FineTuned:
-    check_out(out)
-    # The training unpacks or makes nothing a second time, and removes it when it is done.
-    base = open_checkpoint(prepare_base(config, out / BASE))
     # Windows that cannot be scored are refused here, before hours of training.
     unfitted = CheckpointSettings.checked({"note": NOT_FITTED, "windows": config.windows})
     result = train(config, out, device=device, on_progress=on_progress)
     paragraphs = held_out_paragraphs(config) + extra
     if int(os.environ.get("RANK", "0")) > 0:
         return FineTuned(result, None, None)
-    keep_base(base, out)
     if not paragraphs:
         write_settings(out, unfitted)
-        write_card(config, base, result, None, None)
+        write_card(config, result, None, None)
         return FineTuned(result, None, None)
     settings, found = calibrate_checkpoint(
         out, paragraphs, config=ScoringConfig(windows=config.windows), device=device, eval_batch=config.eval_batch_size
     )
-    write_card(config, base, result, settings, found)
+    write_card(config, result, settings, found)
     return FineTuned(result, settings, found)
 
 

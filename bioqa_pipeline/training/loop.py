@@ -157,8 +157,9 @@ class Loop:
 
     def _log(self, on_progress: Callable[[LoggedPoint], None] | None) -> None:
         mean = self._check(self._processes.mean(self._loss), "loss") / (self.step - self._logged)
-        n_batches = self.step * self._config.gradient_accumulation_steps
-        epoch = self._config.epochs * n_batches / len(self._plan)
+        size, n_batches = self._config.gradient_accumulation_steps, len(self._plan)
+        plans, steps = divmod(self.step, -(-n_batches // size))
+        epoch = self._config.epochs * (plans + min(steps * size, n_batches) / n_batches)
         point = LoggedPoint(self.step, self._n_steps, epoch, float(mean), self._rate)
         self.history.append(point)
         self._loss = torch.zeros_like(self._loss)

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from bioqa_pipeline.config import AUTO_PRECISION, Precision, Settings, WindowConfig
+from bioqa_pipeline.config import AUTO_PRECISION, Precision, WindowConfig
 from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.inputs import parse_toml, read_text
+from bioqa_pipeline.setting_values import Settings
 
 MAX_RECIPE_BYTES = 2**20
 
@@ -49,7 +50,7 @@ class DistillationConfig(Settings):
     )
     teacher_recipe: TrainingConfig | None = Field(None, description="what `teacher` says, read; not to be given")
     weight: float = Field(0.7, gt=0, le=1, description="share of the teacher's distributions in the loss")
-    temperature: float = Field(1.0, gt=0, description="divides both models' logits")
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False, description="divides both models' logits")
 
 
 class TrainingConfig(Settings):
@@ -68,7 +69,7 @@ class TrainingConfig(Settings):
     distillation: DistillationConfig | None = None
     data: tuple[DataConfig, ...] = Field(min_length=1)
     windows: WindowConfig = Field(default_factory=WindowConfig)
-    learning_rate: float = Field(3e-5, gt=0, description="highest learning rate")
+    learning_rate: float = Field(3e-5, gt=0, allow_inf_nan=False, description="highest learning rate")
     epochs: float = Field(3, gt=0, le=10_000, description="passes over the data; of the last one a part, as in 2.5")
     drawn_epochs: int | None = Field(
         None,
@@ -84,21 +85,21 @@ class TrainingConfig(Settings):
         description="ends the steps by the clock if they take longer, the learning rate falling with the time that is "
         "left; reading before them and scoring after them are not counted",
     )
-    train_batch_size: int = Field(18, ge=1, description="windows of a batch, each process")
+    train_batch_size: int = Field(18, ge=1, description="pieces of text of a batch, each process")
     batch_tokens: int | None = Field(
         None,
         ge=8,
-        description="tokens of a batch, padding included, each process, of windows of like length: instead of "
+        description="tokens of a batch, padding included, each process, of pieces of like length: instead of "
         "`train_batch_size`; some 16,000 to 50,000 keep a large GPU busy",
     )
-    eval_batch_size: int = Field(64, ge=1, description="full windows of a batch at most, when the result is scored")
+    eval_batch_size: int = Field(64, ge=1, description="full pieces of a batch at most, when the result is scored")
     gradient_accumulation_steps: int = Field(1, ge=1, description="batches that make one step")
     warmup_steps: int = Field(550, ge=0, description="steps of the rising learning rate")
     decay_steps: int | None = Field(
         None, ge=1, description="steps of the final linear decay (default: all after the warm-up)"
     )
-    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
-    adam_epsilon: float = Field(1e-8, gt=0, description="of AdamW")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="of AdamW")
+    adam_epsilon: float = Field(1e-8, gt=0, allow_inf_nan=False, description="of AdamW")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     dropout: float | None = Field(
         None, ge=0, lt=1, description="of hidden states and attention (default: the base model's own)"
@@ -107,7 +108,7 @@ class TrainingConfig(Settings):
     logging_steps: int = Field(50, ge=1, description="steps between two reports of the loss")
     average_checkpoints: int = Field(1, ge=1, description="last saved states whose weights are averaged")
     precision: Precision = Field("auto", description=AUTO_PRECISION)
-    seed: int = Field(42, description="of everything that is drawn")
+    seed: int = Field(42, ge=-(2**63), lt=2**63, description="of everything that is drawn")
 
     @model_validator(mode="after")
     def _files_once(self) -> TrainingConfig:
@@ -117,22 +118,47 @@ class TrainingConfig(Settings):
         return self
 
 
-def read_recipe(path: Path, *, data_root: Path) -> TrainingConfig:
+def read_recipe(path: Path, *, data_root: Path, within: tuple[Path, ...] = ()) -> TrainingConfig:
     """Reads a recipe and those that it names; relative data paths start at `data_root`.
+
+    Args:
+        within: the recipes that name this one.
 
     Raises:
         InputError: a file cannot be read or a setting cannot be used.
     """
-    return _read(path, data_root, within=())
+    if path in within:
+        raise InputError("needs itself to be made first", path)
+    return check_training_config(read_toml(path), path, data_root=data_root, within=within)
 
 
-def check_training_config(content: dict[str, Any], path: Path, *, data_root: Path) -> TrainingConfig:
+def check_training_config(
+    content: dict[str, Any], path: Path, *, data_root: Path, within: tuple[Path, ...] = ()
+) -> TrainingConfig:
     """Settings out of a recipe's content, which arguments may have changed.
+
+    Args: see `read_recipe`.
 
     Raises:
         InputError: a setting cannot be used; names `path`.
     """
-    return _check(content, path, data_root, within=(path,))
+    try:
+        config = TrainingConfig.checked(content)
+    except ConfigError as exc:
+        raise InputError(str(exc), path) from exc
+    distillation = config.distillation
+    if config.base_recipe or (distillation and distillation.teacher_recipe):
+        raise InputError("base_recipe and teacher_recipe are read from the files that are named; leave them out", path)
+
+    def named(recipe: str) -> TrainingConfig:
+        return read_recipe(path.parent / recipe, data_root=data_root, within=(*within, path))
+
+    update: dict[str, Any] = {"data": tuple(d.changed(path=data_root / d.path) for d in config.data)}
+    if config.base_model.endswith(".toml"):
+        update["base_recipe"] = named(config.base_model)
+    if distillation and distillation.teacher.endswith(".toml"):
+        update["distillation"] = distillation.changed(teacher_recipe=named(distillation.teacher))
+    return config.changed(**update)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -142,28 +168,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or is not TOML.
     """
     return parse_toml(read_text(path, most_bytes=MAX_RECIPE_BYTES), path)
-
-
-def _read(path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
-    if path in within:
-        raise InputError("needs itself to be made first", path)
-    return _check(read_toml(path), path, data_root, (*within, path))
-
-
-def _check(content: dict[str, Any], path: Path, data_root: Path, within: tuple[Path, ...]) -> TrainingConfig:
-    try:
-        config = TrainingConfig.checked(content)
-    except ConfigError as exc:
-        raise InputError(str(exc), path) from exc
-    distillation = config.distillation
-    if config.base_recipe or (distillation and distillation.teacher_recipe):
-        raise InputError("base_recipe and teacher_recipe are read from the files that are named; leave them out", path)
-    update: dict[str, Any] = {
-        "data": tuple(d.changed(path=data_root / d.path) for d in config.data),
-    }
-    if config.base_model.endswith(".toml"):
-        update["base_recipe"] = _read(path.parent / config.base_model, data_root, within)
-    if distillation and distillation.teacher.endswith(".toml"):
-        teacher = _read(path.parent / distillation.teacher, data_root, within)
-        update["distillation"] = distillation.changed(teacher_recipe=teacher)
-    return config.changed(**update)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model, open_checkpoint
+from bioqa_pipeline.qa.checkpoint import Checkpoint, load_model
 from bioqa_pipeline.qa.devices import resolve_precision
 from bioqa_pipeline.training.batches import Plan, WindowsOnDevice
 from bioqa_pipeline.training.data import LabelledWindow
@@ -27,6 +27,7 @@ LARGEST = torch.finfo(torch.float16).max
 
 def ask_teacher(
     settings: DistillationConfig,
+    checkpoint: Checkpoint,
     student: Checkpoint,
     windows: Sequence[LabelledWindow],
     placed: WindowsOnDevice,
@@ -34,10 +35,12 @@ def ask_teacher(
 ) -> Teaching:
     """What the teacher says of the `wanted` windows, kept on their device.
 
+    Args:
+        checkpoint: the teacher.
+
     Raises:
         CheckpointError: the teacher has another vocabulary.
     """
-    checkpoint = open_checkpoint(settings.teacher)
     if checkpoint.tokenizer().vocabulary != student.tokenizer().vocabulary:
         raise CheckpointError(f"{settings.teacher}: a teacher needs the student's vocabulary")
     device = placed.device

@@ -26,7 +26,7 @@ from bioqa_pipeline.training.processes import Processes, join_processes
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.states import averaged_state, last_state, plain_state, take_up_state, write_state
 from bioqa_pipeline.training.teacher import ask_teacher
-from bioqa_pipeline.training.weights import keep_settings, load_for_training, write_checkpoint
+from bioqa_pipeline.training.weights import keep_settings, load_for_training, origins, write_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
+        base, teacher: what it started from, and what it learnt from besides the labels.
         folder: the checkpoint, ready for `open_checkpoint`.
         history: every logged point, those before a resume included.
         counts: what was trained on and what was skipped.
@@ -43,10 +44,17 @@ class TrainingResult:
     """
 
     folder: Path
+    base: Checkpoint
+    teacher: Checkpoint | None
     steps: int
     history: tuple[LoggedPoint, ...]
     counts: Mapping[str, int]
     resumed_from: int
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data that were made, whatever the settings say first."""
+        return self.history[-1].epoch if self.history else 0.0
 
 
 def train(
@@ -74,16 +82,18 @@ def train(
     processes, where = join_processes(resolve_device(device))
     base = open_checkpoint(prepare_base(config, out / BASE))
     base.check_windows(config.windows)
+    teacher = open_checkpoint(config.distillation.teacher) if config.distillation else None
     training_set = build_training_set(config, base.tokenizer())
     batches = plan_batches(training_set, config)
     logger.info("training set: %s; %d batches", training_set.counts, len(batches))
     try:
-        keep_settings(config, out)
+        keep_settings(config, out, origins(config, base, teacher))
         processes.wait()
         resumed = last_state(out / CHECKPOINTS)
         torch.manual_seed(config.seed)
         model = load_for_training(base, config, device=where)
-        loop = _loop(model.to(torch.device(where)), base, training_set, batches, config, processes)  # type: ignore[arg-type]
+        model.to(torch.device(where))  # type: ignore[arg-type]
+        loop = _loop(model, base, teacher, training_set, batches, config, processes)
         if resumed:
             take_up_state(resumed, model, loop)
         resumed_from = loop.step
@@ -102,6 +112,8 @@ def train(
         ) from exc
     return TrainingResult(
         folder=out,
+        base=base,
+        teacher=teacher,
         steps=loop.step,
         history=tuple(loop.history),
         counts=training_set.counts,
@@ -112,6 +124,7 @@ def train(
 def _loop(
     model: PreTrainedModel,
     base: Checkpoint,
+    teacher: Checkpoint | None,
     training_set: TrainingSet,
     batches: Sequence[list[int]],
     config: TrainingConfig,
@@ -122,10 +135,10 @@ def _loop(
     own = share_of(batches, rank=processes.rank, count=processes.count)
     windows = WindowsOnDevice(training_set.windows, base.config, device=device)
     teaching = None
-    if config.distillation:
+    if config.distillation and teacher:
         asked = own[: config.max_steps * config.gradient_accumulation_steps] if config.max_steps else own
         wanted = sorted({index for batch in asked for index in batch})
-        teaching = ask_teacher(config.distillation, base, training_set.windows, windows, wanted)
+        teaching = ask_teacher(config.distillation, teacher, base, training_set.windows, windows, wanted)
     return Loop(
         model,
         base.config,

@@ -11,10 +11,10 @@ from bioqa_pipeline.messages import counted
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 
 DESCRIPTION = """\
-Merge the small files of answers, windows and summaries that many runs left into few large ones: the same rows, sorted,
-and known to every later run. Nothing is scored again. Whoever reads the data set with bioqa's Dataset sees each row
-once all the while; whoever reads the folders with another tool can find rows twice, or a file gone, while a merge goes
-on. A run that writes the data set is waited for."""
+Merge the small files of answers, pieces of text and summaries that many runs left into few large ones: the same rows,
+sorted, and known to every later run. Nothing is scored again. Whoever reads the data set with bioqa's Dataset sees
+each row once all the while; whoever reads the folders with another tool can find rows twice, or a file gone, while a
+merge goes on. A run that writes the data set is waited for."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compact(data_set: str, *, dry_run: bool) -> int:
-    from bioqa_pipeline.dataset.compaction import compact, plan_compaction
+    from bioqa_pipeline.dataset.compaction import MOST_BYTES, compact, plan_compaction
     from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.dataset.schemas import SUMMARY
 
@@ -41,10 +41,12 @@ def _compact(data_set: str, *, dry_run: bool) -> int:
     groups = plan_compaction(storage) if dry_run else compact(storage)
     did = "would merge" if dry_run else "merged"
     for group in groups:
-        what = f"{counted(group.rows, 'answer')}, and their windows"
+        what = f"{counted(group.rows, 'answer')}, and their pieces of text"
         if group.tables[-1] is SUMMARY:
             what = f"{counted(group.rows, 'merged answer')} of {counted(len(group.files), 'run')}"
         sys.stdout.write(f"{did} {counted(len(group.files), 'file')} of {what}\n")
     if not groups:
-        sys.stdout.write("nothing to merge\n")
+        sys.stdout.write(
+            f"nothing to merge: no two files under {MOST_BYTES // 2 >> 20} MiB are of runs with the same settings\n"
+        )
     return EXIT_DONE

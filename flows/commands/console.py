@@ -24,7 +24,7 @@ from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.messages import counted, shown
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
 from bioqa_pipeline.records.scores import MergedAnswer
-from bioqa_pipeline.report.unanswered import WITHOUT_ANSWER, best_words
+from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import PROBABILITY, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, progress_text
@@ -140,19 +140,18 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
 def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     """Counts, what was skipped and why, what failed, and the path written; on standard output."""
     manifest = result.manifest
+    best = [a for a in result.answers if a.rank == 1]
     lines = [
+        "".join(accounted((a.outcome for a in best), manifest.n_questions)),
         f"scored {manifest.n_scored:,} new pairs, reused {manifest.n_reused:,}, failed {manifest.n_failed:,}",
         f"abstracts: {statuses(manifest.statuses)}",
     ]
-    for outcome, words in WITHOUT_ANSWER.items():
-        ids = [a.question_id for a in result.answers if a.outcome is outcome]
-        if ids:
-            lines.append(f"{words}, for {counted(len(ids), 'question')}: {_first(ids)}")
+    for words, asked in listed(best):
+        lines.append(f"{words}, for {counted(len(asked), 'question')}:")
+        lines += _first(asked)
     if result.failures:
         lines.append(f"{counted(len(result.failures), 'failure')}; the next run tries again:")
-        lines += [f"  {shortened(failure)}" for failure in result.failures[:SHOWN]]
-        if len(result.failures) > SHOWN:
-            lines.append(f"  … and {len(result.failures) - SHOWN:,} more, all in the manifest's counts")
+        lines += _first(result.failures)
     if any(answer.is_uncalibrated for answer in result.answers):
         lines.append(uncalibrated_note(manifest.model["name"]))
     page = f"{out}/{RUNS}/{manifest.run_id}.html"
@@ -168,5 +167,6 @@ def uncalibrated_note(model: str) -> str:
     return UNCALIBRATED.replace(CALIBRATE, command)
 
 
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")
+def _first(texts: Sequence[str]) -> list[str]:
+    more = [f"  … and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
+    return [f"  {shortened(text)}" for text in texts[:SHOWN]] + more

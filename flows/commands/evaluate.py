@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bioqa_pipeline.config import ModelConfig, SourceConfig
 from bioqa_pipeline.errors import ConfigError
-from flows.commands.options import SettingOptions
+from flows.commands.options import SettingOptions, finite
 from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 from flows.commands.resolved import add_file_options, given, in_words, say_file
 
@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument("--na-prob", type=Path, metavar="FILE", help="JSON, question id to no-answer score")
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=finite,
         metavar="X",
         help="no answer where the no-answer score exceeds X (default: the checkpoint's own for a model, 1.0 for "
         "somebody's predictions)",

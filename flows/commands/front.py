@@ -46,7 +46,7 @@ commands:
 {"".join(f"  {name:{_WIDTH}}{command.what}" + chr(10) for name, command in COMMANDS.items())}
 options:
   {"-h, --help":{_WIDTH}}show this, or with a command its options
-  {"--version":{_WIDTH}}show the version
+  {"--version":{_WIDTH}}show the version, and the commit where it is known
 
 to begin with: {PROGRAM} run --questions q.txt --files export.nbib --out answers
 settings are taken from bioqa.toml in this folder, where there is one: {PROGRAM} run --show-config prints one
@@ -62,8 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         case "--version":
             from bioqa_pipeline import __version__
+            from bioqa_pipeline.commit import commit
 
-            sys.stdout.write(f"{PROGRAM} {__version__}\n")
+            known = commit()
+            sys.stdout.write(f"{PROGRAM} {__version__}" + (f" (commit {known})" if known else "") + "\n")
             return 0
         case "help":
             return main([*rest[:1], "--help"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -12,13 +13,24 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from bioqa_pipeline.config import Settings
+from bioqa_pipeline.setting_values import Settings
 from bioqa_pipeline.storage.uri import ObjectUri
 
 # What stands for a value in --help; the first that fits.
 METAVARS = {ObjectUri: "place", Path: "file", date: "date", int: "n", float: "x"}
 # A setting in a message, with or without a value, as `bioqa_pipeline.errors` has it: `device cpu`.
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)( [^`]*)?`")
+
+
+def finite(text: str) -> float:
+    """A number on the command line, which is neither nan nor inf."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"give a finite number, not {text!r}")
+    return number
 
 
 class CommandDefault(str):

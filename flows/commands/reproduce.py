@@ -107,7 +107,8 @@ def _lines(place: str, found: Reproduction) -> Iterator[str]:
     model = found.asked_again.model
     yield (
         f"{place}, run {found.run_id}: {found.n_scored:,} of {counted(found.n_pairs, 'pair')} scored again "
-        f"({found.n_windows:,} windows) with {model.engine} in {model.precision} on {found.asked_again.processor}"
+        f"({counted(found.n_windows, 'piece')} of text) with {model.engine} in {model.precision} on "
+        f"{found.asked_again.processor}"
     )
     yield from (f"note: {note}" for note in found.notes)
     yield from (f"other than then: {WHY[cause.why]}: {cause.then}, now {cause.now}" for cause in found.causes)
@@ -128,8 +129,9 @@ def _lines(place: str, found: Reproduction) -> Iterator[str]:
 
 
 def _line(difference: Difference) -> str:
-    window = "" if difference.window_index is None else f", window {difference.window_index}"
-    of = f"{difference.question_id}, PMID {difference.pmid}{window}" if difference.pair_id else "the run"
+    piece = "" if difference.window_index is None else f", piece {difference.window_index} of its text"
+    pmid = f", PMID {difference.pmid}" if difference.pmid else ""
+    of = f"{difference.question_id}{pmid}{piece}" if difference.question_id else "the run"
     then, now = _value(difference.then), _value(difference.now)
     return f"{of}: {difference.table}.{difference.column}: {then} then, {now} now ({', '.join(difference.why)})"
 

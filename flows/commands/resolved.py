@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bioqa_pipeline.config import Settings
+from bioqa_pipeline.setting_values import Settings
 from flows.commands.options import CommandDefault, SettingOptions, put
 from flows.commands.settings_file import NAME, SettingsFile, read_settings_file
 

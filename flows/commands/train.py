@@ -22,6 +22,7 @@ from flows.commands.outcome import EXIT_DONE, command_parser, run_command
 from flows.commands.train_flags import add_flags, explanations, predict_file, train_files, trains
 
 if TYPE_CHECKING:
+    from bioqa_pipeline.config import ScoringConfig
     from bioqa_pipeline.training.job import FineTuned
 
 # By name: the flow's module starts this command, and importing it is importing Prefect.
@@ -47,7 +48,7 @@ examples:
 SETTINGS = SettingOptions(
     TrainingConfig,
     {
-        "windows": "windows",
+        "pieces of text": "windows",
         "training": "base_model learning_rate epochs max_steps max_hours train_batch_size batch_tokens eval_batch_size "
         "gradient_accumulation_steps warmup_steps decay_steps weight_decay adam_epsilon max_grad_norm dropout "
         "average_checkpoints save_steps logging_steps precision seed",
@@ -58,7 +59,9 @@ SETTINGS = SettingOptions(
         "train_batch_size": "--train-batch-size --per_gpu_train_batch_size --per_device_train_batch_size",
         "eval_batch_size": "--eval-batch-size --per_gpu_eval_batch_size --per_device_eval_batch_size",
     },
-    others={"out": "--out", "device": "--device", "overwrite": "--overwrite_output_dir"},
+    others={"out": "--out", "device": "--device", "overwrite": "--overwrite_output_dir"}
+    | {"calibrate_on": "--calibrate-on"}
+    | {"spans.max_answer_length": "--max_answer_length", "spans.n_best": "--n_best_size"},
     underscores=True,
 )
 
@@ -75,7 +78,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--data-dir",
         "--data_dir",
         type=Path,
-        default=Path(),
         metavar="DIR",
         help="where relative paths of training data start (default: .)",
     )
@@ -139,7 +141,7 @@ def parse_config(args: argparse.Namespace) -> TrainingConfig:
         content["data"] = [{"path": path} for path in files]
     if "base_model" not in content:
         raise ConfigError("give `base_model`, a folder or a hub name of an encoder")
-    return check_training_config(content, args.recipe or Path("the command line"), data_root=args.data)
+    return check_training_config(content, args.recipe or Path("the command line"), data_root=args.data or Path())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -170,6 +172,7 @@ def _train(args: argparse.Namespace, *, quiet: bool) -> int:
     if args.do_eval:
         # Before hours of training, not after them.
         _check_questions(predict_file(args))
+        _scoring(args, config.windows.model_dump())
     from bioqa_pipeline.qa.devices import resolve_device
     from bioqa_pipeline.training.output import check_out
 
@@ -190,7 +193,7 @@ def _train(args: argparse.Namespace, *, quiet: bool) -> int:
         on_progress=say,
     )
     if is_first:
-        _tell(result, config)
+        _tell(result)
         if args.do_eval:
             return _evaluate(args, str(args.out), config.windows.model_dump())
     return EXIT_DONE
@@ -202,18 +205,16 @@ def _check_questions(path: Path) -> None:
     read_evaluation_set(path)
 
 
-def _tell(result: FineTuned, config: TrainingConfig) -> None:
+def _tell(result: FineTuned) -> None:
     from bioqa_pipeline.evaluation.table import format_table
 
-    counts = result.training.counts
-    for reason in (k for k in counts if k.startswith(("skipped", "held out"))):
-        sys.stderr.write(f"{reason}: {counted(counts[reason], 'question')}\n")
+    made = result.training
+    for reason in (k for k in made.counts if k.startswith(("skipped", "held out"))):
+        sys.stderr.write(f"{reason}: {counted(made.counts[reason], 'question')}\n")
     if result.held_out and result.settings:
         sys.stdout.write(format_table(result.held_out))
         sys.stdout.write(f"threshold from now on  {result.settings.score_diff_threshold:g}\n")
-    sys.stdout.write(
-        f"{config.epochs:g} epochs, {result.training.steps:,} steps; the checkpoint lies in {result.training.folder}\n"
-    )
+    sys.stdout.write(f"{made.epochs:g} epochs, {made.steps:,} steps; the checkpoint lies in {made.folder}\n")
 
 
 def _base_model(args: argparse.Namespace) -> str:
@@ -223,18 +224,24 @@ def _base_model(args: argparse.Namespace) -> str:
     return str(name)
 
 
+def _scoring(args: argparse.Namespace, windows: Mapping[str, Any]) -> ScoringConfig:
+    from bioqa_pipeline.config import ScoringConfig
+
+    spans = {"max_answer_length": args.max_answer_length, "n_best": args.n_best_size}
+    return ScoringConfig.checked({"windows": windows, "spans": spans})
+
+
 def _evaluate(args: argparse.Namespace, model: str, windows: Mapping[str, Any]) -> int:
     """--do_eval, as run_squad.py has it: at a threshold that is given, with nothing fitted."""
-    from bioqa_pipeline.config import ModelConfig, ScoringConfig
+    from bioqa_pipeline.config import ModelConfig
     from bioqa_pipeline.evaluation.job import evaluate_checkpoint
     from bioqa_pipeline.evaluation.table import format_table
 
-    spans = {"max_answer_length": args.max_answer_length, "n_best": args.n_best_size}
     found = evaluate_checkpoint(
         predict_file(args),
         ModelConfig.checked({"name": model, "device": args.device}),
         threshold=args.null_score_diff_threshold,
-        scoring=ScoringConfig.checked({"windows": windows, "spans": spans}),
+        scoring=_scoring(args, windows),
         out=args.out / "evaluation",
     )
     sys.stdout.write(format_table(found))

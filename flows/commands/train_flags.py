@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.commands.options import finite
+
 TRAIN_FILES = {True: "train-v2.0.json", False: "train-v1.1.json"}
 PREDICT_FILES = {True: "dev-v2.0.json", False: "dev-v1.1.json"}
 
@@ -62,7 +64,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flag(
         "null_score_diff_threshold",
         "threshold of --do_eval (default: the checkpoint's own, else 0)",
-        type=float,
+        type=finite,
         metavar="X",
     )
     flag("max_answer_length", "tokens of the longest answer, for --do_eval", type=int, default=30, metavar="N")
@@ -92,12 +94,12 @@ def trains(args: argparse.Namespace) -> bool:
 def train_files(args: argparse.Namespace) -> list[Path]:
     """What --train_file names below --data, or that folder's file of the usual name; empty where there is neither."""
     if args.train_file:
-        return [(args.data / path).absolute() for path in args.train_file]
-    usual = (args.data / TRAIN_FILES[args.version_2_with_negative]).absolute()
-    return [usual] if args.data != Path() and not args.recipe else []
+        return [Path(args.data or ".", path).absolute() for path in args.train_file]
+    usual = Path(args.data or ".", TRAIN_FILES[args.version_2_with_negative]).absolute()
+    return [usual] if args.data and not args.recipe else []
 
 
 def predict_file(args: argparse.Namespace) -> Path:
     """The same for --predict_file."""
     path = args.predict_file or Path(PREDICT_FILES[args.version_2_with_negative])
-    return Path(args.data, path).absolute()
+    return Path(args.data or ".", path).absolute()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Read everything in a data set and say what is wrong with it: every file's size and SHA-256, columns, keys, counts, the
-windows of each answer, the sums of the manifests, files that are gone or not of the data set. Changes nothing."""
+pieces of text of each answer, the sums of the manifests, files that are gone or not of the data set.
+Changes nothing."""
 
 EPILOG = """\
 With --quarantine what is not whole, and what lies among the tables and is not of the data set, is moved into
@@ -69,7 +70,7 @@ def _as_lines(location: str, report: Report, moved: Sequence[str]) -> str:
     lines += [f"set aside: {path}" for path in moved]
     counts = (
         f"{counted(report.n_files, 'file')}, {counted(report.n_bytes, 'byte')}, {counted(report.n_runs, 'run')}, "
-        f"{counted(report.n_answers, 'answer')}, {counted(report.n_chunks, 'window')}"
+        f"{counted(report.n_answers, 'answer')}, {counted(report.n_chunks, 'piece')} of text"
     )
     end = counted(len(report.findings), "finding") if report.findings else "whole"
     return "".join(f"{' '.join(shown(line).splitlines())}\n" for line in [*lines, f"{location}: {end}; {counts}"])

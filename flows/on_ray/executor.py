@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import platform
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -129,7 +129,7 @@ class RayExecutor(PrefectExecutor):
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
-    ) -> Iterator[ShardReport | ShardError]:
+    ) -> Generator[ShardReport | ShardError]:
         job = _with_absolute_paths(job)
         share = self.share(job.model.device)
         raise_problems(ask_nodes(find_paths, share, paths_of(job)), SHARE_THE_PATHS)

@@ -14,7 +14,7 @@ def require_ray(*, without_prefect: bool = False) -> None:
         ConfigError: a package is not installed, or Prefect is not wanted.
     """
     if without_prefect:
-        raise ConfigError("`runner ray` scores shards as Prefect tasks: leave --no-prefect away, or use `runner local`")
+        raise ConfigError("`runner ray` scores in Prefect tasks: leave --no-prefect away, or use `runner local`")
     missing = [name for name in ("ray", "prefect_ray") if importlib.util.find_spec(name) is None]
     if missing:
         packages = " and ".join(name.replace("_", "-") for name in missing)

@@ -28,8 +28,8 @@ from bioqa_pipeline.abstracts.store import AbstractStore  # noqa: E402
 from bioqa_pipeline.dataset.reader import Dataset, write_staged  # noqa: E402
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id  # noqa: E402
 from bioqa_pipeline.records.texts import Question, Retrieval  # noqa: E402
-from bioqa_pipeline.run.changes import Night  # noqa: E402
 from bioqa_pipeline.run.current import update_current  # noqa: E402
+from bioqa_pipeline.run.records import RunIdentity  # noqa: E402
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer  # noqa: E402
 
 SHARD = 4096
@@ -71,11 +71,9 @@ def add_run(root: Path, run_id: str, rows: Sequence[AnswerRow], n_questions: int
         pl.DataFrame(
             {"question_index": [index[row.question_id] for row in pairs], "pair_id": [row.pair_id for row in pairs]}
         ).write_parquet(root / plan)
-        night = Night(
-            run_id, day, "key", "model", "rev", 0.0, 10, is_calibrated=True, config_json='{"max_answers": 10}'
-        )
+        identity = RunIdentity(run_id, day, "key", "model", "rev", '{"max_answers": 10}', 0.0, 10, is_calibrated=True)
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-        current = update_current(night, dataset, questions, retrievals, plan, store, answers)
+        current = update_current(identity, dataset, questions, retrievals, plan, store, answers)
         seconds = time.process_time() - began
         added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         writer.finish(manifest(run_id, started_at=day, finished_at=day), [current.file] if current.file else [])

@@ -5,10 +5,12 @@
 
 Each run is `python -m flows.run` in a process of its own, with Prefect's own temporary server, on real records from
 files to a finished data set; the numbers of workers take turns. With one worker the forward passes are timed inside the
-run, so that a machine that others use too slows both sides alike: overhead is all the rest of the wall time, from the
-start of the interpreter to its end, as a share of the forward passes. `bare_rate` is that of the engine alone, right
-after each run with one worker where nothing else is measured, on 1,000 windows of the run's lengths in batches sorted
-over all of them. The last line is JSON: medians over the rounds.
+run: `overhead` is the wall time in which no lane computes, from the start of the interpreter to its end, as a share of
+that in which one does. `forward_share_of_processor` says the same in seconds of the processor, of all processes of the
+run, which others on the machine change little: with every core busy the flow has that share of the bare rate. The rest
+has a part that is the same for any number of windows (start, imports, Prefect), so two sizes tell of a third.
+`bare_rate` is that of the engine alone, right after each run with one worker where nothing else is measured, on 1,000
+windows of the run's lengths in batches sorted over all of them. The last line is JSON: medians over the rounds.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ import argparse
 import json
 import math
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -48,38 +52,75 @@ def questions(count: int) -> list[str]:
     return [asked[i // len(TOPICS) % 2].format(TOPICS[i % len(TOPICS)]) for i in range(count)]
 
 
+class ForwardClock:
+    """Seconds in which some lane computes, and the processor's seconds of all forward passes, on CPUs.
+
+    torch computes in the lane that asks; OpenVINO in threads of its own, of which the kernel keeps the times.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = self.in_lanes = 0.0
+        self._mutex, self._running, self._since = threading.Lock(), 0, 0.0
+        self._engine_threads: set[str] = set()
+
+    def watch(self) -> None:
+        from bioqa_pipeline.qa.lanes import Lanes
+
+        begin: Any = Lanes.begin
+        Lanes.begin = lambda lanes, compute: begin(lanes, lambda: self._timed(compute))  # type: ignore[method-assign]
+        try:
+            from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer
+        except ImportError:
+            return
+        load: Any = OpenVinoScorer.__init__
+
+        def loaded(scorer: Any, *args: Any, **kwargs: Any) -> None:
+            before = self._threads()
+            load(scorer, *args, **kwargs)
+            self._engine_threads |= self._threads() - before
+
+        OpenVinoScorer.__init__ = loaded  # type: ignore[method-assign]
+
+    def processor_seconds(self) -> float:
+        ticks = 0
+        for thread in self._engine_threads & self._threads():
+            said = Path(f"/proc/self/task/{thread}/stat").read_text("utf-8").rpartition(")")[2].split()
+            ticks += int(said[11]) + int(said[12])
+        return self.in_lanes + ticks / os.sysconf("SC_CLK_TCK")
+
+    def _threads(self) -> set[str]:
+        """Those that are none of Python's."""
+        return {thread.name for thread in Path("/proc/self/task").iterdir()} - {
+            str(t.native_id) for t in threading.enumerate()
+        }
+
+    def _timed(self, compute: Any) -> Any:
+        with self._mutex:
+            self._since = self._since if self._running else time.perf_counter()
+            self._running += 1
+        started = time.thread_time()
+        try:
+            return compute()
+        finally:
+            took = time.thread_time() - started
+            with self._mutex:
+                self.in_lanes += took
+                self._running -= 1
+                if not self._running:
+                    self.seconds += time.perf_counter() - self._since
+
+
 def timed_run(report: Path, arguments: list[str]) -> int:
     """The command line in this process, its forward passes timed."""
     from flows.environment import apply_defaults
 
     apply_defaults()
-    from bioqa_pipeline.qa.torch_engine import TorchScorer
     from flows.commands.run import main as run
 
-    classes: list[Any] = [TorchScorer]
-    try:
-        from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer
-
-        classes.append(OpenVinoScorer)
-    except ImportError:
-        pass
-    seconds = 0.0
-
-    def timed(logits: Any) -> Any:
-        def method(self: Any, batch: Any) -> Any:
-            nonlocal seconds
-            started = time.perf_counter()
-            try:
-                return logits(self, batch)
-            finally:
-                seconds += time.perf_counter() - started
-
-        return method
-
-    for kind in classes:
-        kind.logits = timed(kind.logits)
+    clock = ForwardClock()
+    clock.watch()
     code = run(arguments)
-    report.write_text(json.dumps(seconds), "utf-8")
+    report.write_text(json.dumps([clock.seconds, clock.processor_seconds()]), "utf-8")
     return code
 
 
@@ -98,9 +139,9 @@ def measure(n_workers: int, args: argparse.Namespace, folder: Path) -> dict[str,
     ]  # fmt: skip
     command = [sys.executable, __file__, "--timed-run", str(report), *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
-    started = time.perf_counter()
+    started, begun = time.perf_counter(), processor_of_children()
     subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
-    wall = time.perf_counter() - started
+    wall, processor = time.perf_counter() - started, processor_of_children() - begun
 
     import polars as pl
 
@@ -110,16 +151,24 @@ def measure(n_workers: int, args: argparse.Namespace, folder: Path) -> dict[str,
         "windows": len(lengths),
         "mean_tokens": statistics.mean(lengths),
         "wall_seconds": wall,
+        "processor_seconds": processor,
         "windows_per_second": len(lengths) / wall,
         **{f"{stage}_seconds": seconds for stage, seconds in manifest["timings_seconds"].items()},
     }
     if n_workers == 1:
-        forward = json.loads(report.read_text("utf-8"))
+        forward, computed = json.loads(report.read_text("utf-8"))
         found |= {"forward_seconds": forward, "overhead": wall / forward - 1}
+        found |= {"forward_processor_seconds": computed, "forward_share_of_processor": computed / processor}
     if args.workers == "1":
         bare = bare_rate(lengths, args.engine, manifest["n_pairs"])
         found |= {"bare_rate": bare, "share_of_bare_rate": len(lengths) / wall / bare}
     return found
+
+
+def processor_of_children() -> float:
+    """Seconds of the processor of all processes that were started here and have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def bare_rate(lengths: list[int], engine: Any, n_pairs: int) -> float:

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -172,9 +173,9 @@ def measure(folder: Path, shape: str, n_questions: int, by_stage: bool) -> dict[
         threshold=0.0,
         calibration=named("qa.calibration:Calibration", "spans:Calibration")(),
     )
-    identity = named("run.records:RunIdentity", "pipeline:RunIdentity")(
-        "run", datetime.now(UTC), "key", "model", "revision", "{}"
-    )
+    kind = named("run.records:RunIdentity", "pipeline:RunIdentity")
+    said = ("run", datetime.now(UTC), "key", "model", "revision", "{}", 0.0, 10, False)
+    identity = kind(*said[: len(fields(kind))])
     clock = Clock()
     for stage, places in STAGES.items() if by_stage else ():
         for place in places:

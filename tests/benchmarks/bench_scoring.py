@@ -165,7 +165,7 @@ def bert_base(folder: Path, embedded: Checkpoint) -> Checkpoint:
     for path in source.iterdir():
         if path.suffix in {".txt", ".json"} and path.name != "config.json":
             (folder / path.name).write_bytes(path.read_bytes())
-    config = BertConfig(vocab_size=embedded.config["vocab_size"], architectures=["BertForQuestionAnswering"])
+    config = BertConfig(vocab_size=embedded.config.vocab_size, architectures=["BertForQuestionAnswering"])
     torch.manual_seed(0)
     save_file(AutoModelForQuestionAnswering.from_config(config).state_dict(), folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config.to_dict()), "utf-8")

@@ -240,7 +240,7 @@ class TestOldDataSets:
             (lambda s: s.write("answers/zzdup.parquet", s.read(next(iter(s.files("answers"))))), "zzdup.parquet"),
             (lambda s: s.write(f"answers/{'0' * 32}.parquet", s.read(next(iter(s.files("answers"))))), "0.parquet"),
             (lambda s: s.write("runs/20260101T000000Z-abcdef.json", b"{"), "abcdef.json"),
-            (lambda s: s.delete("chunks", below=True), "its windows"),
+            (lambda s: s.delete("chunks", below=True), "its pieces of text"),
             (lambda s: s.write("summary/mine.parquet", b"PAR1"), "mine.parquet"),
         ],
     )

@@ -11,10 +11,11 @@ import pytest
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig, SourceConfig
 from bioqa_pipeline.errors import ConfigError, InputError
-from bioqa_pipeline.evaluation.bioasq import BioasqQuestion, QuestionType, Snippet, read_bioasq
+from bioqa_pipeline.evaluation.bioasq import BioasqQuestion, QuestionType, Snippet
 from bioqa_pipeline.evaluation.bioasq_answers import answer_bioasq
 from bioqa_pipeline.evaluation.bioasq_metrics import factoid_score, list_score
 from bioqa_pipeline.evaluation.bioasq_texts import AskedText
+from bioqa_pipeline.evaluation.dataset import read_evaluation_set
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
@@ -60,7 +61,7 @@ def golden(tmp_path: Path) -> Path:
 
 
 def test_a_golden_file_is_read(golden: Path) -> None:
-    factoid, listed, yes_no, _, test, names = read_bioasq(golden)
+    factoid, listed, yes_no, _, test, names = read_evaluation_set(golden).questions
     assert factoid == BioasqQuestion(
         "q1",
         "Which drug treats malaria?",
@@ -91,15 +92,32 @@ def test_a_golden_file_is_read(golden: Path) -> None:
 def test_a_malformed_file_is_named_with_its_question(tmp_path: Path, content: Any, message: str) -> None:
     (tmp_path / "bad.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"bad\.json") as caught:
-        read_bioasq(tmp_path / "bad.json")
+        read_evaluation_set(tmp_path / "bad.json")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gold", "read"),
+    [
+        ("factoid", "BRCA1", (("BRCA1",),)),
+        ("factoid", 3, (("3",),)),
+        ("list", ["a", "b"], (("a",), ("b",))),
+        ("list", [["a", ""], [" "]], (("a",),)),
+        ("factoid", [[""]], None),
+        ("factoid", "", None),
+        ("list", [[]], None),
+    ],
+)
+def test_forms_of_gold(tmp_path: Path, kind: str, gold: Any, read: Any) -> None:
+    (tmp_path / "q.json").write_text(json.dumps({"questions": [entry(1, kind, gold=gold)]}))
+    assert read_evaluation_set(tmp_path / "q.json").questions[0].gold == read
 
 
 @pytest.mark.parametrize("document", [f"{URL}77", "https://pubmed.ncbi.nlm.nih.gov/77/", "77"])
 def test_documents_are_named_in_several_ways(tmp_path: Path, document: str) -> None:
     other = "http://www.ncbi.nlm.nih.gov/pmc/articles/PMC77"
     (tmp_path / "q.json").write_text(json.dumps({"questions": [entry(1, "list", documents=[document, other])]}))
-    assert read_bioasq(tmp_path / "q.json")[0].pmids == (77,)
+    assert read_evaluation_set(tmp_path / "q.json").questions[0].pmids == (77,)
 
 
 def test_over_snippets_with_a_submission(golden: Path, model: ModelConfig, tmp_path: Path) -> None:
@@ -189,6 +207,7 @@ def test_over_documents_and_over_what_a_source_finds(
         ("--over documents", "e-mail"),
         ("--over medline", "source medline needs --medline-dir"),
         ("--medline-dir x", "a source of abstracts needs --over"),
+        ("--beside biobert-card", "biobert-card has no figures of a BioASQ file"),
         ("--predictions p.json --over snippets", "--over and sources of abstracts are for a model"),
     ],
 )

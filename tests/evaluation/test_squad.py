@@ -13,6 +13,7 @@ from bioqa_pipeline.evaluation.squad import (
     SquadQuestion,
     questions_with_passages,
     read_squad,
+    squad_paragraphs,
 )
 from support.squad_files import write_squad
 
@@ -66,10 +67,13 @@ def _file(**changes: Any) -> dict[str, Any]:
         ("", "is not JSON"),
         ("[1", "is not JSON"),
         ("[]", "no 'data'"),
+        ('{"data": "\\ud83d"}', "surrogates not allowed"),
         ({"data": []}, "holds no question"),
         ({"data": [{"title": "T"}]}, "article 0 has no 'paragraphs'"),
         ({"data": [{"title": "T", "paragraphs": [{"qas": []}]}]}, "a paragraph of T has no 'context'"),
         (_file(answers=[]), "question q7 has no answer and is not marked impossible"),
+        (_file(is_impossible="false"), "question q7: 'is_impossible' is str"),
+        (_file(answers=[{"text": "x", "answer_start": True}]), "question q7: 'answer_start' is bool"),
         (_file(is_impossible=True), "question q7 is marked impossible but has answers"),
         (_file(answers=[{"text": "x"}]), "question q7 has no 'answer_start'"),
         (_file(answers=[{"text": 3, "answer_start": 0}]), "question q7: 'text' is int"),
@@ -83,6 +87,17 @@ def test_a_malformed_file_is_named_with_its_question(tmp_path: Path, content: An
     with pytest.raises(InputError, match=r"bad\.json") as caught:
         read_squad(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("others", [[], [{"id": "z", "question": "?", "answers": [{"text": "x", "answer_start": 0}]}]])
+def test_an_empty_list_of_answers_is_none_where_the_file_has_answers(others: list[Any]) -> None:
+    """As the official program has it; a file without any answer is one of tests."""
+    forms = ({"answers": []}, {"answers": [], "is_impossible": False}, {"answers": None}, {"is_impossible": True})
+    qas = [{"id": str(n), "question": "?", **form} for n, form in enumerate(forms)]
+    content = {"data": [{"title": "T", "paragraphs": [{"context": "x", "qas": qas + others}]}]}
+    [paragraph] = squad_paragraphs(content, Path("s.json"), may_lack_labels=True)
+    assert [q.is_impossible for q in paragraph.questions[:4]] == [bool(others), bool(others), False, True]
+    assert not paragraph.questions[2].is_labelled
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

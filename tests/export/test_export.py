@@ -77,7 +77,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     dataset = Dataset(tmp_path_factory.mktemp("set") / "answers")
     rows = [
         answer_row(1, title="=HYPERLINK(1)", run_id="r2", mesh_terms=("Genes", "Humans"), answerability=0.5),
-        answer_row(2, run_id="r2", answerability=0.9, is_retracted=True, user_columns=None),
+        answer_row(2, run_id="r2", answerability=0.9, is_retracted=True, retraction="withdrawn", user_columns=None),
         unanswered_row(3, run_id="r2", **CHROMOSOME),
     ]
     nothing = {"support_pmids": (), "work_pmids": (), "retracted_pmids": (), "variants": (), "best_pmid": None}
@@ -86,7 +86,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         merged_answer(1, support_pmids=(2, 1), work_pmids=(2, 1), answerability=0.9),
     ]
     commit(dataset, "r2", rows, merged, 0)
-    commit(dataset, "r1", [], [merged_answer(1, answer="brca1", support_pmids=(1,), work_pmids=(1,))], 1)
+    commit(dataset, "r1", [], [merged_answer(1, answer="brca1", best_pmid=1, support_pmids=(1,), work_pmids=(1,))], 1)
     return dataset
 
 
@@ -102,7 +102,11 @@ def test_merged_answers_are_those_of_each_questions_newest_run(data_set: Dataset
 def test_questions_come_as_they_were_asked_with_a_word_for_each_probability(data_set: Dataset) -> None:
     frame = select(data_set, Selection(run_id="r2"))
     assert frame.select("question_id", "answer", "strength").rows() == [("q2", None, None), ("q1", "BRCA1", "strong")]
-    assert frame.columns[frame.columns.index("answerability") + 1] == "strength"
+    assert frame.columns[:6] == ["question", "answer", "answerability", "strength", "best_pmid", "title"]
+    assert frame.columns[-2:] == ["question_id", "run_id"]
+    # The best abstract by name.
+    newest = select(data_set, Selection())
+    assert newest.select("best_pmid", "title", "pub_year").rows() == [(1, "=HYPERLINK(1)", 1998), (None, None, None)]
     answers = select(data_set, Selection("answers", run_id="r2"))
     assert answers.select("pmid", "strength").rows() == [(3, None), (1, "weak"), (2, "strong")]
     assert select(data_set, Selection("answers"))["pmid"].to_list() == [1, 2, 3]
@@ -161,8 +165,8 @@ def test_the_same_rows_are_the_same_bytes(data_set: Dataset) -> None:
     for form in ("csv", "xlsx", "ris", "bibtex", "jsonl"):
         first, second = (export(data_set, Selection(), form) for _ in range(2))
         assert first == second and first.n_rows == (1 if form in ("ris", "bibtex") else 2)
-    assert export(data_set, Selection(), "csv").data.startswith(b"\xef\xbb\xbfrun_id,")
-    assert export(data_set, Selection(), "csv", bom=False).data.startswith(b"run_id,")
+    assert export(data_set, Selection(), "csv").data.startswith(b"\xef\xbb\xbfquestion,answer,")
+    assert export(data_set, Selection(), "csv", bom=False).data.startswith(b"question,")
 
 
 def test_json_lines_keep_what_is_nested(data_set: Dataset) -> None:
@@ -213,11 +217,32 @@ def test_references_carry_their_answers(data_set: Dataset) -> None:
     assert ris.startswith("TY  - JOUR\n")
     assert (first["title"], first["accession_number"], first["year"]) == ("=HYPERLINK(1)", "1", "1998")
     assert first["notes"] == ["PMID: 1", "Which gene? – BRCA1 (probability 0.50): “The α-gene is BRCA1.”"]
-    assert second["notes"][1] == "Retracted."
+    assert second["notes"][1] == "Withdrawn."
     bibtex = export(data_set, wanted, "bibtex").data.decode()
     assert bibtex.startswith("@article{pmid1,\n  title = {{=HYPERLINK(1)}},\n") and bibtex.count("@article") == 2
     with pytest.raises(ConfigError, match="leave out `what` and `columns`"):
         export(data_set, Selection("answers"), "ris")
+
+
+@pytest.mark.parametrize(
+    ("name", "ris", "bibtex"),
+    [
+        ("Makar AB", "Makar, AB", "Makar, AB"),
+        ("van der Berg J", "van der Berg, J", "van der Berg, J"),
+        ("Ivanov IuA", "Ivanov, IuA", "Ivanov, IuA"),
+        ("King ML Jr", "King, ML, Jr", "King, Jr, ML"),
+        ("The Group of Ü", "The Group of Ü", "{The Group of Ü}"),
+        ("EPIC and DOG", "EPIC and DOG", "{EPIC and DOG}"),
+        ("et al.", "et al.", "others"),
+    ],
+)
+def test_surnames_are_told_from_initials(name: str, ris: str, bibtex: str) -> None:
+    row = {
+        "pmid": 1, "title": "T", "journal": "J", "pub_date": "2019", "pub_year": 2019, "doi": None,
+        "is_retracted": False, "authors": [name], "answers": [],
+    }  # fmt: skip
+    frame = pl.DataFrame([row], schema_overrides={"answers": pl.List(pl.Null)})
+    assert f"AU  - {ris}\n" in as_ris(frame) and f"  author = {{{bibtex}}},\n" in as_bibtex(frame)
 
 
 def names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
-from bioqa_pipeline.storage import filelock, s3, s3_client, s3_lease
+from bioqa_pipeline.storage import filelock, s3_client, s3_lease
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri
 from faults.strikes import Killed, Strike
@@ -215,13 +215,10 @@ class MirroredStorage(ObjectStorage):
     def __init__(self, bucket: Bucket, uri: ObjectUri) -> None:
         super().__init__(uri)
         self._folder = bucket.folder / uri.prefix
+        self.scan_options = {}
 
     def uri(self, name: str) -> str:
         return str(self._folder / name)
-
-    @property
-    def scan_options(self) -> dict[str, Any]:
-        return {}
 
 
 @contextmanager
@@ -231,6 +228,6 @@ def simulated_bucket(folder: Path, rng: random.Random) -> Iterator[Bucket]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(s3_client, "obstore", bucket)
         patch.setattr(s3_client, "S3Store", bucket.store)
-        for module in (s3, s3_client, s3_lease, filelock):
+        for module in (s3_client, s3_lease, filelock):
             patch.setattr(module, "time", bucket.clock)
         yield bucket

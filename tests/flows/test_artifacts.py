@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,25 @@ def test_answer_probability_and_a_link_come_first(
     assert list(row)[:4] == ["best answer", "probability", "PMID", "question"]
     assert row["PMID"] == f"[{answer.best_pmid}](https://pubmed.ncbi.nlm.nih.gov/{answer.best_pmid}/)"
     summary = made["bioqa-summary"]
-    assert f"| {row['PMID']} | {answer.question} |" in summary
+    assert f", PMID {row['PMID']}): {answer.question}" in summary and str(answer.evidence) in summary
     # Nothing that has no value, and no file that is nobody's to read.
-    source = next(line for line in summary.splitlines() if line.startswith("| source |"))
+    source = next(line for line in summary.splitlines() if line.startswith("- source:"))
     assert ", ," not in source and " ," not in source and "imports.json" not in source
 
 
-def test_the_samples_pmids_are_not_linked(run: tuple[RunResult, RunConfig]) -> None:
-    [row] = artifacts.answer_table([replace(run[0].answers[0], best_pmid=90_000_013)])
-    assert row["PMID"] == "90000013"
+def test_a_row_has_room_on_a_screen_and_links_no_pmid_of_the_sample(run: tuple[RunResult, RunConfig]) -> None:
+    answer = replace(
+        run[0].answers[0],
+        best_pmid=90_000_013,
+        retracted_pmids=(90_000_013,),
+        answerability=0.9,
+        answer="a" * 99,
+        question="b" * 99,
+    )
+    [row] = artifacts.answer_table([answer])
+    assert (row["PMID"], row["probability"]) == ("90000013", "0.90 retracted")
+    # A sign is some 7 pixels wide, and the table has 855.
+    assert sum(len(text) for text in row.values()) * 7 + len(row) * 24 < 855
 
 
 def test_a_page_is_linked_where_a_browser_follows(
@@ -69,7 +80,7 @@ def test_a_page_is_linked_where_a_browser_follows(
     result, config = run
     made = shown(run, monkeypatch)
     name = f"runs/{result.manifest.run_id}.html"
-    assert "bioqa-page" not in made and f"| page | `{config.out}/{name}` |" in made["bioqa-summary"]
+    assert "bioqa-page" not in made and f"- page: `{config.out}/{name}`" in made["bioqa-summary"]
     made = shown(run, monkeypatch, public_url="https://answers.example.org")
     assert made["bioqa-page"] == f"https://answers.example.org/{name}"
     assert f"](https://answers.example.org/{name})" in made["bioqa-summary"]
@@ -99,6 +110,26 @@ def test_what_is_raised_on_purpose_is_logged_in_one_line(name: str, monkeypatch:
             raise error
         except Exception as exc:
             logger.exception("Encountered exception during execution: %r", exc)
+            if isinstance(exc, ConfigError):
+                logger.exception("Engine execution of flow run exited with unexpected exception")
     [meant, fault] = lines
     assert meant == "ConfigError: `questions q.txt`: none"
     assert "Traceback" in fault
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_progress_ends_with_the_run(
+    breaks: bool, run: tuple[RunResult, RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[float, str]] = []
+    monkeypatch.setattr(artifacts, "create_progress_artifact", lambda progress, key, description: key)
+    monkeypatch.setattr(
+        artifacts, "update_progress_artifact", lambda key, progress, description: said.append((progress, description))
+    )
+    with pytest.raises(KeyboardInterrupt) if breaks else nullcontext(), artifacts.progress_artifact(run[1]) as show:
+        show(40.0, "fetching: 8 of 20 abstracts")
+        if breaks:
+            raise KeyboardInterrupt
+    assert said[-1] == (
+        (40.0, "broken off at: fetching: 8 of 20 abstracts") if breaks else (100.0, "the run has ended")
+    )

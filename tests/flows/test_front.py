@@ -137,8 +137,14 @@ def test_other_shells_take_their_script(scripts: dict[str, Path], shell: str) ->
     text = scripts[shell].read_text()
     assert "bioqa" in text and "max-abstracts" in text and "python -m" not in text
     if shutil.which(shell):
-        done = subprocess.run([shell, "-n", str(scripts[shell])], capture_output=True, text=True, timeout=60)
+        asked = f"source {scripts[shell]}; complete -C 'bioqa run --max-a'"
+        arguments = ["--no-config", "-c", asked] if shell == "fish" else ["-n", str(scripts[shell])]
+        done = subprocess.run([shell, *arguments], capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
+        assert shell != "fish" or [line.split()[0] for line in done.stdout.splitlines()] == [
+            "--max-abstracts",
+            "--max-answers",
+        ]
 
 
 def test_completion_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

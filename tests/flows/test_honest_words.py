@@ -17,8 +17,10 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.export.export import FORMATS, export
 from bioqa_pipeline.export.selection import Selection, What, select
 from bioqa_pipeline.notify.telling import tell
+from bioqa_pipeline.records.scores import AnswerOutcome
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.compare import compare_runs
+from bioqa_pipeline.report.unanswered import accounted
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from flows.artifacts import _table_description, answer_table, summary_markdown
@@ -151,4 +153,15 @@ def test_a_failed_search_is_never_called_no_answer_and_yes_or_no_is_counted(
         assert "not answered: yes/no question" in shown[name].casefold(), name
     # The page shows the answers over all runs, among them that of the question whose search failed now.
     assert "; 1 not answered: yes/no question; 1 search failed" in shown["page"]
-    assert "0 of 3 questions answered; 1 not answered: yes/no question; 2 search failed" in shown["summary"]
+    for name in ("terminal", "summary", "description"):
+        assert "0 of 3 questions answered; 1 not answered: yes/no question; 2 search failed" in shown[name], name
+
+
+def test_every_question_is_accounted_for() -> None:
+    outcomes = [outcome for n, outcome in enumerate(AnswerOutcome, start=1) for _ in range(n)]
+    answered, others = accounted(outcomes, 23)
+    assert answered + others == (
+        "1 of 23 questions answered; 2 no answer: all below the threshold; 3 not answered: yes/no question; "
+        "6 search failed; 4 nothing found; 5 no abstract to read; 2 not asked, as the run broke off"
+    )
+    assert sum(map(int, re.findall(r"(?:^|; )(\d+)", answered + others))) == 23

@@ -105,7 +105,7 @@ def test_a_training_is_not_begun_among_other_files(
 def test_a_training_goes_on_in_folders_of_ours_alone(squad: Path, tmp_path: Path) -> None:
     config = TrainingConfig.model_validate({"base_model": "b", "data": [{"path": squad}]})
     old = tmp_path / "old"
-    keep_settings(config, old)
+    keep_settings(config, old, {})
     assert json.loads((old / "_bioqa.json").read_text())["kind"] == "checkpoint"
     (old / "_bioqa.json").unlink()
     check_out(old)

@@ -74,7 +74,7 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--sort", "pub_date"], "--sort pub_date is done by PubMed itself"),
         (["--device", "cuda:1", "--workers", "2"], "--device cuda:1 is one GPU"),
         (["--ray-address", "auto"], "--ray-address auto needs --runner ray"),
-        (["--runner", "ray"], "--runner ray scores shards as Prefect tasks"),
+        (["--runner", "ray"], "--runner ray scores in Prefect tasks"),
         (["--out", "gs://bucket/x"], "--out: gs://bucket/x: gs is not supported"),
         (["--source", "pubmed"], "NCBI_EMAIL or --email"),
         (["--source", "medline", "--medline-dir", "none"], "--medline-dir none: no such folder"),

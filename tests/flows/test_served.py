@@ -66,7 +66,7 @@ def served(api: type[Api], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     deployments: list[Any] = []
     monkeypatch.delenv(ROOTS, raising=False)
     monkeypatch.delenv(ADDRESSES, raising=False)
-    monkeypatch.setattr("prefect.serve", deployments.append)
+    monkeypatch.setattr("prefect.serve", lambda deployment, **_: deployments.append(deployment))
     return deployments
 
 
@@ -83,9 +83,12 @@ def test_runs_that_meet_are_not_queued(options: list[str], served: list[Any]) ->
     assert [str(config.questions), str(config.out), config.model.name] == [options[1], options[5], options[3]]
 
 
-def test_without_a_schedule_it_is_started_by_hand(options: list[str], served: list[Any]) -> None:
+def test_without_a_schedule_it_is_started_by_hand(
+    options: list[str], served: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert serve.main(options) == 0
     [deployment] = served
+    assert "serving bioqa/served until it is stopped (Ctrl-C)" in capsys.readouterr().err
     assert not deployment.schedules and deployment.concurrency_limit == 1
 
 
@@ -93,7 +96,7 @@ def test_runs_are_told_what_they_may_name(
     options: list[str], served: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told: dict[str, str] = {}
-    monkeypatch.setattr("prefect.serve", lambda deployment: told.update(os.environ))
+    monkeypatch.setattr("prefect.serve", lambda deployment, **_: told.update(os.environ))
     monkeypatch.setenv(ROOTS, "/srv/before")
     monkeypatch.chdir(tmp_path)
     assert serve.main([*options, "--root", "more", "--root", "s3://bucket/more"]) == 0

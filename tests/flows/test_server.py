@@ -264,6 +264,23 @@ def test_the_file_of_the_settings_is_named(
     assert read_settings(path)["PREFECT_API_URL"] == "http://127.0.0.1:4300/api"
 
 
+@pytest.mark.parametrize(("runs", "named"), [([], 4200), ([4300], 4300), ([4200], 4200), ([4200, 4300], None)])
+def test_without_a_port_the_settings_are_those_of_the_server_that_runs(
+    runs: list[int],
+    named: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for port in (4200, 4300, 4400):
+        settings_file(port)
+    monkeypatch.setattr(server, "_is_healthy", lambda port: port in runs)
+    assert server.main(["--settings"]) == (2 if named is None else 0)
+    said = "".join(capsys.readouterr())
+    assert ("ports 4200, 4300: say which with --port" if named is None else f"prefect-{named}.env") in said
+
+
 def test_a_login_of_the_users_own_is_used_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SERVER_LOGIN, raising=False)
     monkeypatch.setenv(CLIENT_LOGIN, "me:mine")

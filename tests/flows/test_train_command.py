@@ -150,6 +150,7 @@ def test_a_data_folder_has_the_usual_files() -> None:
     both = parser.parse_args("--data_dir squad --version_2_with_negative --do_eval --do_train --output_dir o".split())
     assert train_files(both) == [Path("squad/train-v2.0.json").absolute()]
     assert predict_file(both) == Path("squad/dev-v2.0.json").absolute()
+    assert train_files(parser.parse_args("--data_dir . --out o".split())) == [Path("train-v1.1.json").absolute()]
     named = parser.parse_args("--data_dir squad --train_file t.json --predict_file /d.json --output_dir o".split())
     assert (train_files(named), predict_file(named)) == ([Path("squad/t.json").absolute()], Path("/d.json"))
 
@@ -203,6 +204,8 @@ def test_the_embedded_models_recipe_can_be_read() -> None:
             "--learning-rate: give more than 0.0, not -1",
         ),
         ("--out out --train-file x --base-model y --doc-stride 500", "--doc-stride 500 leaves gaps"),
+        ("--out out --train-file x --base-model y --learning-rate inf", "--learning-rate: give a finite number"),
+        ("--out out --train-file x --base-model y --seed 99999999999999999999", "--seed: give less than"),
     ],
 )
 def test_wrong_usage_is_said_in_one_line(
@@ -251,6 +254,25 @@ def test_train_then_evaluate_through_prefect(dataset: Path, tmp_path: Path, caps
     scored = capsys.readouterr().out
     exact = [line.split()[1] for line in (table + scored).splitlines() if line.startswith("exact ")]
     assert exact[0] == exact[1]
+
+
+def test_what_would_fail_after_the_training_is_said_before_it(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--train-file", str(dataset), "--base-model", "no/such", "--out", str(tmp_path / "out")]
+    content = json.loads(dataset.read_text())
+    content["data"][0]["paragraphs"][0]["qas"] = [q for q in content["data"][0]["paragraphs"][0]["qas"] if q["answers"]]
+    (tmp_path / "one-kind.json").write_text(json.dumps(content))
+    for given, message in (
+        (["--calibrate-on", str(tmp_path / "one-kind.json")], "fitted on are answerable; keep some of either kind"),
+        (["--do_train", "--do_eval", "--predict_file", str(dataset), "--n_best_size=0"], "--n_best_size: give"),
+        (["--do_train", "--do_eval", "--predict_file", str(tmp_path / "absent.json")], "absent.json: cannot be read"),
+    ):
+        assert train_cli.main([*arguments, *given, "--no-prefect"]) == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train_cli.main([*arguments, "--null_score_diff_threshold=nan"])
+    assert "give a finite number, not 'nan'" in capsys.readouterr().err
 
 
 def test_evaluating_what_is_not_there(dataset: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

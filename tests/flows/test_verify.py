@@ -45,7 +45,7 @@ def test_whole_then_damaged_then_set_aside(root: str, capsys: pytest.CaptureFixt
     storage = storage_at(root)
     assert verify(["--data-set", root]) == 0
     [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{root}: whole; 3 files, ") and line.endswith("1 run, 1 answer, 2 windows")
+    assert line.startswith(f"{root}: whole; 3 files, ") and line.endswith("1 run, 1 answer, 2 pieces of text")
 
     data = storage.read(name)
     storage.write(name, data[:100] + bytes([data[100] ^ 1]) + data[101:])

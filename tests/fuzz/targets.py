@@ -27,6 +27,7 @@ from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.evaluation.files import read_no_answer_scores, read_predictions
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
 from bioqa_pipeline.evaluation.squad import read_squad
+from bioqa_pipeline.pubmed.fields import MAX_PMID
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.questions.files import read_questions
@@ -37,7 +38,7 @@ from bioqa_pipeline.sources.entrez.client import _decode_records
 from bioqa_pipeline.sources.entrez.exchange import Exchange
 from bioqa_pipeline.sources.entrez.responses import check_body, check_status, decode_count, decode_search
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
-from bioqa_pipeline.sources.pmids import MAX_PMID, read_pmids
+from bioqa_pipeline.sources.pmids import read_pmids
 from bioqa_pipeline.text import normalize_text, sentences
 from bioqa_pipeline.training.recipe import read_recipe
 from fuzz.mutation import broken

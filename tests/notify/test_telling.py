@@ -81,7 +81,7 @@ def test_three_nights(tmp_path: Path, model: Path) -> None:
         assert told["evidence"] == ARTICLES[0].text and told["answer"] in ARTICLES[0].text
         assert told["url"] == "https://pubmed.ncbi.nlm.nih.gov/11/"
         assert first["page"] == f"https://answers.example.org/a/runs/{first['run_id']}.html"
-        assert first["text"].startswith("out: answers: 3 new\n") and first["text"].endswith(first["page"])
+        assert first["text"].startswith("3 new answers in data set out\n") and first["text"].endswith(first["page"])
 
         raw, entries = feed(config)
         assert {links[-1] for _, _, links in entries} == {f"https://pubmed.ncbi.nlm.nih.gov/{n}/" for n in (11, 12, 13)}
@@ -93,7 +93,7 @@ def test_three_nights(tmp_path: Path, model: Path) -> None:
         new = Article(14, "Artemisinin is the drug that treats <malaria> & calls <!channel>.")
         write_records(tmp_path / "records", [retracted, new], number=2)
         said, n_missed = night(config)
-        assert n_missed == 0 and said == ["1 of 1 told of out: answers: 1 new, 1 changed"]
+        assert n_missed == 0 and said == ["1 of 1 receiver told of 1 new answer, 1 changed answer in data set out"]
         third = server.messages[-1]
         assert [(c["kind"], c["what"], c["why"], c["why_pmids"]) for c in third["changes"]] == [
             ("new", "new", "a new record", [14]),
@@ -117,7 +117,7 @@ def test_what_a_killed_run_left_unsaid_the_next_one_says(tmp_path: Path, model: 
     write_records(tmp_path / "records", [Article(14, "A drug that treats malaria.", "T" * 3)], number=2)
     with pytest.MonkeyPatch.context() as patch:
         # As where it is killed between the files that it replaces.
-        patch.setattr("bioqa_pipeline.run.job.make_feed", lambda *_: None)
+        patch.setattr("bioqa_pipeline.run.pages.make_feed", lambda *_: None)
         run_job(config)
     assert feed(config)[0] == raw
     run_job(config)
@@ -157,7 +157,7 @@ def test_a_receiver_that_fails_costs_the_run_nothing(
         said, n_missed = night(config)
         # What may pass is tried again, what does not is not; nobody is followed elsewhere.
         assert [len(server.bodies) for server in (passing, gone, elsewhere)] == [3, 1, 1]
-    assert n_missed == 3 and said[-1].startswith("1 of 4 told of ") and "3 could not be told" in said[-1]
+    assert n_missed == 3 and said[-1].startswith("1 of 4 receivers told of ") and "3 could not be told" in said[-1]
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert sum("could not be told" in line for line in warnings) == 3
     assert any("HTTP 404" in line for line in warnings) and any("HTTP 302" in line for line in warnings)
@@ -203,7 +203,7 @@ def test_the_address_is_in_nothing_that_is_written_or_said(
         assert main([*options.split(), "--no-prefect", "--verbose"]) == 0
         assert len(server.bodies) == 3
     said = capsys.readouterr()
-    assert "0 of 1 told" in said.err and "HTTP 500" in caplog.text
+    assert "0 of 1 receiver told" in said.err and "HTTP 500" in caplog.text
     written = b"".join(path.read_bytes() for path in config.out.rglob("*") if path.is_file())
     for text in (said.out, said.err, caplog.text, written.decode("latin-1"), repr(config), str(config.notify)):
         assert "SECRETSECRET" not in text

@@ -160,47 +160,59 @@ def link(ref_type: str, inside: str = "<RefSource>J</RefSource>") -> str:
     return f"<CommentsCorrectionsList>{element}</CommentsCorrectionsList>"
 
 
+RETRACTED, WITHDRAWN, REMOVED, IN_PART = "retracted", "withdrawn", "removed", "retracted in part"
+REPUBLISHED = "retracted and republished"
+
+
 @pytest.mark.parametrize(
-    ("parts", "is_retracted"),
+    ("parts", "how"),
     [
-        ({"article": types(("D016441", "Retracted Publication"))}, True),
-        ({"article": types(("", "RETRACTED PUBLICATION"))}, True),
-        ({"citation": link("RetractionIn")}, True),
-        ({"citation": link("RetractionIn", "<RefSource>J</RefSource><PMID/>")}, True),
-        ({"citation": link("RetractedandRepublishedIn")}, True),
-        ({"title": "RETRACTED: Scurvy"}, True),
-        ({"title": "WITHDRAWN: Scurvy"}, True),
-        ({"title": "[Retracted] Scurvy"}, True),
-        ({"title": "[Retracted article: Scurvy]."}, True),
-        ({"title": "(Withdrawn) Scurvy"}, True),
-        ({"title": "<b>Retracted</b> - Scurvy"}, True),
-        ({"title": "Scurvy in sailors [RETRACTED]."}, True),
-        ({"title": "Scurvy. (Retracted article. See vol. 12, pg 3, 2010)"}, True),
-        ({"title": "Retracted and replaced: Scurvy"}, True),
-        ({"title": "[This article was retracted] Scurvy"}, True),
-        ({"title": "RETRACTED Scurvy in sailors"}, True),
-        ({"title": "Scurvy in sailors - RETRACTED."}, True),
-        ({"title": "REMOVED: Scurvy"}, True),
-        ({"title": "TEMPORARY REMOVAL: Scurvy"}, True),
-        ({"title": "Removed: a study of tonsils"}, False),
-        ({"title": "Stem-cell paper retracted: what now?"}, False),
-        ({"title": "[DRUGS RECENTLY WITHDRAWN]"}, False),
-        ({"title": "Retracted articles: a review of scurvy"}, False),
-        ({"title": "Withdrawn drugs"}, False),
-        ({"title": "Retraction: Scurvy"}, False),
-        ({"title": "Outcome of retracted: a study"}, False),
-        ({"title": "Retracted: Scurvy", "citation": link("RetractionOf")}, False),
-        ({"title": "Retracted: Scurvy", "article": types(("D016440", "Retraction of Publication"))}, False),
-        ({"citation": link("RetractionOf"), "article": types(("D016440", "Retraction of Publication"))}, False),
-        ({"article": types(("D016440", "Retraction Notice"))}, False),
-        ({"citation": link("RetractionOf", "<RefSource>J</RefSource><PMID>5</PMID>")}, False),
-        ({"citation": link("ErratumIn") + link("ExpressionOfConcernIn")}, False),
-        ({"citation": link("Cites", "<RefSource>Retracted Publication</RefSource>")}, False),
-        ({}, False),
+        ({"article": types(("D016441", "Retracted Publication"))}, RETRACTED),
+        ({"article": types(("", "RETRACTED PUBLICATION"))}, RETRACTED),
+        ({"citation": link("RetractionIn")}, RETRACTED),
+        ({"citation": link("RetractionIn", "<RefSource>J</RefSource><PMID/>")}, RETRACTED),
+        ({"citation": link("RetractedandRepublishedIn")}, REPUBLISHED),
+        ({"citation": link("PartialRetractionIn")}, IN_PART),
+        ({"citation": link("PartialRetractionIn"), "title": "RETRACTED: Scurvy"}, RETRACTED),
+        ({"citation": link("PartialRetractionOf"), "title": "Partially retracted: Scurvy"}, None),
+        ({"citation": link("RetractionIn"), "title": "WITHDRAWN: Scurvy"}, WITHDRAWN),
+        *(({"title": title}, RETRACTED) for title in (
+            "RETRACTED: Scurvy", "[Retracted] Scurvy", "[Retracted article: Scurvy].", "<b>Retracted</b> - Scurvy",
+            "Scurvy in sailors [RETRACTED].", "Scurvy. (Retracted article. See vol. 12, pg 3, 2010)",
+            "[This article was retracted] Scurvy", "RETRACTED Scurvy in sailors", "Scurvy in sailors - RETRACTED.",
+            "RETRACTED ARTICLE: Scurvy", "Retracted case report: Scurvy", "RETRACTED:Scurvy",
+            "Article retracted: Scurvy",
+            "Retracted by the authors: Scurvy", "RETRACTED; Scurvy", "RETRACTED STUDY: Scurvy", "*RETRACTED*: Scurvy",
+        )),
+        *(({"title": title}, WITHDRAWN) for title in (
+            "WITHDRAWN: Scurvy", "(Withdrawn) Scurvy", "Withdrawn as duplicate: Scurvy", "WITHDRAWN PREPRINT: Scurvy",
+            "Paper withdrawn: Scurvy", "Scurvy [Withdrawn]",
+        )),
+        *(({"title": title}, REMOVED) for title in ("REMOVED: Scurvy", "TEMPORARY REMOVAL: Scurvy")),
+        *(({"title": title}, IN_PART) for title in ("Partially retracted: Scurvy", "Scurvy [PARTIALLY RETRACTED]")),
+        ({"title": "Retracted and replaced: Scurvy"}, REPUBLISHED),
+        *(({"title": title}, None) for title in (
+            "Removed: a study of tonsils", "Stem-cell paper retracted: what now?", "[DRUGS RECENTLY WITHDRAWN]",
+            "Retracted articles: a review of scurvy", "Withdrawn drugs", "Retraction: Scurvy",
+            "Retraction notice: Scurvy",
+            "Outcome of retracted: a study", "Retracted eyelids after surgery: a case",
+            "Withdrawn patients: who are they?",
+            "Partial retraction: Scurvy", "Correction: Retracted tongue",
+        )),
+        ({"title": "Retracted: Scurvy", "citation": link("RetractionOf")}, None),
+        ({"title": "Retracted: Scurvy", "article": types(("D016440", "Retraction of Publication"))}, None),
+        ({"citation": link("RetractionOf"), "article": types(("D016440", "Retraction of Publication"))}, None),
+        ({"article": types(("D016440", "Retraction Notice"))}, None),
+        ({"citation": link("RetractionOf", "<RefSource>J</RefSource><PMID>5</PMID>")}, None),
+        ({"citation": link("ErratumIn") + link("ExpressionOfConcernIn")}, None),
+        ({"citation": link("Cites", "<RefSource>Retracted Publication</RefSource>")}, None),
+        ({}, None),
     ],
-)
-def test_retraction(parts: dict[str, str], is_retracted: bool) -> None:
-    assert one(article(**parts)).is_retracted is is_retracted
+)  # fmt: skip
+def test_retraction(parts: dict[str, str], how: str | None) -> None:
+    """In part is no retraction of the record, which goes on to count."""
+    record = one(article(**parts))
+    assert (record.retraction, record.is_retracted) == (how, how not in (None, IN_PART))
 
 
 def test_corrections_without_a_usable_pmid() -> None:

@@ -66,33 +66,43 @@ def valid_spans(window: Window, start: FloatArray, end: FloatArray, longest: int
 
 
 def log_sum_exp(values: list[float]) -> float:
-    return math.log(math.fsum(math.exp(v) for v in values)) if values else -math.inf
+    top = max(values, default=-math.inf)
+    return top + math.log(math.fsum(math.exp(v - top) for v in values)) if values else -math.inf
 
 
-def close(value: float) -> object:
-    return pytest.approx(value, rel=1e-5, abs=1e-5)
+def close(value: float, scale: float = 1.0) -> object:
+    """Some roundings of float32 apart; a difference has those of what it was made of, `scale` times as large."""
+    return pytest.approx(value, rel=1e-6, abs=2e-6 * scale)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@given(windows=window_lists(), config=configs, seed=seeds, padding=st.integers(0, 3))
+@given(
+    windows=window_lists(),
+    config=configs,
+    seed=seeds,
+    padding=st.integers(0, 3),
+    # What is highest can be no span: then all spans vanish beside it.
+    scale=st.sampled_from((1, 1, 1000)),
+)
 def test_decoding_looks_at_every_span(
-    decoder: Decoder, windows: list[Window], config: SpanConfig, seed: int, padding: int
+    decoder: Decoder, windows: list[Window], config: SpanConfig, seed: int, padding: int, scale: int
 ) -> None:
-    logits = logits_for(windows, seed=seed, padding=padding)
+    start_logits, end_logits = logits_for(windows, seed=seed, padding=padding)
+    logits = start_logits * np.float32(scale), end_logits * np.float32(scale)
     for window, start, end, got in zip(windows, *logits, score(windows, logits, config, decoder), strict=True):
         spans = valid_spans(window, start, end, config.max_answer_length)
         null = float(start[0] + end[0])
         normaliser = log_sum_exp(start[: len(window)].tolist()) + log_sum_exp(end[: len(window)].tolist())
         assert got.null_score == null
-        assert got.null_log_prob == close(null - normaliser)
+        assert got.null_log_prob == close(null - normaliser, scale)
         assert got.span_logsumexp == close(log_sum_exp([s for s, _, _ in spans]))
-        assert got.margin == close(got.span_logsumexp - null)
+        assert got.margin == close(got.span_logsumexp - null, scale)
         kept: list[tuple[float, int, int]] = []
         for candidate in spans:
             if all(candidate[1] > j or candidate[2] < i for _, i, j in kept):
                 kept.append(candidate)
         assert [(s.score, s.token_start, s.token_end) for s in got.n_best] == kept[: config.n_best]
-        assert [s.log_prob for s in got.n_best] == [close(s.score - normaliser) for s in got.n_best]
+        assert [s.log_prob for s in got.n_best] == [close(s.score - normaliser, scale) for s in got.n_best]
         assert {s.window_index for s in got.n_best} <= {window.index}
         assert got.best == (got.n_best[0] if got.n_best else None)
 
@@ -111,6 +121,9 @@ def test_a_window_scores_the_same_in_any_company(
         exact = (start[row : row + 1, : len(window)], end[row : row + 1, : len(window)])
         alone = score([window], exact, config, decoder)[0]
         for other in (together[row], shuffled[order.tolist().index(row)]):
+            if decoder is decode:
+                assert other == alone
+                continue
             assert (other.null_score, other.null_log_prob) == (alone.null_score, close(alone.null_log_prob))
             assert (other.margin, other.span_logsumexp) == (close(alone.margin), close(alone.span_logsumexp))
             spans = [(s.token_start, s.token_end, s.score) for s in other.n_best]

@@ -15,6 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from bioqa_pipeline.config import WindowConfig
+from bioqa_pipeline.qa import words
 from bioqa_pipeline.qa.tokenizer import TextTokenizer
 from bioqa_pipeline.records.scores import TokenizedText, Window
 from support.builders import SPECIAL, word_tokens
@@ -44,6 +45,8 @@ FRAGMENTS = (
     ),
     *("[SEP]", "[UNK]", "(p<0.05)", "BRCA1", "IL-2", "the", "hyperammonemia", "ÅNGSTRÖM", "İ", "ß", "Æ", "½"),
 )
+TOY_PIECES = toy_pieces()
+TOY_TOKENIZERS = {c: text_tokenizer(TOY_PIECES, lowercase=c == "uncased") for c in ("cased", "uncased")}
 texts = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4)), max_size=40).map(" ".join)
 configs = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 400)).filter(lambda c: c[1] <= c[0])
 
@@ -187,12 +190,21 @@ def test_offsets_are_ordered_code_points_of_the_text(tokenizer: TextTokenizer, t
     assert dropped <= {"Z", "C", "M"} or "\ufffd" in text
 
 
-@given(text=texts, data=st.data())
-def test_batches_of_texts_are_tokenised_one_by_one(tokenizer: TextTokenizer, text: str, data: st.DataObject) -> None:
-    others = data.draw(st.lists(texts, max_size=3))
-    alone, together = tokenizer([text])[0], tokenizer([*others, text])[-1]
-    for name in ("ids", "starts", "ends"):
-        np.testing.assert_array_equal(getattr(alone, name), getattr(together, name))
+@pytest.mark.parametrize("casing", ["cased", "uncased"])
+@given(some=st.lists(texts, max_size=4), data=st.data())
+def test_texts_have_the_tokens_that_the_library_gives_of_each(
+    casing: str, some: list[str], data: st.DataObject
+) -> None:
+    tokenizer, backend = TOY_TOKENIZERS[casing], bert_backend(TOY_PIECES, lowercase=casing == "uncased")
+    # Words that came before, and were forgotten.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words, "KEPT_CHARS", 40)
+        found = tokenizer(some)
+    backend.encode_special_tokens = True
+    expected = backend.encode_batch(some, add_special_tokens=False)
+    assert [(t.ids.tolist(), list(zip(t.starts.tolist(), t.ends.tolist(), strict=True))) for t in found] == [
+        (e.ids, e.offsets) for e in expected
+    ]
 
 
 def test_special_tokens_spelt_out_are_text(tokenizer: TextTokenizer) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.questions.files import MAX_QUESTION_CHARS, MergedQuestion, QuestionFile, default_id, read_questions
-from bioqa_pipeline.questions.marks import without_list_mark
+from bioqa_pipeline.questions.marks import is_lone_mark, without_list_mark
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.text import normalize_text
 
@@ -179,6 +179,16 @@ def test_a_number_sign_asks_or_is_left_out_and_that_is_said(tmp_path: Path) -> N
     )
 
 
+def test_a_list_mark_alone_asks_nothing_and_that_is_said(tmp_path: Path) -> None:
+    marks = "1) a. - (iii) Q3 • 3. -- 1.1 5 [ ] ① === ... b] *".replace("[ ]", "[\u00a0]").split(" ")
+    file = read_questions(write(tmp_path, "asked.txt", "\n".join(["Who?", *marks, "Question 4:", "IL-6", "ALL"])))
+
+    assert [q.text for q in file.questions] == ["Who?", "IL-6", "ALL"]
+    (note,) = file.notes
+    shown = '(line 2 "1)", line 3 "a.", line 4 "-" and 14 more)'
+    assert note == f"left out as list marks without a question: {len(marks) + 1} {shown}"
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -268,6 +278,8 @@ BAD_FILES = [
     ("asked.gz", b"\x1f\x8b", None, "unpack it"),
     ("tab.txt", b"a\n# c\nWhat is BRCA1?\tg1\n", 3, r"name the file \.tsv"),
     ("mark.txt", b"What is BRCA1?\n???\n", 2, "has no words"),
+    ("mark.csv", b"question\n1)\n", 2, "has no words: 1"),
+    ("marks.txt", b"1)\n-\n", None, "list marks: 2"),
     ("bell.txt", b"What is\x07 BRCA1?\n", 1, r"control character \(U\+0007, position 8\)"),
     ("long.txt", b"ok?\n" + b"What " * 500, 2, r"2499 characters, more than 2000"),
     ("column.tsv", b"quesion\tid\n", 1, "unknown column 'quesion'"),
@@ -335,7 +347,7 @@ def test_longest_question_passes(tmp_path: Path) -> None:
 
 VISIBLE = st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))
 CELL = st.text(VISIBLE, max_size=40).map(normalize_text)
-ROW = st.tuples(CELL.filter(lambda text: any(map(str.isalnum, text))), CELL, CELL)
+ROW = st.tuples(CELL.filter(lambda text: any(map(str.isalnum, text)) and not is_lone_mark(text)), CELL, CELL)
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=8), escaped=st.booleans())

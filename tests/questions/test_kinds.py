@@ -30,6 +30,8 @@ from bioqa_pipeline.questions.kinds import asks_yes_or_no
         "Whether statins prevent stroke?",
         "Statins prevent stroke, don't they?",
         "Has it been shown and is it sold?",
+        "Can you tell me whether zinc helps?",
+        "I would like to know if zinc helps",
     ],
 )
 def test_yes_or_no(text: str) -> None:
@@ -56,6 +58,7 @@ def test_yes_or_no(text: str) -> None:
         "Could you tell me which gene is mutated?",
         "Do we know what causes scurvy?",
         "Is it known which gene causes it?",
+        "Has anyone found which gene causes it?",
         "CAN is treated how?",
         "May-Thurner syndrome affects which vein?",
         "Will Rogers described what?",

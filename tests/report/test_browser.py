@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,9 +14,14 @@ import pytest
 import rispy
 
 from bioqa_pipeline.dataset.manifest import SkippedRecord
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.evaluation.job import evaluate_prediction_files
 from bioqa_pipeline.records.texts import FetchStatus, RetrievalOutcome
+from bioqa_pipeline.report.data import Limits
+from bioqa_pipeline.report.delta import Change, Delta
 from bioqa_pipeline.report.index import make_index
+from bioqa_pipeline.report.page import render_run_page
+from bioqa_pipeline.report.reading import read_report
 from support.browser import Opened, chromium, opened
 from support.dataset_rows import manifest
 from support.report_sets import add_run, hundred_abstracts, retrieval, said
@@ -104,7 +110,7 @@ G, V, N, A, F = ALL
         ("light", 1280),
         pytest.param("light", 375, marks=pytest.mark.slow),
         pytest.param("dark", 1280, marks=pytest.mark.slow),
-        ("dark", 375),
+        ("dark", 320),
     ],
 )
 def test_everything_can_be_read_and_nothing_is_loaded(
@@ -112,7 +118,7 @@ def test_everything_can_be_read_and_nothing_is_loaded(
 ) -> None:
     with opened(browser, page, colours=colours, width=width) as tab:
         tab.page.evaluate("document.querySelectorAll('details').forEach((d) => d.open = true)")
-        assert not tab.is_wider_than_the_window()
+        assert not tab.is_wider_than_the_window() and tab.cut_off() == []
         assert tab.poor_contrasts() == []
         background = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(246, 247, 249)") == (colours == "light")
@@ -131,7 +137,7 @@ def test_the_policy_stops_what_gets_in_all_the_same(browser: Browser, run_page: 
         assert len(tab.complaints) >= 2 and all("Content Security Policy" in c for c in tab.complaints)
 
 
-def test_filter_by_words(browser: Browser, run_page: Path) -> None:
+def test_filter_by_words_and_kind(browser: Browser, run_page: Path) -> None:
     with opened(browser, run_page) as tab:
         count = tab.page.locator("#count")
         assert shown(tab) == ALL and count.inner_text() == "5 of 5 questions"
@@ -150,15 +156,11 @@ def test_filter_by_words(browser: Browser, run_page: Path) -> None:
             assert tab.page.locator("#nothing").is_visible() == (not found)
         tab.page.fill("#filter", "")
         assert shown(tab) == ALL
-
-
-def test_filter_by_kind(browser: Browser, run_page: Path) -> None:
-    with opened(browser, run_page) as tab:
         for name, found in {
             "Answered 3": [G, V, A],
             "Unanswered 2": [N, F],
             "New 2": [G, A],
-            "Retracted evidence 1": [V],
+            "Retracted 1": [V],
             "All 5": ALL,
         }.items():
             tab.page.get_by_label(name, exact=True).check()
@@ -347,6 +349,22 @@ def test_citations_and_addresses_of_questions_are_copied(browser: Browser, run_p
 def test_a_phone_shows_the_first_answer_at_once(browser: Browser, run_page: Path) -> None:
     with opened(browser, run_page, width=390) as tab:
         box = tab.page.locator(".best strong").first.bounding_box()
+        assert box and box["y"] + box["height"] < 844 and tab.cut_off() == []
+        labels = tab.page.locator("td[data-is]").all()
+        assert labels and all(label.inner_text().strip() for label in labels)
+
+
+def test_a_phone_shows_an_answer_at_once_after_a_night_with_changes(
+    browser: Browser, run_page: Path, tmp_path: Path
+) -> None:
+    dataset = Dataset(run_page.parent.parent)
+    path, report = tmp_path / "page.html", read_report(dataset, dataset.run("20260101"), Limits())
+    change = Change(
+        "new", f"Which gene, say, {GENE.casefold()}" * 2, "BRCA1", "retracted support", "a revised record", (12345678,)
+    )
+    path.write_text(render_run_page(replace(report, delta=Delta((change,) * 3, 1, 2, 0, 0))), "utf-8")
+    with opened(browser, path, width=390) as tab:
+        box = tab.page.locator(".best strong").first.bounding_box()
         assert box and box["y"] + box["height"] < 844
 
 
@@ -357,6 +375,21 @@ def test_the_list_of_runs_fits_a_phone(browser: Browser, tmp_path: Path) -> None
     with opened(browser, path, colours="dark", width=390) as tab:
         assert not tab.is_wider_than_the_window() and tab.poor_contrasts() == [] and tab.complaints == []
         assert tab.requests == [path.as_uri()]
+
+
+def test_evidence_without_an_answer_is_saved_with_the_reason(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    asked = [said("Does it help?", 1, "vitamin C", p=0.9), said(NOBODY, 2, "Lind", p=0.3)]
+    path.write_text(add_run(tmp_path / "set", "20260101", asked), "utf-8")
+    with opened(browser, path) as tab:
+        with tab.page.expect_download() as download:
+            tab.page.get_by_role("button", name="CSV", exact=True).click()
+        download.value.save_as(tmp_path / "csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "csv").read_bytes().decode("utf-8-sig"), newline="")))
+    assert [(row["answer"], row["pmid"], row["evidence"], row["outcome"]) for row in rows] == [
+        ("", "1", "It is vitamin C.", "Yes/no question: read the evidence"),
+        ("", "", "", "No answer in 1 abstract"),
+    ]
 
 
 def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Path, tmp_path: Path) -> None:
@@ -380,5 +413,6 @@ def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Pa
     assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
     assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]
     records = rispy.loads(saved["ris"].replace("\r\n", "\n"))
+    assert all(record["authors"] == ["Makar, AB", "The Group of Ü"] for record in records)
     assert [record["accession_number"] for record in records] == list(dict.fromkeys(row["pmid"] for row in rows))
     assert "Retracted." in next(record["notes"] for record in records if record["accession_number"] == "3")

@@ -16,6 +16,9 @@ from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import ConfigError, DatasetError
+from bioqa_pipeline.export.flat import FORMULA, NUMBER
+from bioqa_pipeline.export.references import GROUP, NAME
+from bioqa_pipeline.html.page import asset
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import anchor, make_run_page
@@ -111,7 +114,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     def broken(*_: object, **__: object) -> str:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("bioqa_pipeline.run.job.make_run_page", broken)
+    monkeypatch.setattr("bioqa_pipeline.run.pages.make_run_page", broken)
     with caplog.at_level(logging.CRITICAL):
         result = run_job(config)
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0
@@ -163,7 +166,7 @@ def test_questions_without_an_answer_say_why(root: Path) -> None:
     )
     shown = questions(page)
     assert [cells(shown[q])[2] for q in asked] == [
-        "No answer in 2 abstracts nearest, below the threshold: nearly",
+        "No answer in 2 abstracts nearest words, not sure enough: nearly",
         "Nothing found",
         "Search failed",
         "4 records found, no abstract to read",
@@ -293,6 +296,7 @@ def test_retracted_support_is_marked(root: Path) -> None:
             said(GENE, 1, "BRCA1", p=0.9, is_retracted=True),
             said(GENE, 2, "BRCA1", p=0.6),
             said(VITAMIN, 3, "C", is_retracted=True),
+            said(NOBODY, 5, "Banting", p=0.95, retraction="retracted in part"),
             said(NOBODY, 4, "Banting"),
         ],
     )
@@ -300,6 +304,7 @@ def test_retracted_support_is_marked(root: Path) -> None:
     assert [cells(shown[q])[2] for q in (GENE, VITAMIN, NOBODY)] == ["BRCA1 1 of 2 retracted", "C retracted", "Banting"]
     assert ["retracted" in shown[q].classes for q in (GENE, VITAMIN, NOBODY)] == [True, True, False]
     assert "2 questions: retracted articles are among the support" in page
+    assert '<span class="badge bad">retracted in part</span>' in page
 
 
 def test_a_revised_abstract_is_quoted_as_it_is_now(root: Path) -> None:
@@ -393,8 +398,12 @@ def test_what_is_left_out_is_said(root: Path) -> None:
     assert "Further answers that only the data set holds: 2." in text(shown[GENE])
     assert [len(body.xpath(".//blockquote")) for body in shown.values()] == [2, 2]
     assert "This page shows 2 of 4 answers with 4 sentences of evidence from 39 supporting abstracts" in page
-    link = shown[VITAMIN].xpath(".//a[contains(., 'All 9 in PubMed')]/@href")[0]
+    link = shown[VITAMIN].xpath(".//a[contains(., 'all 9 in PubMed')]/@href")[0]
     assert link == "https://pubmed.ncbi.nlm.nih.gov/?term=1,2,3,4,5,6,7,8,9"
+    # No answer is listed without a sentence to judge it by.
+    shown = questions(make_run_page(Dataset(root), "20260101", limits=Limits(evidence=2)))
+    assert [len(body.xpath(".//ol[@class='found']/li")) for body in shown.values()] == [1, 1]
+    assert "Further answers that only the data set holds: 2." in text(shown[GENE])
 
 
 def test_long_sentences_are_cut_around_the_answer(root: Path) -> None:
@@ -577,6 +586,11 @@ def test_questions_have_addresses_whatever_their_ids_hold() -> None:
     assert anchor("G.1") == "q-G.1"
     odd = [anchor(name) for name in ('two words"><b>', "two words", "é", "x" * 500)]
     assert len(set(odd)) == 4 and all(re.fullmatch("q-[0-9a-f]{16}", name) for name in odd)
+
+
+def test_what_the_page_saves_is_defused_as_exports_are() -> None:
+    assert f"/{FORMULA}/" in asset("common.js") and f"/{NUMBER}/" in asset("common.js")
+    assert f"/{NAME}/" in asset("downloads.js") and f"/{GROUP}/" in asset("downloads.js")
 
 
 def test_an_abstract_that_supports_two_answers_is_one(root: Path) -> None:

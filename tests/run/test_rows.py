@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,8 +25,9 @@ from bioqa_pipeline.records.texts import Abstract, Correction, Passage
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import score_pairs
-from support.twins import TwinPair, answer_passage, answer_row, chunk_rows, decode
-from support.windows import WindowScore, make_windows, pad_batch
+from support import twins
+from support.twins import TwinPair, answer_passage, answer_row, chunk_rows
+from support.windows import WindowScore, decode, make_windows, pad_batch, window_scores
 from support.word_pieces import text_tokenizer, toy_pieces
 
 FRAGMENTS = (
@@ -46,7 +48,9 @@ configs = st.builds(
     ),
     passage=st.sampled_from(("abstract", "title+abstract")),
 )
-IDENTITY = RunIdentity("run", datetime(2026, 1, 1, tzinfo=UTC), "key", "model", "revision", "{}")
+IDENTITY = RunIdentity(
+    "run", datetime(2026, 1, 1, tzinfo=UTC), "key", "model", "revision", "{}", 0.0, 10, is_calibrated=True
+)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -81,8 +85,18 @@ class TiedScorer(Scorer):
 
 def scored_alone(window: Window, scorer: TiedScorer, config: SpanConfig) -> WindowScore:
     length = int(padded_lengths(np.array(len(window)), max_length=512))
-    start, end = scorer.logits(pad_batch([window], [0], pad_id=0, length=length))
-    return decode(start, end, [window], config)[0]
+    logits = scorer.logits(pad_batch([window], [0], pad_id=0, length=length))
+    (slow,), (found,) = (
+        twins.decode(*logits, [window], config),
+        window_scores(decode(*logits, [window], config), [window]),
+    )
+    # Spans to the bit; sums of exponentials are rounded to float32.
+    assert [replace(s, log_prob=0.0) for s in found.n_best] == [replace(s, log_prob=0.0) for s in slow.n_best]
+    rounded, exact = (
+        [*(s.log_prob for s in w.n_best), w.null_log_prob, w.span_logsumexp, w.margin] for w in (found, slow)
+    )
+    assert (found.null_score, rounded) == (slow.null_score, pytest.approx(exact, rel=1e-6, abs=2e-6))
+    return found
 
 
 @pytest.mark.parametrize("kind", ["pieces", "characters"])
@@ -119,7 +133,7 @@ def test_tables_are_those_of_one_object_a_row(
     )
     scorer = TiedScorer(seed)
     pairs = PairScorer(scorer, tokenizer, config, threshold=threshold, calibration=calibration)
-    twins = []
+    slowly = []
     for number, (q, i) in enumerate(asked):
         passage = Passage("p", abstracts[i].passage_text(config.passage))
         question, tokens = tokenizer([questions[q], passage.text])
@@ -127,16 +141,16 @@ def test_tables_are_those_of_one_object_a_row(
         scores = [scored_alone(w, scorer, config.spans) for w in windows]
         answer = answer_passage(scores, passage, tokens, config.spans, threshold=threshold, calibration=calibration)
         asked_as = (f"pair-{number}", f"q{q}", questions[q], None if q else "{}", 9 - number)
-        twins.append(TwinPair(*asked_as, abstracts[i], tokens, windows, scores, answer))
+        slowly.append(TwinPair(*asked_as, abstracts[i], tokens, windows, scores, answer))
     columns = ("pair_id", "question_id", "question", "user_columns", "rank")
-    rows = pl.DataFrame({name: [getattr(t, name) for t in twins] for name in columns}).with_columns(
+    rows = pl.DataFrame({name: [getattr(t, name) for t in slowly] for name in columns}).with_columns(
         pl.col("user_columns").cast(pl.String),
-        pmid=pl.Series([t.abstract.pmid for t in twins]),
-        content_hash=pl.Series([t.abstract.content_hash for t in twins]),
+        pmid=pl.Series([t.abstract.pmid for t in slowly]),
+        content_hash=pl.Series([t.abstract.content_hash for t in slowly]),
     )
     found, scored, failed = score_pairs(AskedPairs(rows, abstracts, np.array([i for _, i in asked])), pairs, None)
-    assert not failed and list(scored) == [t.answer for t in twins]
-    expected = to_table([answer_row(t, pairs, IDENTITY, NOW) for t in twins], ANSWERS)
+    assert not failed and list(scored) == [t.answer for t in slowly]
+    expected = to_table([answer_row(t, pairs, IDENTITY, NOW) for t in slowly], ANSWERS)
     assert answer_table(found, scored, pairs, IDENTITY, NOW).to_pylist() == expected.to_pylist()
-    windows_expected = to_table([row for t in twins for row in chunk_rows(t, pairs, IDENTITY)], CHUNKS)
+    windows_expected = to_table([row for t in slowly for row in chunk_rows(t, pairs, IDENTITY)], CHUNKS)
     assert chunk_table(found, scored, config.spans, IDENTITY).to_pylist() == windows_expected.to_pylist()

@@ -119,7 +119,7 @@ def test_the_readme_shows_what_came_out(asked: tuple[subprocess.CompletedProcess
     # Ids and folders differ from run to run.
     shown = [" ".join(line.split()) for line in block.splitlines() if line and "answers-sample" not in line]
     printed = {" ".join(line.split()) for line in asked[0].stdout.splitlines()}
-    assert len(shown) == 7 and set(shown) <= printed, asked[0].stdout
+    assert len(shown) == 8 and set(shown) <= printed, asked[0].stdout
 
 
 def test_the_guard_would_have_noticed(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.redaction import REDACTED
-from bioqa_pipeline.sources.entrez import rate_limit, source
+from bioqa_pipeline.sources.entrez import rate_limit
+from bioqa_pipeline.sources.entrez import settings as entrez_settings
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from flows.commands.run import main
 from support.checkpoints import make_checkpoint
@@ -42,7 +43,7 @@ def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hostile
             lock_dir=tmp_path / "rate",
         )
         monkeypatch.setattr(rate_limit, "WINDOW_SECONDS", 0.02)  # one of them lowers the rate to one a second
-        monkeypatch.setattr(source, "settings_from_environment", lambda: settings)
+        monkeypatch.setattr(entrez_settings, "settings_from_environment", lambda: settings)
         monkeypatch.setenv("NCBI_API_KEY", KEY)
         monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
         yield server

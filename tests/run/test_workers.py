@@ -44,7 +44,7 @@ def test_an_error_comes_back_from_a_worker_as_it_was_and_leaves_the_worker_alive
     [
         ShardError("no", shard_id="s"),
         InputError("no", "q.txt", 3),
-        SourceError("no", kind=SourceErrorKind("http_599"), pmid=3),
+        SourceError("no", kind=SourceErrorKind.TOO_MANY),
     ],
 )
 def test_errors_pass_whole_between_processes(error: BioqaError) -> None:

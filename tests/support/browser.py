@@ -44,6 +44,13 @@ CONTRAST = """() => {
 }"""
 
 
+# What reaches over the right edge of the window, but for what scrolls in itself.
+CUT_OFF = """() => [...document.querySelectorAll("body *")]
+  .filter((e) => e.getClientRects().length && !e.closest(".hide, .wide, svg"))
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => `${e.tagName}: ${e.textContent.trim().slice(0, 40)}`)"""
+
+
 @dataclass(slots=True)
 class Opened:
     """A page in a tab, with what it said and asked for since it was opened."""
@@ -54,6 +61,11 @@ class Opened:
 
     def is_wider_than_the_window(self) -> bool:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+    def cut_off(self) -> list[str]:
+        """What reaches over the right edge."""
+        found: list[str] = self.page.evaluate(CUT_OFF)
+        return found
 
     def poor_contrasts(self) -> list[str]:
         """Pieces of text with a contrast under 4.5, each with its contrast."""

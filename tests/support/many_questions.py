@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig
-from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records.texts import Missing, Question, Retrieval
 from bioqa_pipeline.run import job
@@ -36,9 +36,9 @@ class Service:
     def search(self, term: str, wanted: int, *, sort: str, dates: Mapping[str, str]) -> SearchAnswer:
         self.n_queries += 1
         if self.way == "refused":
-            raise SourceError("NCBI reports: query too strange", kind=SourceErrorKind.QUERY_ERROR)
+            raise SourceError("NCBI reports: query too strange")
         if self.way == "unanswered":
-            raise RetryableSourceError("esearch: the connection failed", kind=SourceErrorKind.CONNECTION)
+            raise RetryableSourceError("esearch: the connection failed")
         return SearchAnswer(count=0, translation=f"{term} as understood", not_found=("gibberish",))
 
     def count(self, term: str, *, dates: Mapping[str, str]) -> int:

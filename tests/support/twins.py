@@ -1,5 +1,5 @@
 """Scoring as it was before it was done in arrays: one object a window, a span and a row, one test of a character at a
-time. Slow, and the same to the last bit.
+time. Slow, and the same to the last bit; sums of exponentials are float64's.
 """
 
 from __future__ import annotations
@@ -104,14 +104,14 @@ def _top_spans(band: FloatArray, count: int) -> tuple[npt.NDArray[np.int64], npt
     return starts, ends, scores
 
 
-def _logsumexp(values: FloatArray, mask: BoolArray) -> FloatArray:
-    """(n,) float32 over axis 1 where `mask` holds; minus infinity for a row without any."""
-    masked = np.where(mask, values, -np.inf)
+def _logsumexp(values: FloatArray, mask: BoolArray) -> npt.NDArray[np.float64]:
+    """(n,) over axis 1 where `mask` holds; minus infinity for a row without any."""
+    masked = np.where(mask, values.astype(np.float64), -np.inf)
     top = masked.max(axis=1)
-    safe = np.where(np.isfinite(top), top, 0.0).astype(np.float32)
+    safe = np.where(np.isfinite(top), top, 0.0)
     total = np.exp(masked - safe[:, None]).sum(axis=1)
     with np.errstate(divide="ignore"):
-        result: FloatArray = (np.log(total) + safe).astype(np.float32)
+        result: npt.NDArray[np.float64] = np.log(total) + safe
     return result
 
 
@@ -286,6 +286,7 @@ def answer_row(pair: TwinPair, scorer: PairScorer, identity: RunIdentity, scored
         errata=abstract.errata,
         user_columns=pair.user_columns,
         authors=_authors(abstract.authors),
+        retraction=abstract.retraction,
     )
 
 

@@ -149,7 +149,7 @@ def answer_passage(
         replace(columns_of_windows(own), pair=np.zeros(n, dtype=np.int64)),
         columns_of(scores),
         [passage.text],
-        CharRanges([char_bounds(passage.text, tokens)]),
+        CharRanges(char_bounds([passage.text], [tokens])),
         np.zeros(1, dtype=np.int64),
         config,
         threshold=threshold,
@@ -163,5 +163,5 @@ def char_range(
 ) -> tuple[int, int]:
     """Code points of the tokens `token_start` to `token_end`, both included."""
     places = (np.array([place]) for place in (0, token_start, token_end))
-    start, end = CharRanges([char_bounds(text, tokens)]).of(*places, whole_words=whole_words)
+    start, end = CharRanges(char_bounds([text], [tokens])).of(*places, whole_words=whole_words)
     return int(start[0]), int(end[0])

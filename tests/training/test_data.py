@@ -149,12 +149,13 @@ def test_wrong_offsets_are_counted_and_named(
     tokenizer: TextTokenizer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     moved = SquadQuestion("bad-7", "What?", (GoldAnswer("oranges", 3),))
-    write_squad([*PARAGRAPHS, SquadParagraph("T", CONTEXT, (moved,))], tmp_path / "s.json")
-    found = build_training_set(config(tmp_path / "s.json"), tokenizer)
-    assert found.counts["skipped: answer not at its offset"] == 1
-    assert "bad-7" in caplog.text
+    blank = SquadQuestion("bad-8", "What?", (GoldAnswer("", len(CONTEXT)),))
+    write_squad([*PARAGRAPHS, SquadParagraph("T", CONTEXT, (moved, blank))], tmp_path / "s.json")
+    found = build_training_set(config(tmp_path / "s.json", crop_share=1), tokenizer)
+    assert found.counts["skipped: answer not at its offset"] == 2
+    assert "bad-7, bad-8" in caplog.text
     write_squad([SquadParagraph("T", CONTEXT, (moved,))], tmp_path / "only.json")
-    with pytest.raises(TrainingError, match=r"nothing to train on in .*only\.json"):
+    with pytest.raises(TrainingError, match=r"nothing to train on in .*only\.json: 1 skipped: answer not at"):
         build_training_set(config(tmp_path / "only.json"), tokenizer)
 
 

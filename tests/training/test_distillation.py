@@ -8,6 +8,7 @@ import math
 import random
 import tomllib
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,8 @@ def test_a_teacher_is_asked_once_of_each_window_and_says_what_its_network_says(
     gathered = Plan.__getitem__
     monkeypatch.setattr(Plan, "__getitem__", counted)
     wanted = [0, 1, 2, 3, 5, 9]
-    teaching = ask_teacher(DistillationConfig(teacher=str(larger)), base, windows, placed, wanted)
+    settings = DistillationConfig(teacher=str(larger))
+    teaching = ask_teacher(settings, open_checkpoint(str(larger)), base, windows, placed, wanted)
     assert sorted(asked) == sorted(windows[i].start for i in wanted)
     assert teaching.logits.dtype == torch.float16
     network = load_model(open_checkpoint(str(larger)))
@@ -236,7 +238,7 @@ def test_a_teacher_is_asked_once_of_each_window_and_says_what_its_network_says(
 
     other = make_checkpoint(tmp_path / "cased", cased=True)
     with pytest.raises(CheckpointError, match="needs the student's vocabulary"):
-        ask_teacher(DistillationConfig(teacher=str(other)), base, windows, placed, wanted)
+        ask_teacher(settings, open_checkpoint(str(other)), base, windows, placed, wanted)
 
 
 def test_one_recipe_makes_the_teacher_and_then_the_student(
@@ -257,6 +259,13 @@ def test_one_recipe_makes_the_teacher_and_then_the_student(
     (teacher,) = (tmp_path / "out" / "made_first").iterdir()
     assert teacher.name.startswith("teacher-")
     assert open_checkpoint(str(teacher)).config.model_type == "mpnet"
+    kept = json.loads((tmp_path / "out" / "training.json").read_text())
+    weights = sha256((teacher / "model.safetensors").read_bytes()).hexdigest()
+    assert kept["teacher"]["sha256"]["model.safetensors"] == weights
+    assert kept["base"]["sha256"] == dict(open_checkpoint(str(student)).files)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| model.safetensors | `{weights}` |" in card
+    assert f"as well, revision `{kept['teacher']['revision']}`" in card
     # The teacher's words change the student.
     alone = fine_tune(config.model_copy(update={"distillation": None}), tmp_path / "alone", device="cpu")
     assert [p.loss for p in alone.training.history] != [p.loss for p in made.training.history]

@@ -96,7 +96,8 @@ def make_loop(config: TrainingConfig, **options: Any) -> Loop:
     teaching = None
     if config.distillation:
         everything = range(len(training_set.windows))
-        teaching = ask_teacher(config.distillation, base, training_set.windows, windows, everything)
+        teacher = open_checkpoint(config.distillation.teacher)
+        teaching = ask_teacher(config.distillation, teacher, base, training_set.windows, windows, everything)
     model = load_for_training(base, config, device="cpu")
     plan = Plan(windows, batches)
     return Loop(model, base.config, plan, config, precision="fp32", processes=Processes(), teaching=teaching, **options)
@@ -106,7 +107,7 @@ def make_loop(config: TrainingConfig, **options: Any) -> Loop:
     ("family", "changes"),
     [
         ("bert", {}),
-        ("bert", {"batch_tokens": 320, "gradient_accumulation_steps": 4}),
+        ("bert", {"batch_tokens": 320, "gradient_accumulation_steps": 5}),
         ("mpnet", {}),
         ("bert", {"distillation": {"weight": 0.6, "temperature": 2.0}}),
     ],
@@ -122,6 +123,7 @@ def test_the_losses_of_the_plain_loop(
     config = recipe(request.getfixturevalue(family), squad, **changes)
     loop = make_loop(config)
     loop.run(lambda: None)
+    assert loop.history[-1].epoch == config.epochs
     base, training_set, batches = prepared(config)
     assert len({len(w.window) for w in training_set.windows}) > 10
     expected = plain_training(load_model(base), training_set.windows, batches, config, teacher)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,23 +14,37 @@ from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.training.data import LabelledWindow, TrainingSet
 from bioqa_pipeline.training.plan import plan_batches
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.states import PARTS, last_state
+from bioqa_pipeline.training.states import DIGESTS_FILE, PARTS, last_state
 
 
 def save(folder: Path, step: int, *, without: str = "") -> Path:
     state = folder / f"checkpoint-{step}"
     state.mkdir(parents=True)
     for name in PARTS:
-        if name != without:
-            (state / name).write_text("{}")
+        (state / name).write_text(f"{{}} {step}")
+    digests = {name: sha256((state / name).read_bytes()).hexdigest() for name in PARTS}
+    (state / DIGESTS_FILE).write_text(json.dumps(digests))
+    (state / without).unlink() if without else None
     return state
 
 
-@pytest.mark.parametrize("missing", PARTS)
+@pytest.mark.parametrize("missing", [*PARTS, DIGESTS_FILE])
 def test_half_a_state_does_not_count(tmp_path: Path, missing: str) -> None:
     whole = save(tmp_path, 9)
     save(tmp_path, 10, without=missing)
     assert last_state(tmp_path) == whole
+
+
+@pytest.mark.parametrize("damaged", [*PARTS, DIGESTS_FILE])
+def test_a_damaged_state_is_told_of_and_does_not_count(
+    tmp_path: Path, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, newest = save(tmp_path, 9), save(tmp_path, 10)
+    content = bytearray((newest / damaged).read_bytes())
+    content[-1] ^= 1
+    (newest / damaged).write_bytes(content)
+    assert last_state(tmp_path) == whole
+    assert "checkpoint-10 is damaged and does not count; the state before it is taken up" in caplog.text
 
 
 def test_a_state_that_was_being_written_does_not_count(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.states import last_state
 from bioqa_pipeline.training.trainer import train
+from bioqa_pipeline.training.weights import ORIGINS, goes_on
 from support.checkpoints import WORDS, make_checkpoint
 from support.paths import ROOT, TESTS
 from support.squad_files import write_squad
@@ -121,13 +122,24 @@ def test_a_killed_training_goes_on_to_the_same_weights(base: Path, squad: Path, 
 
 
 def test_another_training_in_the_same_folder_is_refused(base: Path, squad: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "out", tmp_path / "train.json"
+    data.write_bytes(squad.read_bytes())
     with pytest.raises(Killed):
-        train(settings(base, squad), tmp_path, device="cpu", on_progress=killer(5))
+        train(settings(base, data), out, device="cpu", on_progress=killer(5))
     with pytest.raises(TrainingError, match=r"other settings \(learning_rate\)"):
-        train(settings(base, squad, learning_rate=1e-4), tmp_path, device="cpu")
-    found = last_state(tmp_path / "checkpoints")
+        train(settings(base, data, learning_rate=1e-4), out, device="cpu")
+    assert goes_on(settings(base, data), out)
+    data.write_bytes(squad.read_bytes().replace(b"which gene", b"what gene"))
+    with pytest.raises(TrainingError, match=r"other settings \(another content of the data\)"):
+        train(settings(base, data), out, device="cpu")
+    assert not goes_on(settings(base, data), out)
+    found = last_state(out / "checkpoints")
     assert found is not None
     assert found.name == "checkpoint-4"
+    # An earlier version did not keep what a training started from.
+    kept = json.loads((out / "training.json").read_text())
+    (out / "training.json").write_text(json.dumps({k: v for k, v in kept.items() if k not in ORIGINS}))
+    assert train(settings(base, data), out, device="cpu").resumed_from == 4
 
 
 def test_a_constant_phase_can_be_ended_later(base: Path, squad: Path, tmp_path: Path) -> None:
@@ -136,7 +148,7 @@ def test_a_constant_phase_can_be_ended_later(base: Path, squad: Path, tmp_path: 
     with pytest.raises(Killed):
         train(settings(base, squad, decay_steps=2), tmp_path / "cut", device="cpu", on_progress=killer(4))
     train(short, tmp_path / "cut", device="cpu")
-    assert whole.steps == 6
+    assert whole.steps == 6 and whole.epochs == 1 == whole.history[-1].epoch
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(first[k], second[k]) for k in first)
 

@@ -80,6 +80,7 @@
   };
   const equip = (item) => {
     if (item.querySelector(".choose")) return;
+    item.dataset.pmid ??= parseInt(item.textContent, 10);
     const line = document.createElement("p");
     line.className = "choose";
     if (store) {
@@ -132,7 +133,7 @@
   table.addEventListener("toggle", (event) => {
     if (!event.target.open) return;
     const within = event.target.closest("tbody");
-    for (const item of event.target.querySelectorAll("[data-pmid]")) equip(item);
+    for (const item of event.target.querySelectorAll(".said, .silent li")) equip(item);
     show(within);
   }, true);
   table.addEventListener("click", (event) => {
@@ -148,7 +149,7 @@
     const what = event.target.dataset.do;
     const chosen = all();
     if (what === "save") {
-      const names = ["question_id", "question", "pmid", "choice", "note", "title", "changed_at"];
+      const names = ["question", "pmid", "title", "choice", "note", "changed_at", "question_id"];
       bioqa.save(bioqa.csv(names, [...chosen.values()]), "text/csv", "choices.csv");
     }
     if (what === "forget" && confirm(`Forget ${counted([...chosen.values()])}?`)) {

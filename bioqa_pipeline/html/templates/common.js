@@ -3,9 +3,10 @@
 const bioqa = (() => {
   const text = (within, selector) => within.querySelector(selector)?.textContent.replace(/\s+/g, " ").trim() ?? "";
 
-  // As bioqa_pipeline/export/flat.py has it: no text is a formula.
-  const defused = (value) =>
-    /^[\s\0]*[=+\-@＝＋－＠]|^[|%]/.test(value) && !/^[-+]?[0-9]+([.,][0-9]+)*%?$/.test(value) ? `'${value}` : value;
+  // To the letter as bioqa_pipeline/export/flat.py has it: no text is a formula.
+  const formula = /^[\s\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]*[=+\-@＝＋－＠]|^[\t\r\n|%]/;
+  const number = /^[-+]?[0-9]+(?:[.,][0-9]+)*(?:e[-+]?[0-9]+)?%?(?:; [-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?)*$/;
+  const defused = (value) => (formula.test(value) && !number.test(value) ? `'${value}` : value);
   const cell = (value) => {
     const plain = typeof value === "string" ? defused(value) : String(value ?? "");
     return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;

@@ -11,24 +11,33 @@
     title: text(said, "bdi"),
     journal: text(said, "p > i"),
     date: text(said, "time"),
-    authors: text(said, ".by"),
+    authors: text(said, ".by").replace(/(?<!et al)\.$/, ""),
     study: text(said, ".study"),
     doi: decodeURIComponent(said.querySelector('a[href^="https://doi.org/"]')?.href.slice(16) ?? ""),
     retracted: said.classList.contains("gone"),
   });
-  const names = ["question", "rank", "answer", "probability", "strength", "pmid", "evidence", "title", "journal", "date", "doi", "retracted", "authors", "study"];
+  const names = ["question", "answer", "probability", "strength", "pmid", "title", "date", "evidence", "outcome", "rank", "authors", "journal", "study", "doi", "retracted"];
   const rows = () => [...table.tBodies].filter((body) => !body.hidden).flatMap((body) => {
     const question = text(body, "th.question");
     const answers = [...body.querySelectorAll("ol.found > li")];
-    if (!answers.length) return [{ question }];
+    if (!answers.length) {
+      const row = { question, outcome: text(body, ".best .none") };
+      const said = body.classList.contains("yes-no") ? [...body.querySelectorAll(".said")] : [];
+      return said.length ? said.map((one) => ({ ...row, ...evidence(one) })) : [row];
+    }
     return answers.flatMap((item, place) => {
       const probability = parseFloat(text(item, ".p"));
       const answer = { question, rank: place + 1, answer: text(item, "strong") };
-      if (!Number.isNaN(probability)) Object.assign(answer, { probability, strength: text(item, ".weight") });
+      if (!Number.isNaN(probability)) Object.assign(answer, { probability, strength: text(item, ".p b") });
       const said = [...item.querySelectorAll(".said")];
       return said.length ? said.map((one) => ({ ...answer, ...evidence(one) })) : [answer];
     });
   });
+
+  // To the letter as bioqa_pipeline/export/references.py has it: programs want the comma behind a surname.
+  const person = /^(.+?) ((?:[A-ZÀ-Þ][a-z]?){1,4})(?: (Jr|Sr|2nd|3rd|4th|II|III|IV))?$/;
+  const group = /\b([Gg]roup|[Ss]tudy|[Tt]rial|[Tt]eam|[Nn]etwork|[Cc]onsortium|[Cc]ollabor\w+|[Ii]nvestigators|[Cc]ommittee|[Ss]ociety|[Aa]ssociation|of|for|and|the|The)\b/;
+  const author = (name) => (group.test(name) ? name : name.replace(person, (all, ...parts) => parts.slice(0, 3).filter(Boolean).join(", ")));
 
   const csv = (all) => bioqa.csv(names, all);
   const jsonl = (all) => all.map((row) => JSON.stringify(row) + "\n").join("");
@@ -36,11 +45,11 @@
     const records = new Map();
     for (const row of all) if (row.pmid) records.set(row.pmid, [...(records.get(row.pmid) ?? []), row]);
     const record = ([first, ...others]) => [
-      ["TY", "JOUR"], ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
+      ["TY", "JOUR"], ...first.authors.split(", ").map((name) => ["AU", author(name)]), ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
       ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : [["DB", "bioqa sample"]]),
       ["UR", first.url], ["N1", `PMID: ${first.pmid}`],
       ["N1", first.retracted ? "Retracted." : ""],
-      ...[first, ...others].map((row) => ["N1", `${row.question} – ${row.answer}: “${row.evidence}”`]),
+      ...[first, ...others].map((row) => ["N1", `${row.question} – ${row.answer ?? row.outcome}: “${row.evidence}”`]),
     ].filter(([, value]) => value).map(([tag, value]) => `${tag}  - ${value}\r\n`).join("") + "ER  - \r\n\r\n";
     return [...records.values()].map(record).join("");
   };

@@ -35,7 +35,10 @@
   const sort = (head, descending) => {
     const column = head.cellIndex;
     const isNumber = head.classList.contains("num");
-    const value = (row) => row.rows[0].cells[column].dataset.v;
+    const value = (row) => {
+      const cell = row.rows[0].cells[column];
+      return cell.dataset.v ?? bioqa.text(cell.parentElement, cell.tagName === "TH" ? "th" : ".best strong");
+    };
     const compare = isNumber ? (a, b) => a - b : collator.compare;
     const keyed = rows.map((row, place) => ({ row, place, key: value(row) }));
     keyed.sort((a, b) => {

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -78,11 +79,7 @@ class EntrezClient:
         Raises:
             SourceError: there is no answer that could be read.
         """
-        name = f"EFetch answer for {len(pmids)} PMIDs from {pmids[0]} on"
-
-        def decode(body: bytes) -> FetchAnswer:
-            return _decode_records(body, name)
-
+        decode = partial(_decode_records, name=f"EFetch answer for {len(pmids)} PMIDs from {pmids[0]} on")
         params = {"id": ",".join(map(str, pmids)), "retmode": "xml"}
         return self._transport.call("efetch", params, decode, roots=_SET_ROOTS)
 
@@ -126,7 +123,6 @@ def _decode_records(body: bytes, name: str) -> FetchAnswer:
     records: list[Abstract] = []
     bad: list[BadRecord] = []
     deleted: list[int] = []
-    broken = ""
     try:
         for item in parse_records(io.BytesIO(body), name=name):
             if isinstance(item, Abstract):
@@ -136,7 +132,5 @@ def _decode_records(body: bytes, name: str) -> FetchAnswer:
             else:
                 bad.append(item)
     except SourceError as exc:
-        broken = str(exc)
-    if broken:
-        raise RetryableSourceError(broken, kind=SourceErrorKind.BAD_XML)
+        raise RetryableSourceError(str(exc), kind=SourceErrorKind.UNREADABLE) from exc
     return FetchAnswer(tuple(records), tuple(bad), tuple(deleted))

@@ -121,8 +121,7 @@ class Exchange:
         if response.status_code != 200:
             return {}
         raise RetryableSourceError(
-            f"an answer with more than {MAX_HEADERS} headers, or over {MAX_HEADER_BYTES} bytes of them",
-            kind=SourceErrorKind.BAD_HEADERS,
+            f"an answer with more than {MAX_HEADERS} headers, or over {MAX_HEADER_BYTES} bytes of them"
         )
 
     def _clean(self, body: bytes) -> bytes:
@@ -130,7 +129,7 @@ class Exchange:
             return self._redaction.body(body)
         except UnmendableError as exc:
             raise SourceError(
-                "a long answer that repeats the API key, which is refused", kind=SourceErrorKind.BODY_TOO_LARGE
+                "a long answer that repeats the API key, which is refused", kind=SourceErrorKind.TOO_LARGE
             ) from exc
 
 
@@ -144,9 +143,9 @@ def _read(response: httpx.Response, deadline: float, limit: int) -> bytes:
             if size > limit:
                 raise _too_large(limit)
             if time.monotonic() > deadline:
-                raise RetryableSourceError("an answer that does not come to its end", kind=SourceErrorKind.TIMEOUT)
+                raise RetryableSourceError("an answer that does not come to its end")
     except httpx.RemoteProtocolError as exc:
-        raise RetryableSourceError("an answer that was cut off", kind=SourceErrorKind.TRUNCATED) from exc
+        raise RetryableSourceError("an answer that was cut off") from exc
     body = b"".join(chunks)
     is_packed = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
     return _unpacked(body, limit) if is_packed else body
@@ -192,30 +191,28 @@ def _unpacked(body: bytes, limit: int) -> bytes:
     try:
         plain = unpacker.decompress(body, limit + 1)
     except zlib.error as exc:
-        raise RetryableSourceError("a packed answer that is broken", kind=SourceErrorKind.TRUNCATED) from exc
+        raise RetryableSourceError("a packed answer that is broken") from exc
     if len(plain) > limit:
         raise _too_large(limit)
     if not unpacker.eof:
-        raise RetryableSourceError("a packed answer that was cut off", kind=SourceErrorKind.TRUNCATED)
+        raise RetryableSourceError("a packed answer that was cut off")
     return plain
 
 
 def _too_large(limit: int) -> SourceError:
-    return SourceError(f"an answer of more than {limit} bytes", kind=SourceErrorKind.BODY_TOO_LARGE)
+    return SourceError(f"an answer of more than {limit} bytes", kind=SourceErrorKind.TOO_LARGE)
 
 
 def _explained(exc: httpx.TransportError) -> SourceError:
     causes = list(_causes(exc))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return SourceError(
-                f"the certificate of the service is not valid: {cause.verify_message}", kind=SourceErrorKind.CERTIFICATE
-            )
+            return SourceError(f"the certificate of the service is not valid: {cause.verify_message}")
     if isinstance(exc, httpx.TimeoutException):
-        return RetryableSourceError("no answer in time", kind=SourceErrorKind.TIMEOUT)
+        return RetryableSourceError("no answer in time")
     words = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
     reason = words[0] if words else type(exc).__name__
-    return RetryableSourceError(f"the connection failed: {reason}", kind=SourceErrorKind.CONNECTION)
+    return RetryableSourceError(f"the connection failed: {reason}")
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Missing
-from bioqa_pipeline.sources.entrez.client import FetchAnswer
+from bioqa_pipeline.sources.entrez.client import EntrezClient, FetchAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +24,7 @@ AGAIN = 2
 MAX_SPLITS = 64
 # Records that the log names for each reason.
 NAMED = 10
-_SPLIT_KINDS = (
-    SourceErrorKind.BAD_XML,
-    SourceErrorKind.BODY_TOO_LARGE,
-    SourceErrorKind.HTTP_413,
-    SourceErrorKind.HTTP_414,
-    SourceErrorKind.UNREADABLE_RECORDS,
-)
-
-
-class Fetches(Protocol):
-    """What is asked of a client."""
-
-    def fetch(self, pmids: Sequence[int]) -> FetchAnswer: ...
+_SPLIT_KINDS = (SourceErrorKind.UNREADABLE, SourceErrorKind.TOO_LARGE)
 
 
 @dataclass(slots=True)
@@ -64,7 +51,7 @@ class Fetcher:
 
     def __init__(
         self,
-        client: Fetches,
+        client: EntrezClient,
         store: AbstractStore,
         *,
         batch_size: int,
@@ -120,26 +107,24 @@ class Fetcher:
     def _fetch(self, batch: Sequence[int]) -> _Outcome:
         """One batch, by halves where it cannot be read as a whole."""
         try:
-            outcome = _sorted_out(batch, self._client.fetch(batch))
+            return _matched(batch, self._client.fetch(batch))
         except SourceError as exc:
             kind, reason = exc.kind, str(exc)
-        else:
-            return outcome
         if kind is SourceErrorKind.NO_IDS:
             return _all_missing(batch, FetchStatus.NOT_FOUND, "PubMed has no record of this number")
         if kind in _SPLIT_KINDS and len(batch) > 1 and self._splits_left > 0:
             self._splits_left -= 1
             middle = len(batch) // 2
             return self._fetch(batch[:middle]).add(self._fetch(batch[middle:]))
-        is_unreadable = kind in (SourceErrorKind.BAD_XML, SourceErrorKind.UNREADABLE_RECORDS)
+        is_unreadable = kind is SourceErrorKind.UNREADABLE
         return _all_missing(batch, FetchStatus.PARSE_ERROR if is_unreadable else FetchStatus.FETCH_ERROR, reason)
 
 
-def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
+def _matched(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     """What came of what was asked.
 
     Raises:
-        SourceError: kind "unreadable_records", there are some that do not say whose they are.
+        SourceError: kind "unreadable", there are some that do not say whose they are.
     """
     asked = set(batch)
     outcome = _Outcome()
@@ -162,7 +147,7 @@ def _sorted_out(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
     absent = [p for p in batch if p not in outcome.records and p not in outcome.missing]
     unnamed = [bad.reason for bad in answer.bad if bad.pmid is None]
     if absent and unnamed:
-        raise SourceError(f"records without a readable PMID: {unnamed[0]}", kind=SourceErrorKind.UNREADABLE_RECORDS)
+        raise SourceError(f"records without a readable PMID: {unnamed[0]}", kind=SourceErrorKind.UNREADABLE)
     for pmid in absent:
         outcome.missing[pmid] = Missing(pmid, FetchStatus.NOT_FOUND, "PubMed has no record of this number")
     return outcome

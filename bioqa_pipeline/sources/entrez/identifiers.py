@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Protocol
 
 from bioqa_pipeline.errors import SourceError
-from bioqa_pipeline.sources.entrez.responses import SearchAnswer
+from bioqa_pipeline.sources.entrez.client import EntrezClient
 
 logger = logging.getLogger(__name__)
 
@@ -15,15 +14,7 @@ logger = logging.getLogger(__name__)
 MOST_UNANSWERED = 3
 
 
-class Searcher(Protocol):
-    """What is asked of `EntrezClient`."""
-
-    def search(self, term: str, wanted: int, *, sort: str, dates: dict[str, str]) -> SearchAnswer:
-        """At most `wanted` PMIDs that match."""
-        ...
-
-
-def pmids_of(identifiers: Iterable[str], client: Searcher) -> dict[str, int]:
+def pmids_of(identifiers: Iterable[str], client: EntrezClient) -> dict[str, int]:
     """The PMIDs of those that exactly one record has; the others are left out."""
     found: dict[str, int] = {}
     n_unanswered = 0

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import open_fd
 
 WINDOW_SECONDS = 1.02  # a second by a clock that runs a little faster than ours
@@ -85,7 +85,7 @@ class RateLimiter:
         """Waits for a slot; the token is for `release`, which must follow.
 
         Raises:
-            SourceError: kind "rate_limit_file", the file cannot be used.
+            SourceError: the file cannot be used.
         """
         token = secrets.token_hex(4)
         while True:
@@ -130,7 +130,7 @@ class RateLimiter:
         try:
             fd = open_fd(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode=0o600)
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            raise _unusable(self.path, exc.strerror or str(exc)) from exc
         try:
             # Unlocked by name and not by closing alone: a child forked meanwhile has a copy of the descriptor.
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -138,7 +138,7 @@ class RateLimiter:
             yield state
             self._write(fd, state)
         except OSError as exc:
-            raise self._unusable(exc) from exc
+            raise _unusable(self.path, exc.strerror or str(exc)) from exc
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
@@ -165,19 +165,12 @@ class RateLimiter:
         os.pwrite(fd, raw, 0)
         os.ftruncate(fd, len(raw))
 
-    def _unusable(self, exc: OSError) -> SourceError:
-        return SourceError(
-            f"{self.path}: the file that keeps the request rate cannot be used: {exc.strerror}; "
-            "set the environment variable TMPDIR to a folder of yours on a local disk",
-            kind=SourceErrorKind.RATE_LIMIT_FILE,
-        )
-
 
 def private_folder() -> Path:
     """A folder for such files in the machine's temporary folder, of this user only.
 
     Raises:
-        SourceError: kind "rate_limit_file", its name is another user's, or a link.
+        SourceError: its name is another user's, or a link.
     """
     path = Path(tempfile.gettempdir()) / f"bioqa-{os.getuid()}"
     try:
@@ -200,9 +193,8 @@ def private_folder() -> Path:
 
 def _unusable(path: Path, reason: str) -> SourceError:
     return SourceError(
-        f"{path}: the folder of the files that keep the request rate cannot be used: {reason}; set the environment "
-        "variable TMPDIR to a folder of yours",
-        kind=SourceErrorKind.RATE_LIMIT_FILE,
+        f"{path}: what keeps the request rate cannot be used: {reason}; set the environment variable TMPDIR to a "
+        "folder of yours on a local disk"
     )
 
 

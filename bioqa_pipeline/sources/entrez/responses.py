@@ -80,21 +80,20 @@ def check_status(status: int, body: bytes) -> None:
     if status == 200:
         return
     if status == 408 or status == 429 or 500 <= status <= 599:
-        raise RetryableSourceError(f"HTTP {status}", kind=SourceErrorKind(f"http_{status}"))
+        kind = SourceErrorKind.TOO_MANY if status == 429 else SourceErrorKind.OTHER
+        raise RetryableSourceError(f"HTTP {status}", kind=kind)
     if 300 <= status <= 399:
-        raise SourceError(
-            f"HTTP {status}, a redirection, which is not followed with an API key", kind=SourceErrorKind.REDIRECT
-        )
+        raise SourceError(f"HTTP {status}, a redirection, which is not followed with an API key")
     if status == 400 and _BAD_KEY.search(body[:HEAD_BYTES]):
         raise SourceError(
             "NCBI does not accept the API key: correct it in NCBI_API_KEY, or in the secret of the deployment, or "
-            "leave it out",
-            kind=SourceErrorKind.BAD_API_KEY,
+            "leave it out"
         )
     error = _error_text(body)
     if error and _NO_IDS.search(error):
         raise SourceError("not one of the ids is a PMID", kind=SourceErrorKind.NO_IDS)
-    raise SourceError(f"HTTP {status}" + (f": {error}" if error else ""), kind=SourceErrorKind(f"http_{status}"))
+    kind = SourceErrorKind.TOO_LARGE if status in (413, 414) else SourceErrorKind.OTHER
+    raise SourceError(f"HTTP {status}" + (f": {error}" if error else ""), kind=kind)
 
 
 def check_body(body: bytes, roots: tuple[str, ...]) -> None:
@@ -104,11 +103,11 @@ def check_body(body: bytes, roots: tuple[str, ...]) -> None:
 
     Raises:
         RetryableSourceError: the next answer may be better.
-        SourceError: kinds "unsafe_xml", "query_error", "no_ids".
+        SourceError: no other answer will come.
     """
     head = body[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
     if not head.strip():
-        raise RetryableSourceError("an empty answer", kind=SourceErrorKind.EMPTY_BODY)
+        raise RetryableSourceError("an empty answer")
     if head.lstrip().startswith(b"{"):
         raise _error_in(_error_text(body) or said(head.decode("utf-8", "replace")))
     root = _root(body[:MAX_PROLOGUE_BYTES])
@@ -118,8 +117,7 @@ def check_body(body: bytes, roots: tuple[str, ...]) -> None:
     if error:
         raise _error_in(error)
     raise RetryableSourceError(
-        f"<{said(root, most=60)}> in place of <{roots[0]}>" if root else "something else than XML",
-        kind=SourceErrorKind.WRONG_ROOT if root else SourceErrorKind.NOT_XML,
+        f"<{said(root, most=60)}> in place of <{roots[0]}>" if root else "something else than XML"
     )
 
 
@@ -142,13 +140,13 @@ def _root(head: bytes) -> str | None:
 def _refused(exc: PrologueError) -> SourceError:
     match exc.refusal:
         case Refusal.DECLARATIONS:
-            return SourceError("XML with declarations of entities, which is refused", kind=SourceErrorKind.UNSAFE_XML)
+            return SourceError("XML with declarations of entities, which is refused")
         case Refusal.ENCODING:
-            return SourceError("XML in an unexpected encoding, which is refused", kind=SourceErrorKind.UNSAFE_XML)
+            return SourceError("XML in an unexpected encoding, which is refused")
         case Refusal.WEB_PAGE:
-            return RetryableSourceError("a web page in place of XML", kind=SourceErrorKind.HTML)
+            return RetryableSourceError("a web page in place of XML")
         case Refusal.NOT_XML:
-            return RetryableSourceError("something else than XML", kind=SourceErrorKind.NOT_XML)
+            return RetryableSourceError("something else than XML")
 
 
 def _error_text(body: bytes) -> str | None:
@@ -161,12 +159,12 @@ def _error_text(body: bytes) -> str | None:
 
 def _error_in(text: str) -> SourceError:
     if "rate limit" in text.lower():
-        return RetryableSourceError("too many requests a second", kind=SourceErrorKind.RATE_LIMITED)
+        return RetryableSourceError("too many requests a second", kind=SourceErrorKind.TOO_MANY)
     if _NO_IDS.search(text):
         return SourceError("not one of the ids is a PMID", kind=SourceErrorKind.NO_IDS)
     if _PASSING.search(text) and not _LASTING.search(text):
-        return RetryableSourceError(f"NCBI reports: {text}", kind=SourceErrorKind.BACKEND_FAILED)
-    return SourceError(f"NCBI reports: {text}", kind=SourceErrorKind.QUERY_ERROR)
+        return RetryableSourceError(f"NCBI reports: {text}")
+    return SourceError(f"NCBI reports: {text}")
 
 
 def decode_search(body: bytes) -> SearchAnswer:
@@ -181,9 +179,9 @@ def decode_search(body: bytes) -> SearchAnswer:
     pmids = [whole_number(e.text) for e in root.iterfind("IdList/Id")]
     numbers = tuple(dict.fromkeys(pmid for pmid in pmids if pmid is not None))
     if None in pmids:
-        raise RetryableSourceError("an id that no PMID can be", kind=SourceErrorKind.BAD_XML)
+        raise RetryableSourceError("an id that no PMID can be")
     if count and not numbers:
-        raise RetryableSourceError(f"{count} hits reported and none given", kind=SourceErrorKind.SHORT_ANSWER)
+        raise RetryableSourceError(f"{count} hits reported and none given")
     return SearchAnswer(
         count=count,
         pmids=numbers,
@@ -220,7 +218,7 @@ def _parsed(body: bytes) -> ET.Element:
     except (ET.ParseError, ValueError):
         root = None
     if root is None:
-        raise RetryableSourceError("broken XML", kind=SourceErrorKind.BAD_XML)
+        raise RetryableSourceError("broken XML")
     error = root.findtext("ERROR")
     if error is not None:
         raise _error_in(said(error))
@@ -230,7 +228,7 @@ def _parsed(body: bytes) -> ET.Element:
 def _count(root: ET.Element) -> int:
     count = as_integer(root.findtext("Count"))
     if count is None:
-        raise RetryableSourceError("an answer without a count", kind=SourceErrorKind.BAD_XML)
+        raise RetryableSourceError("an answer without a count")
     return count
 
 

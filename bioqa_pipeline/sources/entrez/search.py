@@ -5,28 +5,18 @@ Every query that was sent is recorded with what the service made of it. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Protocol
 
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.questions.query import LadderStep, QueryFilters, build_queries, date_parameters
 from bioqa_pipeline.records.texts import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome
-from bioqa_pipeline.sources.entrez.client import date_range
+from bioqa_pipeline.sources.entrez.client import EntrezClient, date_range
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer
 
 _LAST_DAY = date(3000, 12, 31)
 # A service that always finds another word to be unknown would be asked for each word of the question anew.
 MOST_QUERIES = 40
-
-
-class Searcher(Protocol):
-    """What is asked of a client."""
-
-    def search(self, term: str, wanted: int, *, sort: str, dates: Mapping[str, str]) -> SearchAnswer: ...
-
-    def count(self, term: str, *, dates: Mapping[str, str]) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +35,7 @@ class SearchPlan:
     since: date | None = None
 
 
-def search_question(question: Question, limit: int, plan: SearchPlan, client: Searcher) -> Retrieval:
+def search_question(question: Question, limit: int, plan: SearchPlan, client: EntrezClient) -> Retrieval:
     """At most `limit` hits, those of stricter queries first.
 
     A request that fails ends the search with outcome FAILED; what was found before it stays in the result.
@@ -61,7 +51,7 @@ def search_question(question: Question, limit: int, plan: SearchPlan, client: Se
 
 
 class _Ladder:
-    def __init__(self, question: Question, limit: int, plan: SearchPlan, client: Searcher) -> None:
+    def __init__(self, question: Question, limit: int, plan: SearchPlan, client: EntrezClient) -> None:
         self.question, self.limit, self.plan, self.client = question, limit, plan, client
         self.dates = date_parameters(plan.filters)
         self.enough = min(limit, plan.enough_hits)

@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from bioqa_pipeline.config import Settings
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.setting_values import one_address
+from bioqa_pipeline.setting_values import Settings, one_address
 
 TOOL = "bioqa"
 ANONYMOUS_LIMIT = 3  # requests a second that NCBI allows, by address and by API key

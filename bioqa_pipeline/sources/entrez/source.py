@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import SourceConfig
+from bioqa_pipeline.pubmed.fields import MAX_PMID
 from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records.texts import FetchStatus, Missing, Question, Retrieval
-from bioqa_pipeline.sources.base import cache_dir
 from bioqa_pipeline.sources.entrez.client import EntrezClient
 from bioqa_pipeline.sources.entrez.fetch import Fetcher
 from bioqa_pipeline.sources.entrez.identifiers import pmids_of
@@ -26,32 +26,11 @@ from bioqa_pipeline.sources.entrez.settings import (
     EntrezSettings,
     resolve_api_key,
     resolve_email,
-    settings_from_environment,
 )
 
 logger = logging.getLogger(__name__)
 
 STORE_FOLDER = "pubmed"
-MAX_PMID = 2**31 - 1
-
-
-def open_pubmed(
-    config: SourceConfig,
-    *,
-    since: datetime | None = None,
-    api_key: SecretStr | None = None,
-    with_titles: bool = False,
-) -> EntrezSource:
-    """The source with its store in the user's cache folder and the address of the environment.
-
-    Raises:
-        ConfigError: there is no e-mail address, or the address of the service cannot be used.
-        SourceError: the file that keeps the request rate cannot be used.
-    """
-    store = AbstractStore(cache_dir() / STORE_FOLDER)
-    return EntrezSource(
-        store, config, settings=settings_from_environment(), api_key=api_key, since=since, with_titles=with_titles
-    )
 
 
 class EntrezSource:
@@ -81,7 +60,7 @@ class EntrezSource:
         since: datetime | None = None,
         with_titles: bool = False,
     ) -> None:
-        self._store = store
+        self.store = store
         self._settings = settings or EntrezSettings()
         key = resolve_api_key(api_key)
         self._has_key = key is not None
@@ -98,11 +77,6 @@ class EntrezSource:
             enough_hits=self._settings.enough_hits,
             since=since_day(since),
         )
-
-    @property
-    def store(self) -> AbstractStore:
-        """Where the records lie once `ensure` has returned."""
-        return self._store
 
     def search(self, question: Question, limit: int) -> Retrieval:
         """At most `limit` PMIDs, ranked; a search that fails is a `Retrieval` that says so, not an exception."""
@@ -121,8 +95,8 @@ class EntrezSource:
             for pmid in distinct
             if not 0 < pmid <= MAX_PMID
         ]
-        self._store.repair()
-        stored = self._store.index(asked)
+        self.store.repair()
+        stored = self.store.index(asked)
         known = set(stored["pmid"].to_list())
         now = datetime.now(UTC)
         oldest = now - timedelta(days=self._settings.ttl_days)
@@ -134,7 +108,7 @@ class EntrezSource:
         if todo:
             logger.info("%d of %d records are to be fetched", len(todo), len(distinct))
         fetcher = Fetcher(
-            self._client, self._store, batch_size=self._settings.batch_size, known=known, progress=progress
+            self._client, self.store, batch_size=self._settings.batch_size, known=known, progress=progress
         )
         return missing + fetcher.run(todo)
 

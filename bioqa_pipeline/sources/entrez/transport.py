@@ -58,7 +58,7 @@ class EntrezTransport:
 
     Raises:
         ConfigError: the address of the service, or of a proxy, cannot be used.
-        SourceError: kind "rate_limit_file", the file that keeps the rate cannot be used.
+        SourceError: the file that keeps the rate cannot be used.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class EntrezTransport:
         if started < self._silent_until:
             raise RetryableSourceError(
                 f"{utility}: not sent, NCBI asked for a pause of another {self._silent_until - started:.0f} s",
-                kind=SourceErrorKind.HTTP_429,
+                kind=SourceErrorKind.TOO_MANY,
             )
         tries = 1 if self._given_up >= PATIENCE else self.settings.max_tries
         for n_try in range(1, tries + 1):
@@ -161,7 +161,7 @@ class EntrezTransport:
             return None
         backoff = min(settings.max_backoff_seconds, settings.backoff_seconds * 2.0 ** (n_try - 1))
         wait = max(asked, backoff * random.uniform(0.5, 1.0))
-        if failure.kind in (SourceErrorKind.HTTP_429, SourceErrorKind.RATE_LIMITED):
+        if failure.kind is SourceErrorKind.TOO_MANY:
             self.limiter.pause(wait)
         return wait
 

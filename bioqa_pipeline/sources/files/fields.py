@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, says_retracted, whole_number
+from bioqa_pipeline.pubmed.fields import clean_doi, iso_date, printed_date, whole_number
 from bioqa_pipeline.pubmed.record import UnusableRecordError, check_sizes
+from bioqa_pipeline.records.retraction import is_retracted
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.files.values import NO_PMID, BadPart, FoundRecord, Part
 from bioqa_pipeline.text import normalize_text
@@ -89,7 +90,7 @@ def record_of(citation: Citation, line: int) -> Part:
         languages=(_LANGUAGES.get(language, language),) if language else (),
         authors=tuple(filter(None, map(author_name, citation.authors))),
         publication_types=types,
-        is_retracted=says_retracted(title) or any(name.casefold() == "retracted publication" for name in types),
+        is_retracted=is_retracted(title, types, ()),
     )
     return checked(record, line, pmcid)
 

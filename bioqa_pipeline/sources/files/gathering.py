@@ -24,18 +24,6 @@ Convert = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A record and where it stands, for messages."""
-
-    record: FoundRecord
-    place: str
-
-    @property
-    def abstract(self) -> Abstract:
-        return self.record.abstract
-
-
-@dataclass(frozen=True, slots=True)
 class Gathered:
     """What files come to.
 
@@ -48,8 +36,8 @@ class Gathered:
     """
 
     contents: tuple[FileContent, ...]
-    records: dict[int, Placed]
-    without_pmid: tuple[Placed, ...] = ()
+    records: dict[int, FoundRecord]
+    without_pmid: tuple[FoundRecord, ...] = ()
     n_converted: int = 0
     repeated: tuple[str, ...] = ()
     not_read: tuple[str, ...] = ()
@@ -60,11 +48,11 @@ class Gathered:
 
     def abstracts(self) -> Iterator[Abstract]:
         """The records that say more than their identifier."""
-        return (placed.abstract for placed in self.records.values() if not placed.record.is_bare)
+        return (record.abstract for record in self.records.values() if not record.is_bare)
 
     def without_abstract(self) -> list[int]:
         """PMIDs of which the files hold no abstract."""
-        return [pmid for pmid, placed in self.records.items() if not placed.abstract.text]
+        return [pmid for pmid, record in self.records.items() if not record.abstract.text]
 
     def log(self) -> None:
         """Says what is left out and which of several records count."""
@@ -78,8 +66,8 @@ class Gathered:
     def nameless(self) -> list[str]:
         """The records that no PMID could be found for, in words."""
         return [
-            f"{placed.place}: no PMID{_identified(placed.record)}: {placed.abstract.title[:80]}"
-            for placed in self.without_pmid
+            f"{record.place}: no PMID{_identified(record)}: {record.abstract.title[:80]}"
+            for record in self.without_pmid
         ]
 
 
@@ -116,26 +104,26 @@ def gather(contents: Sequence[FileContent], not_read: Sequence[str] = (), conver
 
     A record without a PMID takes that of another one with its DOI or PMCID, else what `convert` finds.
     """
-    placed = [Placed(record, content.place(record.line)) for content in contents for record in content.records]
-    known = {name: one.abstract.pmid for one in placed if one.abstract.pmid for name in _names(one.record)}
-    wanted = [one.record.identifier for one in placed if not one.abstract.pmid]
+    every = [record for content in contents for record in content.records]
+    known = {name: one.abstract.pmid for one in every if one.abstract.pmid for name in _names(one)}
+    wanted = [one.identifier for one in every if not one.abstract.pmid]
     missing = list(dict.fromkeys(name for name in wanted if name and name not in known))
-    found = convert(missing) if convert and missing else {}
-    records: dict[int, Placed] = {}
-    without: list[Placed] = []
+    known |= convert(missing) if convert and missing else {}
+    records: dict[int, FoundRecord] = {}
+    without: list[FoundRecord] = []
     repeated: dict[int, str] = {}
     n_converted = 0
-    for one in placed:
-        pmid = one.abstract.pmid or next((n for n in map((known | dict(found)).get, _names(one.record)) if n), 0)
+    for one in every:
+        pmid = one.abstract.pmid or next(filter(None, map(known.get, _names(one))), 0)
         if not pmid:
             without.append(one)
             continue
         n_converted += not one.abstract.pmid
-        one = replace(one, record=replace(one.record, abstract=replace(one.abstract, pmid=pmid)))
+        one = replace(one, abstract=replace(one.abstract, pmid=pmid))
         before = records.get(pmid)
         if before is None or _rank(one) >= _rank(before):
             records[pmid] = one
-        if before is not None and not (before.record.is_bare or one.record.is_bare):
+        if before is not None and not (before.is_bare or one.is_bare):
             repeated[pmid] = _said(pmid, before, one)
     return Gathered(tuple(contents), records, tuple(without), n_converted, tuple(repeated.values()), tuple(not_read))
 
@@ -144,12 +132,12 @@ def _names(record: FoundRecord) -> tuple[str, ...]:
     return tuple(filter(None, (record.abstract.doi, record.pmcid)))
 
 
-def _rank(placed: Placed) -> tuple[bool, str, int]:
-    abstract = placed.abstract
+def _rank(record: FoundRecord) -> tuple[bool, str, int]:
+    abstract = record.abstract
     return bool(abstract.text), abstract.date_revised, len(abstract.text) or len(abstract.title)
 
 
-def _said(pmid: int, before: Placed, now: Placed) -> str:
+def _said(pmid: int, before: FoundRecord, now: FoundRecord) -> str:
     taken, other = (now, before) if _rank(now) >= _rank(before) else (before, now)
     if _rank(now) == _rank(before):
         why = "the later one"

@@ -10,7 +10,7 @@ from typing import Any
 from Bio import Medline
 
 from bioqa_pipeline.pubmed.fields import clean_doi, earlier_date, iso_date, printed_date, split_title, whole_number
-from bioqa_pipeline.pubmed.notices import is_retracted
+from bioqa_pipeline.records.retraction import is_retracted
 from bioqa_pipeline.records.texts import Abstract, Correction
 from bioqa_pipeline.sources.files.chunks import Chunk, chunks
 from bioqa_pipeline.sources.files.fields import checked, pmcid_in, pmid_in
@@ -20,12 +20,12 @@ from bioqa_pipeline.text import normalize_text
 TAG = re.compile(r"([A-Z][A-Z0-9 ]{3})- ?(.*)")
 _COMPACT_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _KIND = re.compile(r"\[(doi|pii)\]", re.IGNORECASE)
-_RETRACTED_NAME = "retracted publication"
 # The tags of links to other records, as XML calls them.
 _LINKS = {
     "CIN": "CommentIn", "CON": "CommentOn", "CRF": "CorrectedandRepublishedFrom", "CRI": "CorrectedandRepublishedIn",
     "DDIN": "DatasetDescriptionIn", "DRIN": "DatasetUseReportedIn", "ECF": "ExpressionOfConcernFor",
     "ECI": "ExpressionOfConcernIn", "EFR": "ErratumFor", "EIN": "ErratumIn", "ORI": "OriginalReportIn",
+    "PRIN": "PartialRetractionIn", "PROF": "PartialRetractionOf",
     "RIN": "RetractionIn", "ROF": "RetractionOf", "RPF": "RepublishedFrom", "RPI": "RepublishedIn",
     "RRF": "RetractedandRepublishedFrom", "RRI": "RetractedandRepublishedIn", "SPIN": "SummaryForPatientsIn",
     "UIN": "UpdateIn", "UOF": "UpdateOf",
@@ -71,7 +71,7 @@ def _record(chunk: Chunk) -> Part:
         publication_types=types,
         corrections=links,
         copyright=_one(fields, "CI") or None,
-        is_retracted=any(name.casefold() == _RETRACTED_NAME for name in types) or is_retracted(title, types, links),
+        is_retracted=is_retracted(title, types, links),
         is_book=bool(_one(fields, "BTI")),
         status=_one(fields, "STAT"),
         date_revised=_compact_date(_one(fields, "LR")),

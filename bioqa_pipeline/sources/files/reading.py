@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError, SourceError
-from bioqa_pipeline.inputs import MAX_BYTES, read_input
+from bioqa_pipeline.inputs import read_input
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.files.decoding import decoded
@@ -43,13 +43,13 @@ class FileContent:
             logger.warning("%s: %d records in all are left out", self.path, len(self.bad))
 
 
-def read_records(path: Path, *, most_bytes: int = MAX_BYTES) -> FileContent:
+def read_records(path: Path) -> FileContent:
     """Reads a file whole.
 
     Raises:
         InputError: it cannot be read, or holds no record that can be used.
     """
-    raw = read_input(path, most_bytes=most_bytes)
+    raw = read_input(path)
     try:
         kind = format_of(raw[:LOOKED_AT_BYTES], decoded(raw[:LOOKED_AT_BYTES])[0])
     except UnknownFormatError as exc:
@@ -63,7 +63,7 @@ def read_records(path: Path, *, most_bytes: int = MAX_BYTES) -> FileContent:
         if isinstance(part, BadPart):
             bad.append(part)
         else:
-            records.append(part)
+            records.append(replace(part, path=path))
         if len(records) + len(bad) > MAX_RECORDS:
             raise InputError(f"holds over {MAX_RECORDS:,} records and parts that are none: split it", path, part.line)
     if not records:

@@ -7,25 +7,20 @@ PMID only and PMIDs of those that say their DOI only, another source brings, whe
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
-from typing import Literal
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.abstracts.writer import make_store
-from bioqa_pipeline.errors import ConfigError, InputError, SourceError, SourceErrorKind
+from bioqa_pipeline.config import SourceConfig
+from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.messages import counted
-from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, Missing, Question, Retrieval, content_digest
 from bioqa_pipeline.sources.base import Source, cache_dir
 from bioqa_pipeline.sources.files.finding import find_files
 from bioqa_pipeline.sources.files.gathering import Gathered, gather, read_files
 from bioqa_pipeline.sources.filtering import also_filtered
-from bioqa_pipeline.sources.generations import drop_others, hold
-from bioqa_pipeline.storage.filelock import FileLock
+from bioqa_pipeline.sources.generations import drop_others, one_writer, opened
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +31,8 @@ class FilesSource:
     """Records of files, folders and patterns.
 
     Args:
-        files: see `find_files`.
+        config: files, dates and filters; records without the date that is asked for are left out.
         open_others: opens what brings the records that the files lack; called only where some are lacking.
-        mindate, maxdate: only records whose date lies in this range; those without one are left out.
-        datetype: publication ("pdat") or last revision ("mdat").
-        filters: which records are asked.
 
     Raises:
         InputError: a file cannot be read or holds no record, or there is nothing to ask.
@@ -50,40 +42,24 @@ class FilesSource:
 
     name = "files"
 
-    def __init__(
-        self,
-        files: Sequence[Path],
-        open_others: Callable[[], Source] | None = None,
-        *,
-        mindate: date | None = None,
-        maxdate: date | None = None,
-        datetype: Literal["pdat", "edat", "mdat"] = "pdat",
-        filters: RecordFilters = ALL_RECORDS,
-    ) -> None:
-        if datetype == "edat" and (mindate or maxdate):
+    def __init__(self, config: SourceConfig, open_others: Callable[[], Source] | None = None) -> None:
+        files, first, last = config.files or (), config.mindate, config.maxdate
+        if config.datetype == "edat" and (first or last):
             raise ConfigError("files do not tell when a record was entered: use `datetype pdat` or `datetype mdat`")
         self._others: Source | None = None
         self._open_others = open_others
-        self._filters = filters
+        self._filters = config.filters()
         contents, not_read = read_files(find_files(files))
         self._gathered = gather(contents, not_read, self._convert if open_others else None)
         self._gathered.log()
         self._check_what_lacks(files)
-        self._store = self._stored([str(path.absolute()) for path in files])
-        is_bounded = mindate is not None or maxdate is not None
-        self._dates = f"{datetype} from {mindate or 'the first'} to {maxdate or 'the last'}" if is_bounded else ""
-        pmids = [
-            pmid
-            for pmid, placed in self._gathered.records.items()
-            if not is_bounded or _is_within(placed.abstract, mindate, maxdate, datetype)
-        ]
+        self.store = self._stored([str(path.absolute()) for path in files])
+        is_bounded = bool(first or last)
+        self._dates = f"{config.datetype} from {first or 'the first'} to {last or 'the last'}" if is_bounded else ""
+        records = self._gathered.records.items()
+        pmids = [pmid for pmid, record in records if not is_bounded or _is_within(record.abstract, config)]
         # One tuple for all questions: many records times many questions would not fit into memory.
         self._hits = tuple(Hit(pmid, rank) for rank, pmid in enumerate(pmids, start=1))
-
-    @property
-    def store(self) -> AbstractStore:
-        """Where the records of the files lie."""
-        return self._store
 
     def search(self, question: Question, limit: int) -> Retrieval:
         """All records, whatever the question and the limit."""
@@ -91,7 +67,7 @@ class FilesSource:
 
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Fetches the abstracts that the files lack; those that cannot be had, and those that the filters leave out."""
-        return also_filtered(self._filters, self._fetched(pmids, progress), self._store, pmids)
+        return also_filtered(self._filters, self._fetched(pmids, progress), self.store, pmids)
 
     def _fetched(self, pmids: Sequence[int], progress: Callable[[int], None] | None) -> list[Missing]:
         asked = dict.fromkeys(pmids)
@@ -101,13 +77,13 @@ class FilesSource:
         if not lacking:
             return []
         if self._open_others is None:
-            bare = [pmid for pmid in lacking if self._gathered.records[pmid].record.is_bare]
+            bare = [pmid for pmid in lacking if self._gathered.records[pmid].is_bare]
             if progress:
                 progress(len(lacking))
             return [Missing(pmid, FetchStatus.NOT_FOUND, "the files have but its number") for pmid in bare]
         others = self._opened()
         missing = others.ensure(lacking, progress=progress)
-        self._store.add(others.store.get(lacking), origin=f"{self.name}, from {others.name}")
+        self.store.add(others.store.get(lacking), origin=f"{self.name}, from {others.name}")
         return missing
 
     def describe(self) -> dict[str, str]:
@@ -143,7 +119,7 @@ class FilesSource:
         gathered = self._gathered
         if not gathered.records:
             first = gathered.without_pmid[0] if gathered.without_pmid else None
-            way = WAY_OUT if first and first.record.identifier else "save them with their PMIDs"
+            way = WAY_OUT if first and first.identifier else "save them with their PMIDs"
             raise InputError(
                 f"none of {len(gathered.without_pmid):,} records has a PMID, by which they are kept: {way}",
                 first.place if first else files[0],
@@ -157,7 +133,7 @@ class FilesSource:
         elif lacking:
             logger.warning("%d of %d records have no abstract: %s", len(lacking), len(gathered.records), WAY_OUT)
         if gathered.without_pmid:
-            n_named = sum(placed.record.identifier is not None for placed in gathered.without_pmid)
+            n_named = sum(record.identifier is not None for record in gathered.without_pmid)
             logger.warning(
                 "%d records without a PMID are left out, %d of them with a DOI or PMCID: %s",
                 len(gathered.without_pmid), n_named, WAY_OUT.replace("they are fetched", "their PMIDs are asked"),
@@ -167,27 +143,17 @@ class FilesSource:
         abstracts = list(self._gathered.abstracts())
         home = cache_dir() / "files" / content_digest("files", *names)
         generation = home / f"records-{content_digest(*map(repr, abstracts))}"
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / ".lock", f"read-{os.getpid()}", location=names[0], wait=True):
-                make_store(generation)
-                hold(self, generation)
-                store = AbstractStore(generation)
-                store.add(abstracts, origin=self.name)
-                drop_others(home, generation)
-        except OSError as exc:
-            raise SourceError(
-                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written",
-                kind=SourceErrorKind.NO_CACHE,
-            ) from exc
+        with one_writer(home, "read", names[0]):
+            store = opened(self, generation)
+            store.add(abstracts, origin=self.name)
+            drop_others(home, generation)
         return store
 
 
-def _is_within(
-    abstract: Abstract, first: date | None, last: date | None, datetype: Literal["pdat", "edat", "mdat"]
-) -> bool:
+def _is_within(abstract: Abstract, config: SourceConfig) -> bool:
     """A month or a year stands for its first day."""
-    said = abstract.pub_date if datetype == "pdat" else abstract.date_revised
+    first, last = config.mindate, config.maxdate
+    said = abstract.pub_date if config.datetype == "pdat" else abstract.date_revised
     if not said:
         return False
     day = f"{said}-01-01"[:10] if len(said) == 4 else f"{said}-01"[:10]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from bioqa_pipeline.records.texts import Abstract
 
@@ -33,11 +34,18 @@ class FoundRecord:
         abstract: what it says; `pmid` is `NO_PMID` where it says none.
         line: where it begins, counted from 1; 0 where that is not known.
         pmcid: as "PMC123", where it says one.
+        path: of its file.
     """
 
     abstract: Abstract
     line: int
     pmcid: str | None = None
+    path: Path | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.path}:{self.line}" if self.line else str(self.path)
 
     @property
     def is_bare(self) -> bool:

@@ -12,13 +12,14 @@ import hashlib
 import logging
 import re
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bioqa_pipeline.errors import SourceError, SourceErrorKind
+from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.files import SMALL, kind_of, open_file, read_file
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.pubmed.archives import XML_SUFFIXES, why_not_read
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _TEXTS = (".txt", ".tsv")
 _RECORDS_IN_TEXT = re.compile(rb"^\W*PMID\b", re.IGNORECASE | re.MULTILINE)
 _START_BYTES = 4_096
 _MD5 = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{32}(?![0-9a-fA-F])")
-_NAMED = 5
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +92,26 @@ def list_files(folder: Path) -> Listing:
     """The files of a folder.
 
     Raises:
-        SourceError: there is no such folder ("no_such_folder"), nothing in it ("no_files"), or two files have the same
-            number ("two_files").
+        SourceError: there is no such folder, nothing in it, or two files have the same number.
     """
     if not folder.is_dir():
-        raise SourceError(
-            f"{folder}: no such folder; give one that holds PubMed XML files", kind=SourceErrorKind.NO_SUCH_FOLDER
-        )
+        raise SourceError(f"{folder}: no such folder; give one that holds PubMed XML files")
     try:
         paths = sorted(p for p in folder.rglob("*") if _may_hold_records(p) and _is_visible(p, folder))
         reasons = {path: _not_read(path, folder) for path in paths}
         files = [_file(path, folder) for path, reason in reasons.items() if reason is None]
     except OSError as exc:
-        raise SourceError(f"{folder}: cannot be read: {exc}", kind=SourceErrorKind.UNREADABLE) from exc
+        raise SourceError(f"{folder}: cannot be read: {exc}") from exc
     not_read = tuple(f"{path.relative_to(folder)} ({reason})" for path, reason in reasons.items() if reason)
     if not files:
-        rest = f"; not read: {named(not_read)}" if not_read else ""
-        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it{rest}", kind=SourceErrorKind.NO_FILES)
+        rest = f"; not read: {first_few(not_read, NAMED)}" if not_read else ""
+        raise SourceError(f"{folder}: no *.xml or *.xml.gz file in it{rest}")
     years = sorted({file.year for file in files if file.year is not None})
     year = years[-1] if years else None
     numbered = sorted((f for f in files if f.year == year and f.number is not None), key=lambda f: f.number or 0)
     for one, other in pairwise(numbered):
         if one.number == other.number:
-            raise SourceError(
-                f"{folder}: {one.name} and {other.name} have the same number; delete one",
-                kind=SourceErrorKind.TWO_FILES,
-            )
+            raise SourceError(f"{folder}: {one.name} and {other.name} have the same number; delete one")
     others = [file for file in files if file.year is None]
     return Listing(files=(*numbered, *others), year=year, superseded=tuple(years[:-1]), not_read=not_read)
 
@@ -125,7 +120,7 @@ def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> 
     """Makes sure that no number is missing between the first and the last file, imported ones counted.
 
     Raises:
-        SourceError: kind "gap", with the names that are missing.
+        SourceError: some are; it names them.
     """
     present = {file.number for file in listing.files if file.number is not None}
     numbers = present.union(imported)
@@ -133,11 +128,10 @@ def check_numbers(folder: Path, listing: Listing, imported: Collection[int]) -> 
         return
     missing = [number for number in range(min(numbers), max(numbers)) if number not in numbers]
     if missing:
-        absent = named([f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing])
+        absent = first_few([f"pubmed{listing.year:02d}n{number:04d}.xml.gz" for number in missing], NAMED)
         raise SourceError(
             f"{folder}: {absent} missing between number {min(numbers)} and {max(numbers)}; an update would be "
-            "lost without a word: download what is missing, or move away the files above",
-            kind=SourceErrorKind.GAP,
+            "lost without a word: download what is missing, or move away the files above"
         )
     if min(numbers) > 1:
         logger.warning(
@@ -155,7 +149,7 @@ def expected_md5(path: Path) -> str | None:
     """What the .md5 file beside a file says; None where there is none.
 
     Raises:
-        SourceError: kind "bad_md5", it does not say an MD5.
+        SourceError: it does not say an MD5.
     """
     beside = path.with_name(path.name + ".md5")
     try:
@@ -163,10 +157,10 @@ def expected_md5(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise SourceError(f"{beside}: cannot be read: {exc.strerror}", kind=SourceErrorKind.UNREADABLE) from exc
+        raise SourceError(f"{beside}: cannot be read: {exc.strerror}") from exc
     found = _MD5.findall(content)
     if len(found) != 1:
-        raise SourceError(f"{beside}: holds no MD5; download it again or delete it", kind=SourceErrorKind.BAD_MD5)
+        raise SourceError(f"{beside}: holds no MD5; download it again or delete it")
     digest: bytes = found[0]
     return digest.decode().lower()
 
@@ -218,8 +212,3 @@ def _format(path: Path) -> str | None:
     if name.endswith(_DOCUMENTS):
         return "a document; save the records as XML"
     return "an archive; unpack it" if name.endswith(_PACKED) else "no PubMed XML; save the records as XML"
-
-
-def named(items: Sequence[str]) -> str:
-    """The first few of many."""
-    return ", ".join(items[:_NAMED]) + (f" and {len(items) - _NAMED} more" if len(items) > _NAMED else "")

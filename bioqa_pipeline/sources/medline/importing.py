@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bioqa_pipeline.abstracts.parts import write_part
 from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
-from bioqa_pipeline.errors import SourceError, SourceErrorKind, StoreError
+from bioqa_pipeline.errors import SourceError, StoreError
 from bioqa_pipeline.pubmed import archives
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord
 from bioqa_pipeline.records.texts import Abstract
@@ -55,8 +55,8 @@ def import_files(
         workers: parsing processes; None takes one for each core, or none for little.
 
     Raises:
-        SourceError: a number is missing ("gap"), an MD5 does not fit ("bad_md5"), a file is broken ("bad_xml"). The
-            files before it are imported.
+        SourceError: a number is missing, an MD5 does not fit, a file is broken. The files before it are
+            imported.
         StoreError: the store cannot be written.
     """
     check_numbers(folder, listing, state.numbers)
@@ -97,14 +97,13 @@ def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
         md5, expected = file_md5(file.path), expected_md5(file.path)
         if expected is not None and md5 != expected:
             raise SourceError(
-                f"{file.path}: its MD5 is {md5}, the .md5 file beside it says {expected}; download both again",
-                kind=SourceErrorKind.BAD_MD5,
+                f"{file.path}: its MD5 is {md5}, the .md5 file beside it says {expected}; download both again"
             )
         bad: list[BadRecord] = []
         deleted: dict[int, None] = {}
         n_rows = write_part(staged, _abstracts(file, bad, deleted), origin=file.name, deleted=deleted)
         if Stamp.of(file.path) != file.stamp:
-            raise SourceError(f"{file.path}: it changed while it was read; run again", kind=SourceErrorKind.CHANGED)
+            raise SourceError(f"{file.path}: it changed while it was read; run again")
     except OSError as exc:
         raise StoreError(f"{exc.filename or file.path}: {exc.strerror or exc}, while importing {file.path}") from exc
     return ImportedFile(
@@ -160,7 +159,7 @@ def _md5(file: MedlineFile) -> str:
     try:
         return file_md5(file.path)
     except OSError as exc:
-        raise SourceError(f"{file.path}: cannot be read: {exc}", kind=SourceErrorKind.UNREADABLE) from exc
+        raise SourceError(f"{file.path}: cannot be read: {exc}") from exc
 
 
 def _n_workers(files: Sequence[MedlineFile]) -> int:
@@ -200,8 +199,7 @@ def _result(file: MedlineFile, staged: Path, future: Future[ImportedFile]) -> tu
     except BrokenProcessPool as exc:
         raise SourceError(
             f"{file.path}: a parsing process died, perhaps for want of memory or because the program's main script has "
-            "no `if __name__ == '__main__'`; what was imported before stays",
-            kind=SourceErrorKind.WORKER_DIED,
+            "no `if __name__ == '__main__'`; what was imported before stays"
         ) from exc
 
 

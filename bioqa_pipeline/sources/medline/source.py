@@ -7,20 +7,19 @@ time afterwards. Files, store and index of a folder lie in the user's cache, one
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from bioqa_pipeline.abstracts.documents import DateRange, query_words
 from bioqa_pipeline.abstracts.fulltext import FullTextIndex, ScoredPmid
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.abstracts.writer import make_store
-from bioqa_pipeline.errors import BioqaError, ConfigError, SourceError, SourceErrorKind
-from bioqa_pipeline.questions.record_filters import ALL_RECORDS, RecordFilters
+from bioqa_pipeline.config import SourceConfig
+from bioqa_pipeline.errors import BioqaError, ConfigError
+from bioqa_pipeline.messages import first_few
 from bioqa_pipeline.questions.terms import question_words
 from bioqa_pipeline.records.texts import (
     FetchStatus,
@@ -33,14 +32,14 @@ from bioqa_pipeline.records.texts import (
     content_digest,
 )
 from bioqa_pipeline.sources.base import cache_dir
-from bioqa_pipeline.sources.generations import drop_others, hold
-from bioqa_pipeline.sources.medline.files import Listing, list_files, named
+from bioqa_pipeline.sources.generations import drop_others, one_writer, opened
+from bioqa_pipeline.sources.medline.files import NAMED, Listing, list_files
 from bioqa_pipeline.sources.medline.importing import import_files, stale_files
 from bioqa_pipeline.sources.medline.state import STATE_FILE, ImportState
-from bioqa_pipeline.storage.filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
+UNRESTRICTED = SourceConfig()
 _NAMED_BAD_RECORDS = 5
 # The index knows no capitals: so many hits for each wanted one, and so many in all, are looked at for a name in them.
 _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT = 10, 2000
@@ -51,11 +50,9 @@ class MedlineSource:
 
     Args:
         folder: see `list_files` for what counts.
+        config: dates, of publication or last revision, and filters; which records are searched.
         home: where store and index go; None takes a place in the user's cache that belongs to the folder.
-        mindate, maxdate: only records whose date lies in this range.
-        datetype: publication ("pdat") or last revision ("mdat").
         since: only records that came, new or revised, at or after this time.
-        filters: which records are searched.
         with_titles: records without an abstract are searched by their titles, too.
         workers: parsing processes; None takes one for each core.
 
@@ -70,41 +67,29 @@ class MedlineSource:
     def __init__(
         self,
         folder: Path,
+        config: SourceConfig = UNRESTRICTED,
         *,
         home: Path | None = None,
-        mindate: date | None = None,
-        maxdate: date | None = None,
-        datetype: Literal["pdat", "edat", "mdat"] = "pdat",
         since: datetime | None = None,
-        filters: RecordFilters = ALL_RECORDS,
         with_titles: bool = False,
         workers: int | None = None,
     ) -> None:
         self._folder = folder.resolve()
-        self._dates = _date_ranges(mindate, maxdate, datetype, since)
-        self._filters, self._with_titles = filters, with_titles
+        self._dates = _date_ranges(config, since)
+        self._filters, self._with_titles = config.filters(), with_titles
         home = home or cache_dir() / "medline" / content_digest("folder", str(self._folder))
         list_files(self._folder)  # what is wrong with it is said without waiting
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            with FileLock(home / ".lock", f"import-{os.getpid()}", location=str(self._folder), wait=True):
-                self._open(home, workers)
-        except OSError as exc:
-            raise SourceError(
-                f"{exc.filename or home}: {exc.strerror or exc}; set BIOQA_CACHE to a folder that can be written",
-                kind=SourceErrorKind.NO_CACHE,
-            ) from exc
+        with one_writer(home, "import", str(self._folder)):
+            self._open(home, workers)
 
     def _open(self, home: Path, workers: int | None) -> None:
         listing = list_files(self._folder)
         generation = _generation(home, listing)
-        make_store(generation)
-        hold(self, generation)
-        self._store = AbstractStore(generation)
+        self.store = opened(self, generation)
         self._index = FullTextIndex(
             generation / "fulltext", with_titles=self._with_titles, can_filter=bool(self._filters)
         )
-        state = ImportState.load(self._store)
+        state = ImportState.load(self.store)
         if not state.files:
             self._index.discard()
         self._not_read = listing.not_read
@@ -112,22 +97,17 @@ class MedlineSource:
         self._state = import_files(
             self._folder,
             listing,
-            self._store,
+            self.store,
             state,
             workers=workers,
             needs_journal_names=bool(self._filters.journal),
         )
-        self._index.update(self._store)
+        self._index.update(self.store)
         self._replaced = drop_others(home, generation)
         for name in self._replaced:
             logger.warning("%s: %s has replaced everything imported as %s", self._folder, generation.name, name)
         self._n_searched = self._index.count(self._filters.wanted()) if self._filters else len(self._index)
         logger.info("%s: %d abstracts can be searched", self._folder, self._n_searched)
-
-    @property
-    def store(self) -> AbstractStore:
-        """Where the records of the folder lie."""
-        return self._store
 
     def search(self, question: Question, limit: int) -> Retrieval:
         """At most `limit` PMIDs with an abstract, ranked by BM25; a search that fails says so in its `Retrieval`."""
@@ -153,7 +133,7 @@ class MedlineSource:
         scored = self._ranked(text, max(limit, min(limit * _LOOKED_AT_FOR_NAMES, _MOST_LOOKED_AT)))
         said = {
             abstract.pmid: sum(bool(name.search(f"{abstract.title} {abstract.text}")) for name in names)
-            for abstract in self._store.get([hit.pmid for hit in scored])
+            for abstract in self.store.get([hit.pmid for hit in scored])
         }
         naming = [hit for hit in scored if said.get(hit.pmid)]
         return sorted(naming or scored, key=lambda hit: -said.get(hit.pmid, 0))[:limit]
@@ -164,8 +144,8 @@ class MedlineSource:
     def ensure(self, pmids: Sequence[int], *, progress: Callable[[int], None] | None = None) -> list[Missing]:
         """Says which PMIDs are not in the folder; all others are in the store already."""
         asked = dict.fromkeys(pmids)
-        absent = asked.keys() - set(self._store.index(list(asked))["pmid"].to_list())
-        deleted = self._store.deleted(absent)
+        absent = asked.keys() - set(self.store.index(list(asked))["pmid"].to_list())
+        deleted = self.store.deleted(absent)
         bad = {record.pmid: f"{name}: {record.reason}" for name, record in self._state.bad_records()} if absent else {}
         if progress:
             progress(len(pmids))
@@ -173,31 +153,27 @@ class MedlineSource:
 
     def describe(self) -> dict[str, str]:
         """Folder, files and what of them could not be used."""
-        files = self._state.files
+        files, n_all = self._state.files, len(self._index)
         bad = [f"PMID {r.pmid} ({name}): {r.reason}" for name, r in self._state.bad_records()][:_NAMED_BAD_RECORDS]
         return {
             "kind": self.name,
             "folder": str(self._folder),
-            "generation": self._store.path.name,
+            "generation": self.store.path.name,
             "files": str(len(files)),
             "last_file": next(reversed(files), ""),
-            "abstracts": str(len(self._index)),
+            "abstracts": str(n_all),
             "without_abstract": str(self._state.n_without_abstract or 0),
             "filters": self._filters.described(),
-            "left_out_by_filters": self._left_out(),
+            "left_out_by_filters": f"{n_all - self._n_searched:,} of {n_all:,} records" if self._filters else "",
             "bad_records": str(self._state.n_bad),
             "bad_record_examples": "; ".join(bad),
-            "not_read": f"{len(self._not_read)} paths: {named(self._not_read)}" if self._not_read else "",
-            "import_report": str(self._store.path / STATE_FILE),
+            "not_read": f"{len(self._not_read)} paths: {first_few(self._not_read, NAMED)}" if self._not_read else "",
+            "import_report": str(self.store.path / STATE_FILE),
             "replaced_generations": ", ".join(self._replaced),
             "dates": "; ".join(
                 f"{d.field} from {d.first or 'the first'} to {d.last or 'the last'}" for d in self._dates
             ),
         }
-
-    def _left_out(self) -> str:
-        n_all = len(self._index)
-        return f"{n_all - self._n_searched:,} of {n_all:,} records" if self._filters else ""
 
     def _missing(self, pmid: int, is_deleted: bool, bad: str | None) -> Missing:
         if is_deleted:
@@ -208,7 +184,7 @@ class MedlineSource:
 
     def _say_what_is_left_out(self, listing: Listing, state: ImportState) -> None:
         if paths := listing.not_read:
-            logger.warning("%s: %d paths are not read: %s", self._folder, len(paths), named(paths))
+            logger.warning("%s: %d paths are not read: %s", self._folder, len(paths), first_few(paths, NAMED))
         for year in listing.superseded:
             logger.warning(
                 "%s: the files of pubmed%02d are left out, those of pubmed%02d replace them",
@@ -217,7 +193,7 @@ class MedlineSource:
         if gone := stale_files(listing, state):
             logger.warning(
                 "%s: what came from %s in its earlier form stays until the next baseline; delete %s to import anew",
-                self._folder, ", ".join(sorted(gone)), self._store.path,
+                self._folder, ", ".join(sorted(gone)), self.store.path,
             )  # fmt: skip
 
 
@@ -235,16 +211,15 @@ def _generation(home: Path, listing: Listing) -> Path:
     return home / f"records-{secrets.token_hex(4)}"
 
 
-def _date_ranges(
-    mindate: date | None, maxdate: date | None, datetype: Literal["pdat", "edat", "mdat"], since: datetime | None
-) -> tuple[DateRange, ...]:
+def _date_ranges(config: SourceConfig, since: datetime | None) -> tuple[DateRange, ...]:
     ranges = []
-    if mindate is not None or maxdate is not None:
-        if datetype == "edat":
+    if config.mindate is not None or config.maxdate is not None:
+        if config.datetype == "edat":
             raise ConfigError(
                 "PubMed's files do not tell when a record was entered: use `datetype pdat` or `datetype mdat`"
             )
-        ranges.append(DateRange("published" if datetype == "pdat" else "revised", mindate, maxdate))
+        field: Literal["published", "revised"] = "published" if config.datetype == "pdat" else "revised"
+        ranges.append(DateRange(field, config.mindate, config.maxdate))
     if since is not None:
         ranges.append(DateRange("arrived", since))
     return tuple(ranges)

@@ -28,6 +28,7 @@ from support.clock import simulated_time
 from support.eutils_records import make_records
 from support.eutils_search import Corpus
 from support.eutils_server import EutilsServer
+from support.source_failures import word_of
 
 URL = "https://eutils.example.org/esearch.fcgi"
 FORM = b"db=pubmed&term=aspirin"
@@ -108,7 +109,7 @@ def test_the_whole_request_has_a_deadline(connect) -> None:
             return httpx.Response(200, stream=body)
 
         exc = failure(connect(handle, try_seconds=180))
-        assert (exc.kind, isinstance(exc, RetryableSourceError)) == ("timeout", True)
+        assert (word_of(exc), isinstance(exc, RetryableSourceError)) == ("timeout", True)
         assert (clock.passed, body.is_closed) == (190, True)
 
 
@@ -131,7 +132,7 @@ def test_every_failure_of_the_network_may_pass(connect, error: Exception, kind: 
 
     body = Body(b"<eSearch", error)
     before, inside = failure(connect(refuse)), failure(connect(lambda _: httpx.Response(200, stream=body)))
-    assert (before.kind, inside.kind, body.is_closed) == (kind, kind_inside, True)
+    assert (word_of(before), word_of(inside), body.is_closed) == (kind, kind_inside, True)
     assert all(isinstance(exc, RetryableSourceError) for exc in (before, inside))
 
 
@@ -147,12 +148,13 @@ def test_a_body_may_be_as_long_as_the_limit_and_not_a_byte_longer(connect, is_pa
 
     assert exchange(1000).post(URL, FORM).body == b"x" * 1000
     exc = failure(exchange(1001))
-    assert (exc.kind, isinstance(exc, RetryableSourceError)) == ("body_too_large", False)
+    assert (word_of(exc), isinstance(exc, RetryableSourceError)) == ("body_too_large", False)
 
 
 def test_nothing_is_read_beyond_the_limit(connect) -> None:
     body = Body(*[b"x" * 100] * 1000)
-    assert failure(connect(lambda _: httpx.Response(200, stream=body), max_body_bytes=950)).kind == "body_too_large"
+    exc = failure(connect(lambda _: httpx.Response(200, stream=body), max_body_bytes=950))
+    assert word_of(exc) == "body_too_large"
     assert (body.n_read, body.is_closed) == (10, True)
 
 
@@ -160,7 +162,7 @@ def test_nothing_is_read_beyond_the_limit(connect) -> None:
 def test_a_packed_body_that_is_broken_counts_as_cut_off(connect, damage: Callable[[bytes], bytes]) -> None:
     body = damage(gzip.compress(b"<eSearchResult/>" * 50))
     exc = failure(connect(lambda _: httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Body(body))))
-    assert (exc.kind, isinstance(exc, RetryableSourceError)) == ("truncated", True)
+    assert (word_of(exc), isinstance(exc, RetryableSourceError)) == ("truncated", True)
 
 
 @pytest.mark.parametrize("location", ["https://elsewhere.example.org/", "http://[bad", "mailto:x", ""])
@@ -237,7 +239,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with EutilsServer([], limit=None, corpus=CORPUS) as server:
         server.encrypt(certificate)
         exc = failure(Exchange(EntrezSettings(base_url=server.base_url), limiter), f"{server.base_url}esearch.fcgi")
-        assert (exc.kind, isinstance(exc, RetryableSourceError)) == ("certificate", False)
+        assert (word_of(exc), isinstance(exc, RetryableSourceError)) == ("certificate", False)
         assert "self-signed certificate" in str(exc)
         assert server.log == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -297,7 +299,7 @@ def test_the_proxy_of_the_environment_is_used_for_https(
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("https_proxy", f"{scheme}{address}")
     exc = failure(Exchange(EntrezSettings(base_url="https://eutils.example.org/"), limiter))
-    assert exc.kind == "connection"
+    assert word_of(exc) == "connection"
     assert "pa55word" not in str(exc)
     assert re.match(rb"CONNECT eutils.example.org:443 HTTP/1.1\r\n", asked[0])
     assert (b"Proxy-Authorization: Basic" in asked[0]) == ("@" in scheme)

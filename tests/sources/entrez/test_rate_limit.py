@@ -170,9 +170,8 @@ def test_odd_numbers_in_the_file_hold_nobody_up_for_long(tmp_path: Path, content
 
 
 def test_an_unusable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="TMPDIR") as caught:
+    with pytest.raises(SourceError, match="TMPDIR"):
         RateLimiter(tmp_path / "absent" / "file", 3).acquire()
-    assert caught.value.kind == "rate_limit_file"
     (tmp_path / "target").touch()
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(SourceError, match="TMPDIR"):
@@ -201,9 +200,8 @@ def test_a_link_in_place_of_that_folder_is_refused(
     if not is_dangling:
         (tmp_path / "target").mkdir(mode=0o755)
     (tmp_path / f"bioqa-{os.getuid()}").symlink_to(tmp_path / "target")
-    with pytest.raises(SourceError, match=r"cannot be used: .*TMPDIR") as caught:
+    with pytest.raises(SourceError, match=r"cannot be used: .*TMPDIR"):
         rate_limit.private_folder()
-    assert caught.value.kind == "rate_limit_file"
     assert is_dangling or stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o755
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer, check_body, check_status, decode_count, decode_search
 from support.outside import OutsideMaterial
+from support.source_failures import word_of
 
 ROOTS = ("eSearchResult",)
 DOCTYPE = (
@@ -20,7 +21,7 @@ def kind_of(body: bytes, roots: tuple[str, ...] = ROOTS) -> tuple[str, bool]:
         check_body(body, roots)
         decode_search(body)
     except SourceError as exc:
-        return exc.kind, isinstance(exc, RetryableSourceError)
+        return word_of(exc), isinstance(exc, RetryableSourceError)
     pytest.fail("it passed for an answer")
 
 
@@ -134,7 +135,7 @@ def test_counts() -> None:
 def test_statuses(status: int, body: bytes, kind: str, passing: bool) -> None:
     with pytest.raises(SourceError) as caught:
         check_status(status, body)
-    assert (caught.value.kind, isinstance(caught.value, RetryableSourceError)) == (kind, passing)
+    assert (word_of(caught.value), isinstance(caught.value, RetryableSourceError)) == (kind, passing)
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -148,7 +149,7 @@ def test_real_search_answers(test_data: OutsideMaterial) -> None:
             answer = decode_search(body)
             counts[path.name] = (answer.count, len(answer.pmids))
         except SourceError as exc:
-            counts[path.name] = exc.kind
+            counts[path.name] = word_of(exc)
     assert counts["esearch.pubmed.xml"] == (15169, 100)
     assert counts["esearch.baderror.xml"] == "query_error"
     assert counts["esearch.error.xml"] == (5163, 20)

@@ -22,9 +22,10 @@ from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Question, Retrieval
+from bioqa_pipeline.sources import open_source
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.sources.entrez import source as entrez
-from bioqa_pipeline.sources.entrez.source import EntrezSource, open_pubmed
+from bioqa_pipeline.sources.entrez.source import EntrezSource
 from support.entrez_sources import EMAIL, asked, contents, make_source
 from support.eutils_faults import HARMLESS, HOSTILE, QUICK, REFUSED, SILENT, Faults
 from support.eutils_records import ServerRecord, made_question, make_records, split_records
@@ -72,14 +73,14 @@ def test_it_can_be_opened_from_the_environment(
     monkeypatch.setenv("BIOQA_EUTILS_URL", server.base_url)
     monkeypatch.setenv("NCBI_EMAIL", EMAIL)
     monkeypatch.setenv("NCBI_API_KEY", "good-key")
-    source = open_pubmed(SourceConfig(kind="pubmed"))
+    source = open_source(SourceConfig(kind="pubmed"))
     hits = source.search(Question(id="q", text="What does aspirin do?"), 3).hits
     assert source.ensure([hit.pmid for hit in hits]) == []
     assert source.store.path == tmp_path / "pubmed"
     assert {(r.params["api_key"], r.params["email"]) for r in server.log} == {("good-key", EMAIL)}
     monkeypatch.setenv("BIOQA_EUTILS_URL", "http://eutils.example.org/")
     with pytest.raises(ConfigError, match=r"BIOQA_EUTILS_URL.*https"):
-        open_pubmed(SourceConfig(kind="pubmed"))
+        open_source(SourceConfig(kind="pubmed"))
 
 
 def test_what_the_store_lacks_is_fetched_once(server: EutilsServer, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bioqa_pipeline.abstracts.documents import schema
 from bioqa_pipeline.abstracts.fulltext import FullTextIndex
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.questions.record_filters import RecordFilters
+from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from support.pubmed_reading import article, document
@@ -35,8 +35,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path, *, with_titles: bool = False, **filters: tuple[str, ...]) -> MedlineSource:
-    kept = RecordFilters(**filters)
-    return MedlineSource(folder, home=folder.parent / "home", filters=kept, with_titles=with_titles, workers=1)
+    config = SourceConfig(**filters)
+    return MedlineSource(folder, config, home=folder.parent / "home", with_titles=with_titles, workers=1)
 
 
 def found(source: MedlineSource) -> set[int]:

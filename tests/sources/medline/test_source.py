@@ -27,6 +27,7 @@ from bioqa_pipeline.sources.medline.source import MedlineSource
 from bioqa_pipeline.sources.sample import SampleSource
 from support.medline_folder import Article, file_xml, import_folder, numbered, write_file, write_md5, write_twin
 from support.outside import OutsideMaterial
+from support.source_failures import word_of
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_a_bad_file_stops_the_import_and_is_named(
     spoil(folder)
     with pytest.raises(SourceError, match=r"pubmed99n0003\.xml\.gz") as caught:
         MedlineSource(folder, home=home, workers=workers)
-    assert caught.value.kind == kind
+    assert word_of(caught.value) == kind
     kept = AbstractStore(home / "pubmed99").pmids()
     assert kept == ([1, 2, 3, 4] if n_imported else [])
     for path in folder.rglob("pubmed99n0003*"):
@@ -390,7 +391,7 @@ def test_errors_before_anything_is_imported(folder: Path, home: Path) -> None:
         MedlineSource(folder, home=home)
     write_twin(folder)
     with pytest.raises(ConfigError, match="datetype"):
-        MedlineSource(folder, home=home, mindate=date(2020, 1, 1), datetype="edat")
+        MedlineSource(folder, home=home, config=SourceConfig(mindate=date(2020, 1, 1), datetype="edat"))
     home.write_text("")
     with pytest.raises(SourceError, match="BIOQA_CACHE"):
         MedlineSource(folder, home=home)
@@ -424,8 +425,8 @@ def test_dates(folder: Path, home: Path) -> None:
     articles = [Article(i, published=str(2000 + i), revised=f"20{10 + i}-06-01") for i in range(1, 6)]
     write_file(numbered(folder, 1), articles)
 
-    def opened(**dates: Any) -> MedlineSource:
-        return MedlineSource(folder, home=home, **dates)
+    def opened(since: datetime | None = None, **dates: Any) -> MedlineSource:
+        return MedlineSource(folder, SourceConfig(**dates), home=home, since=since)
 
     assert found(opened(mindate=date(2002, 1, 1), maxdate=date(2004, 1, 1)), "plain words") == [2, 3, 4]
     assert found(opened(mindate=date(2002, 1, 2)), "plain words") == [3, 4, 5]
@@ -445,10 +446,10 @@ def test_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (record.version, source.name, source.store.path.parents[1]) == (2, "sample", tmp_path / "sample")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.xml").write_text(file_xml([Article(1)]))
-    assert SampleSource(tmp_path / "other").store.pmids() == [1]
+    assert SampleSource(folder=tmp_path / "other").store.pmids() == [1]
     assert source.store.pmids()[0] == 90000001
     with pytest.raises(SourceError, match="sample"):
-        SampleSource(tmp_path / "nowhere")
+        SampleSource(folder=tmp_path / "nowhere")
 
 
 def test_dates_hold_for_the_sample_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
