@@ -26,7 +26,13 @@ _FLOAT32_MAX = 3.4028234663852886e38
 
 
 def expanded(path: Path) -> Path:
-    """A path with `~` as the shell has it; as it stands where there is no such user."""
+    """A path with `~` as the shell has it; as it stands where there is no such user.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "\0" in str(path):
+        raise ValueError("no path has a zero byte in it")
     try:
         return path.expanduser()
     except RuntimeError:

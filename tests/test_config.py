@@ -50,6 +50,12 @@ def test_what_is_no_date_is_said(given: object) -> None:
         SourceConfig.checked({"mindate": given})
 
 
+@pytest.mark.parametrize("values", [{"questions": "a\0b"}, {"source": {"files": ["a\0b"]}}])
+def test_a_path_with_a_zero_byte_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="no path has a zero byte in it"):
+        RunConfig.checked({"questions": "q", "out": "out", **values})
+
+
 def test_paths_know_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     source = {"pmids_file": "~/p.txt", "medline_dir": "~/pubmed"}
