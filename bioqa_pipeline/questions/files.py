@@ -30,6 +30,7 @@ _TABLES = {".tsv": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _RECORDS = "holds records, not questions: name it as `files`, and give the questions in a file of their own"
 _RECORD_LINE = re.compile(r"PMID- ?\d|TY  - |%0 |@\w+\{")
+_JSON_LIST = re.compile(r'\s*\[\s*[{"]')
 _OTHER_FORMATS = {
     **dict.fromkeys((".nbib", ".ris", ".enw", ".bib", ".xml"), _RECORDS),
     ".json": "JSON is read as JSON Lines: one object a line, in a file named .jsonl",
@@ -101,6 +102,9 @@ def read_questions(path: Path) -> QuestionFile:
     content = _decoded(raw, path)
     if _RECORD_LINE.match(content.lstrip()):
         raise InputError(_RECORDS, path)
+    # Nobody asks it in words; through a pipe, or in a file of any name.
+    if suffix not in _JSON_LINES and _JSON_LIST.match(content):
+        raise InputError(_OTHER_FORMATS[".json"], path)
     if piped:
         suffix = ".jsonl" if content.lstrip()[:1] == "{" else ".csv" if has_header(content) else ""
     if suffix in _TABLES:

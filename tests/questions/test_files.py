@@ -273,6 +273,7 @@ BAD_FILES = [
     ("asked.nbib", b"PMID- 1\n", None, "holds records, not questions: name it as `files`"),
     ("asked.txt", b"\nPMID- 90000001\nTI  - A title\n", None, "holds records, not questions"),
     ("asked.txt", b"TY  - JOUR\nTI  - A title\n", None, "holds records, not questions"),
+    ("asked.txt", b' [\n {"question": "Who?"}]', None, "JSON is read as JSON Lines"),
     ("asked.xlsx", b"PK\x03\x04", None, "save it as CSV"),
     ("asked.json", b"[]", None, "JSON Lines"),
     ("asked.gz", b"\x1f\x8b", None, "unpack it"),

@@ -58,8 +58,7 @@ class Gathered:
         """Says what is left out and which of several records count."""
         for content in self.contents:
             content.log()
-        for said in self.not_read:
-            logger.warning("%s", said)
+        _log_first(self.not_read, "files are not read")
         _log_first(self.repeated, "PMIDs stand in several places")
         _log_first(self.nameless(), "records have no PMID and are left out")
 
@@ -81,19 +80,21 @@ def read_files(files: Iterable[FoundFile]) -> tuple[list[FileContent], list[str]
     not_read: list[str] = []
     left = MAX_TOTAL_BYTES
     for file in files:
-        left -= file.path.stat().st_size if file.path.exists() else 0
+        try:
+            content = read_records(file.path)
+        except InputError as exc:
+            if file.is_named:
+                raise
+            not_read.append(f"not read: {exc}")
+            continue
+        left -= file.path.stat().st_size
         if left < 0:
             raise InputError(
                 f"with it the files have more than {MAX_TOTAL_BYTES:,} bytes in all: name fewer, or save the records "
                 "as PubMed XML and take source medline",
                 file.path,
             )
-        try:
-            contents.append(read_records(file.path))
-        except InputError as exc:
-            if file.is_named:
-                raise
-            not_read.append(f"not read: {exc}")
+        contents.append(content)
     if not contents:
         raise InputError(not_read[0].removeprefix("not read: "), Path("no records"))
     return contents, not_read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import logging
 import os
 from collections.abc import Sequence
@@ -186,11 +187,14 @@ def test_a_list_of_pmids_may_be_any_export(tmp_path: Path) -> None:
 def test_a_dry_run_says_what_is_in_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     folder = write(tmp_path / "in", a_nbib=files.NBIB + "\nPMID- x\n", b_ris=files.RIS, README_txt="Words.")
+    (folder / "C.XML.BZ2").write_bytes(bz2.compress(files.NBIB.encode()))
     a, b = (os.fspath(folder / name) for name in ("a.nbib", "b.ris"))
     assert describe_files([folder]) == [
         f"{a}: PubMed's MEDLINE format (.nbib): 2 records, 1 with an abstract, 1 without, 1 that cannot be read",
         f"  {a}:51 is left out: its PMID is 'x'",
         f"{b}: RIS: 3 records, 3 with an abstract, 0 without, 1 without a PMID",
+        f"not read: {folder}/C.XML.BZ2: is no text: an archive or a file of another program; unpack it, or export it "
+        "as text",
         f"not read: {folder}/README.txt: read as a list of identifiers, it holds no PMID, PMCID or DOI",
         f"  PMID {QUININE} stands at {b}:1 and at {a}:1, the newer one, which counts",
         f"  PMID {ZINC} stands at {a}:39 and at {b}:22, the one with an abstract, which counts",
