@@ -110,7 +110,9 @@ def test_questions_come_as_they_were_asked_with_a_word_for_each_probability(data
     answers = select(data_set, Selection("answers", run_id="r2"))
     assert answers.select("pmid", "strength").rows() == [(3, None), (1, "weak"), (2, "strong")]
     assert select(data_set, Selection("answers"))["pmid"].to_list() == [1, 2, 3]
-    assert select(data_set, Selection("evidence"))["strength"].to_list() == ["weak"]
+    columns = ("pmid", "probability", "strength", "answer_probability", "answer_strength")
+    evidence = select(data_set, Selection("evidence", run_id="r2", columns=columns)).cast({pl.Float32: pl.Float64})
+    assert evidence.rows() == [(2, *[pytest.approx(0.9), "strong"] * 2), (1, 0.5, "weak", pytest.approx(0.9), "strong")]
 
 
 @pytest.mark.parametrize(
