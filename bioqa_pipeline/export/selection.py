@@ -34,8 +34,8 @@ _ORDER = {
 }
 _FIRST = (
     "question", "answer", "answerability", "probability", "strength", "is_answerable", "best_pmid", "pmid", "title",
-    "pub_year", "evidence", "wording", "answer_probability", "answer_strength", "outcome", "n_support", "n_abstracts", "rank", "answer_rank", "authors",
-    "journal", "pub_date", "doi", "is_retracted",
+    "pub_year", "evidence", "wording", "answer_probability", "answer_strength", "outcome", "n_support", "n_abstracts",
+    "rank", "answer_rank", "authors", "journal", "pub_date", "doi", "is_retracted",
 )  # fmt: skip
 _LAST = (
     "work_pmids", "question_id", "pair_id", "run_id", "first_run_id", "gone_run_id", "model", "model_revision",

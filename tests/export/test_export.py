@@ -283,8 +283,8 @@ def test_references_come_back(title: str, journal: str, answer: str) -> None:
     frame = pl.DataFrame([row])
     (ris,) = ris_records(as_ris(frame))
     (bibtex,) = bibtex_records(as_bibtex(frame))
-    for found in (ris, bibtex):
-        assert isinstance(found, FoundRecord)
+    for text, found in ((as_ris(frame), ris), (as_bibtex(frame), bibtex)):
+        assert "PMID: 90000001, not in PubMed" in text and isinstance(found, FoundRecord)
         record = found.abstract
         assert (record.pmid, record.pub_date, record.doi) == (90_000_001, "2019-12-03", "10.1234/x_(y)")
         assert (record.title, record.journal) == (normalize_text(title), normalize_text(journal))

@@ -51,8 +51,8 @@
     for (const row of all) if (row.pmid) records.set(row.pmid, [...(records.get(row.pmid) ?? []), row]);
     const record = ([first, ...others]) => [
       ["TY", "JOUR"], ...first.authors.split(", ").map((name) => ["AU", author(name)]), ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
-      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : [["DB", "bioqa sample"]]),
-      ["UR", first.url], ["N1", `PMID: ${first.pmid}`],
+      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : []),
+      ["UR", first.url], ["N1", `PMID: ${first.pmid}${first.url ? "" : ", not in PubMed"}`],
       ["N1", first.retracted ? "Retracted." : ""],
       ...[first, ...others].map((row) => ["N1", `${row.question} – ${row.answer ?? row.outcome}: “${row.evidence}”`]),
     ].filter(([, value]) => value).map(([tag, value]) => `${tag}  - ${value}\r\n`).join("") + "ER  - \r\n\r\n";
