@@ -50,8 +50,10 @@ def read_records(path: Path) -> FileContent:
         InputError: it cannot be read, or holds no record that can be used.
     """
     raw = read_input(path)
+    if not decoded(raw[:LOOKED_AT_BYTES])[0].strip():
+        raise InputError("is empty", path)
     try:
-        kind = format_of(raw[:LOOKED_AT_BYTES], decoded(raw[:LOOKED_AT_BYTES])[0])
+        kind = format_of(raw, decoded(raw[:LOOKED_AT_BYTES])[0])
     except UnknownFormatError as exc:
         raise InputError(str(exc), path) from exc
     text, encoding = ("", "utf-8") if kind is RecordFormat.PUBMED_XML else decoded(raw)
