@@ -79,7 +79,9 @@ def _by_question(summary: pl.DataFrame) -> dict[tuple[str, str], tuple[dict[str,
     rows = summary.filter(pl.col("outcome").is_null() | (pl.col("outcome") != AnswerOutcome.EVIDENCE_ONLY.value))
     columns = ("question_id", "question", "answer", "outcome", "n_abstracts")
     for question_id, question, answer, outcome, n_abstracts in rows.sort("question_id", "rank").select(columns).rows():
-        why = without_answer(AnswerOutcome(outcome or AnswerOutcome.NO_ANSWER), n_abstracts) if answer is None else ""
+        why = ""
+        if answer is None:
+            why = without_answer(AnswerOutcome(outcome or AnswerOutcome.NO_ANSWER), n_abstracts, has_evidence=False)
         answers, _ = found.setdefault((question_id, question), ({}, why))
         if answer is not None:
             answers.setdefault(answer_key(answer), answer)

@@ -128,7 +128,8 @@ def read_delta(current: pl.DataFrame, run_id: str) -> Delta:
 
 
 def _without_answer(row: Mapping[str, Any]) -> str:
-    return without_answer(AnswerOutcome(row["outcome"] or AnswerOutcome.NO_ANSWER), row["n_abstracts"])
+    outcome = AnswerOutcome(row["outcome"] or AnswerOutcome.NO_ANSWER)
+    return without_answer(outcome, row["n_abstracts"], has_evidence=row["best_pmid"] is not None)
 
 
 def why_in_words(why: str) -> str:

@@ -147,7 +147,7 @@ def verdict(question: ShownQuestion) -> str:
         outcome = AnswerOutcome.NOTHING_FOUND
     else:
         return f"{counted(retrieval.hits, 'record')} found, no abstract to read"
-    words = without_answer(outcome, question.n_abstracts)
+    words = without_answer(outcome, question.n_abstracts, has_evidence=question.evidence is not None)
     return words[0].upper() + words[1:]
 
 

@@ -118,7 +118,7 @@ class _Parts:
         said = (self._answer(row) for row in rows if row["answer"] is not None)
         # One whose sentence has no room could not be judged.
         answers = tuple(answer for answer in said if answer.rank == 1 or answer.evidence)
-        only = next((row for row in rows if row["outcome"] == AnswerOutcome.EVIDENCE_ONLY), None)
+        only = next((row for row in rows if row["answer"] is None and row["best_pmid"] is not None), None)
         known = text is not None and (question_id, text) in self.before
         before = self.before[question_id, text] if known and text is not None else NO_ANSWER
         now = BestAnswer.of(rows[0]) if rows else NO_ANSWER
@@ -226,7 +226,7 @@ def _nearest(dataset: Dataset, manifest: RunManifest, shown: pl.DataFrame) -> pl
 
 def _is_said() -> pl.Expr:
     """Rows with an answer, or with evidence in its place."""
-    return pl.col("answer").is_not_null() | pl.col("outcome").eq_missing(pl.lit(AnswerOutcome.EVIDENCE_ONLY.value))
+    return pl.col("best_pmid").is_not_null()
 
 
 def _facts(support: pl.DataFrame) -> dict[_Key, tuple[int | None, int | None, int, bool]]:

@@ -23,10 +23,10 @@ def best_words(answer: MergedAnswer) -> str:
     """The best answer of a question, or what is to be said in its place."""
     if answer.answer is not None:
         return answer.answer
-    return without_answer(answer.outcome, answer.n_abstracts)
+    return without_answer(answer.outcome, answer.n_abstracts, has_evidence=answer.best_pmid is not None)
 
 
-def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:
+def without_answer(outcome: AnswerOutcome, n_abstracts: int, *, has_evidence: bool) -> str:
     """Why a question has no answer; a search that failed is never called "no answer"."""
     match outcome:
         case AnswerOutcome.SEARCH_FAILED:
@@ -37,7 +37,8 @@ def without_answer(outcome: AnswerOutcome, n_abstracts: int) -> str:
         case AnswerOutcome.NO_ABSTRACT:
             return "no abstract to read"
         case AnswerOutcome.EVIDENCE_ONLY:
-            return "yes/no question: read the evidence"
+            evidence = "read the evidence" if has_evidence else f"no evidence in {counted(n_abstracts, 'abstract')}"
+            return f"yes/no question: {evidence}"
         case _:
             return f"no answer in {counted(n_abstracts, 'abstract')}"
 

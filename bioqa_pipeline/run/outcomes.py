@@ -18,11 +18,11 @@ def stated(answers: Sequence[MergedAnswer], retrieval: Retrieval, *, is_evidence
             and wordings stay, without an answer.
     """
     best = answers[0]
-    if best.answer is None:
-        return [replace(best, outcome=_without_answer(retrieval, best.n_abstracts))]
-    if is_evidence:
+    outcome = AnswerOutcome.ANSWERED if best.answer is not None else _without_answer(retrieval, best.n_abstracts)
+    if is_evidence and outcome in (AnswerOutcome.ANSWERED, AnswerOutcome.NO_ANSWER):
+        # That none was found is no "no" either.
         return [replace(best, answer=None, outcome=AnswerOutcome.EVIDENCE_ONLY)]
-    return list(answers)
+    return list(answers) if best.answer is not None else [replace(best, outcome=outcome)]
 
 
 def _without_answer(retrieval: Retrieval, n_abstracts: int) -> AnswerOutcome:

@@ -30,6 +30,7 @@ from bioqa_pipeline.records.scores import Window  # noqa: E402
 from support.windows import score_windows  # noqa: E402
 
 QUESTION_TOKENS = 10
+SEP = 102
 KINDS = ("torch fp32", "torch bf16", "openvino fp32", "openvino bf16")
 LANES = (1, 2, 3)
 MOST_TOGETHER = 120
@@ -40,6 +41,9 @@ def random_windows(count: int, longest: int) -> list[Window]:
     windows = []
     for length in rng.integers(16, longest + 1, size=count).tolist():
         passage = length - QUESTION_TOKENS - 3
+        ids = rng.integers(1000, 20000, length, dtype=np.int32)
+        # All windows of a tokenizer end in the same token.
+        ids[-1] = SEP
         windows.append(
             Window(
                 index=0,
@@ -49,7 +53,7 @@ def random_windows(count: int, longest: int) -> list[Window]:
                 context_start=0,
                 context_end=passage,
                 passage_offset=QUESTION_TOKENS + 2,
-                input_ids=rng.integers(1000, 20000, length, dtype=np.int32),
+                input_ids=ids,
             )
         )
     return windows

@@ -59,13 +59,14 @@ def test_blocks_and_webhooks_are_told_and_nobody_learns_the_address(
     by_webhook, by_block = server.messages
     assert by_webhook["n_new"] == 3 and len(broken.bodies) == 1
     subject, body = by_block["text"].split("\n", 1)
-    assert subject == "out: answers: 3 new" and QUESTION in body and "https://pubmed.ncbi.nlm.nih.gov/11/" in body
+    assert subject == "3 new answers in data set out"
+    assert QUESTION in body and "https://pubmed.ncbi.nlm.nih.gov/11/" in body
     [sent] = mail.mails
-    assert (sent["Subject"], sent["To"]) == ("out: answers: 3 new", "b@example.org")
+    assert (sent["Subject"], sent["To"]) == ("3 new answers in data set out", "b@example.org")
     texts = [part.get_content() for part in sent.walk() if part.get_content_maintype() == "text"]
     assert any("https://pubmed.ncbi.nlm.nih.gov/11/" in text for text in texts)
     lines = [record.getMessage() for record in caplog.records]
-    assert any("3 of 7 told" in line and "4 could not be told" in line for line in lines)
+    assert any("3 of 7 receivers told" in line and "4 could not be told" in line for line in lines)
     assert sum("could not be told: " in line and line.startswith("block:") for line in lines) == 4
     assert any(line == "nothing new: nobody is told" for line in lines)
     with get_client(sync_client=True) as client:

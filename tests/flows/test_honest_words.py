@@ -17,11 +17,12 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.export.export import FORMATS, export
 from bioqa_pipeline.export.selection import Selection, What, select
 from bioqa_pipeline.notify.telling import tell
-from bioqa_pipeline.records.scores import AnswerOutcome
+from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.compare import compare_runs
-from bioqa_pipeline.report.unanswered import accounted
+from bioqa_pipeline.report.unanswered import accounted, best_words
 from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.outcomes import stated
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from flows.artifacts import _table_description, answer_table, summary_markdown
 from flows.commands.console import print_answers, print_outcome
@@ -165,3 +166,17 @@ def test_every_question_is_accounted_for() -> None:
         "6 search failed; 4 nothing found; 5 no abstract to read; 2 not asked, as the run broke off"
     )
     assert sum(map(int, re.findall(r"(?:^|; )(\d+)", answered + others))) == 23
+
+
+@pytest.mark.parametrize(
+    ("outcome", "n_abstracts", "words"),
+    [
+        (RetrievalOutcome.OK, 3, "yes/no question: no evidence in 3 abstracts"),
+        (RetrievalOutcome.FAILED, 3, "search failed; 3 abstracts read before it did"),
+        (RetrievalOutcome.NO_HITS, 0, "nothing found"),
+    ],
+)
+def test_a_question_for_yes_or_no_that_nothing_answers(outcome: RetrievalOutcome, n_abstracts: int, words: str) -> None:
+    nothing = MergedAnswer("q", YES_NO, 1, None, None, float("-inf"), n_abstracts=n_abstracts)
+    (stated_row,) = stated([nothing], Retrieval("q", (), outcome=outcome), is_evidence=True)
+    assert best_words(stated_row) == words

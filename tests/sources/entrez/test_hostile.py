@@ -155,7 +155,7 @@ def test_every_other_answer_is_read_or_refused(server: HostileServer, tmp_path: 
         answer, fetched = search(asked), fetch(asked)
         assert 0 < len(answer.pmids) <= 20
         assert len(repr(answer)) < 150_000
-        assert (fetched.kind if isinstance(fetched, SourceError) else "") == FETCHES.get(mode, "")
+        assert (word_of(fetched) if isinstance(fetched, SourceError) else "") == FETCHES.get(mode, "")
         seen += [answer, fetched]
     check_nothing_of_the_key("\n".join(f"{part}{part!r}" for part in seen))
     assert not [part for part in seen for char in str(part) if ord(char) in {0x9B, 0x9D, 0x202E, 0x2066, 0x200E}]
