@@ -63,6 +63,16 @@ def test_every_record_is_asked_whatever_the_limit(tmp_path: Path) -> None:
     assert source.describe()["formats"] == "1 × PubMed's MEDLINE format (.nbib)"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "is empty"), ("%PDF-1.7", "is a PDF"), ("%PDF-1.7" + " " * (1 << 16), "is a PDF"), ("TY  - JOUR\n", "RIS")],
+)
+def test_files_that_hold_nothing_are_refused_before_a_run_is_started(tmp_path: Path, text: str, said: str) -> None:
+    folder = write(tmp_path / "in", a_nbib=text)
+    with pytest.raises(InputError, match=rf"a\.nbib:?.* {said}"):
+        check_source(SourceConfig.checked({"files": [folder / "a.nbib"]}))
+
+
 def test_folders_and_patterns_are_read_and_links_out_of_them_are_not(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", a_nbib=files.NBIB, b_ris=files.RIS, README_txt="Read me.", c_log="x")
     outside = write(tmp_path / "out", c_txt="90000077\n")
