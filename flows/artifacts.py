@@ -165,7 +165,7 @@ def _opens(page: str) -> bool:
 
 
 def _pmid(answer: MergedAnswer) -> str | None:
-    """A link to PubMed, which has none of the sample's records."""
+    """A link to PubMed where it has such a number."""
     pmid = answer.best_pmid
     if pmid is None:
         return None

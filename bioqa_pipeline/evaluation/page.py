@@ -15,7 +15,10 @@ from bioqa_pipeline.evaluation.silence import Silence
 from bioqa_pipeline.evaluation.table import is_count
 from bioqa_pipeline.html.page import asset, environment, html_page
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot
+from bioqa_pipeline.messages import counted
 
+# An interval from fewer questions says little.
+FEW = 30
 # What a reader asks first, with its unit.
 HEADLINE = {
     "f1": "F1, %",
@@ -50,6 +53,8 @@ def render_evaluation_page(evaluation: Evaluation | BioasqEvaluation, comparison
             threshold=f"{evaluation.threshold:g}" if knows_threshold else None,
             notes=evaluation.notes,
             headline=list(_headline(evaluation.metrics, findings)),
+            few=FEW,
+            n_judged=len(evaluation.judged),
             has_zero=zero is not None,
             has_intervals=bool(findings.intervals),
             samples=SAMPLES,
@@ -84,14 +89,24 @@ def _interval(interval: Interval | None, digits: int) -> str:
     return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if interval else ""
 
 
-def _headline(metrics: Mapping[str, float], findings: Findings) -> Iterator[tuple[str, str, str]]:
+def _headline(metrics: Mapping[str, float], findings: Findings) -> Iterator[tuple[str, str, str, str]]:
+    """(name, value, interval, number of questions) of each tile."""
     for name, title in HEADLINE.items():
         if name in metrics:
             digits = 1 if title.endswith("%") else 3
-            yield title, f"{metrics[name]:.{digits}f}", _interval(findings.intervals.get(name), digits)
+            n = _n_questions(metrics, name)
+            of = "" if n is None else f"{'only ' * (n < FEW)}{counted(n, 'question')}"
+            yield title, f"{metrics[name]:.{digits}f}", _interval(findings.intervals.get(name), digits), of
     if findings.silence:
         for aim in findings.silence.aims:
-            yield f"answered at {aim.percent} % right", f"{100 * aim.coverage:.1f} %", ""
+            yield f"answered at {aim.percent} % right", f"{100 * aim.coverage:.1f} %", "", ""
+
+
+def _n_questions(metrics: Mapping[str, float], name: str) -> int | None:
+    """How many questions a metric is of; None where no other metric says so."""
+    own = f"{name.split('_')[0]}_total"  # of HasAns_f1, NoAns_f1 and list_f1
+    totals = (own, "total") if name.endswith("_right") else (own, "total", "factoid_total")
+    return next((int(metrics[total]) for total in totals if total in metrics), None)
 
 
 def _compared(comparison: Comparison) -> Iterator[tuple[str, str, str, str]]:
@@ -127,13 +142,15 @@ def _of_thresholds(evaluation: Evaluation) -> Iterator[Markup]:
 
 
 def _f1_over_threshold(evaluation: Evaluation, marks: Sequence[Mark]) -> Markup:
-    curve = evaluation.curve()
-    thresholds = [p.threshold for p in curve]
-    lines = [
-        Series("all questions", thresholds, [p.f1 for p in curve]),
-        Series("answerable", thresholds, [p.has_answer_f1 for p in curve]),
-        Series("unanswerable", thresholds, [p.no_answer for p in curve]),
-    ]
+    curve = [(p.threshold, p.f1, p.has_answer_f1, p.no_answer) for p in evaluation.curve()]
+    if evaluation.threshold < curve[0][0]:  # below all scores nothing is answered
+        n_silent = sum(not q.answers for q in evaluation.gold)
+        curve.insert(0, (evaluation.threshold, 100.0 * n_silent / len(evaluation.gold), 0.0, 100.0 * bool(n_silent)))
+    elif evaluation.threshold > curve[-1][0]:
+        curve.append((evaluation.threshold, *curve[-1][1:]))
+    thresholds, *figures = zip(*curve, strict=True)
+    names = ("all questions", "answerable", "unanswerable")
+    lines = [Series(name, thresholds, own, steps=True) for name, own in zip(names, figures, strict=True)]
     return line_plot("F1 over the threshold", "threshold on the no-answer score", "F1, %", lines, marks)
 
 

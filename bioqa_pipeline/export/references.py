@@ -12,7 +12,6 @@ import rispy
 from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.text import normalize_text
 
-INVENTED = "bioqa sample"
 # The last of the authors where a data set names the first ones only.
 ET_AL = "et al."
 # "Makar AB", "King ML Jr"; but no group's name. Read by Python and by the script of a run's page.
@@ -61,10 +60,10 @@ def _ris(row: Mapping[str, Any]) -> dict[str, Any]:
         "date": (row["pub_date"] or "").replace("-", "/"),
         "doi": _line(row["doi"]),
         "accession_number": pmid,
-        "name_of_database": "PubMed" if url else INVENTED,
+        "name_of_database": "PubMed" if url else "",
         "database_provider": "NLM" if url else "",
         "urls": [url] if url else [],
-        "notes": [f"PMID: {pmid}", *_notes(row)],
+        "notes": [_number(row["pmid"]), *_notes(row)],
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -81,11 +80,15 @@ def _bibtex(row: Mapping[str, Any]) -> str:
         "doi": doi if _PLAIN_DOI.fullmatch(doi) else "",
         "url": pubmed_url(row["pmid"]) or "",
         "pmid": pmid,
-        "note": f"PMID: {pmid}",
+        "note": _number(row["pmid"]),
         "annote": " ".join(map(_latex, _notes(row))),
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     return "\n".join([f"@article{{pmid{pmid},", *lines, "}", ""])
+
+
+def _number(pmid: int) -> str:
+    return f"PMID: {pmid}" if pubmed_url(pmid) else f"PMID: {pmid}, not in PubMed"
 
 
 def _name(author: str) -> tuple[str, str, str]:

@@ -25,6 +25,7 @@ _OF_QUESTION = ("question_id", "question")
 _OF_RECORD = ("title", "journal", "pub_date", "pub_year", "doi", "is_retracted", "publication_types", "mesh_terms")
 # Columns that tables may have, or may get.
 _PERHAPS = ("authors", "retraction")
+_STRENGTHS = {"answerability": "strength", "probability": "strength", "answer_probability": "answer_strength"}
 _ORDER = {
     "merged": ("rank", "run_id"),
     "current": ("rank",),
@@ -32,9 +33,9 @@ _ORDER = {
     "evidence": ("answer_rank", "answer", "place", "pmid"),
 }
 _FIRST = (
-    "question", "answer", "answerability", "answer_probability", "strength", "best_pmid", "pmid", "title", "pub_year",
-    "evidence", "probability", "wording", "outcome", "n_support", "n_abstracts", "rank", "answer_rank", "authors",
-    "journal", "pub_date", "doi", "is_retracted",
+    "question", "answer", "answerability", "probability", "strength", "is_answerable", "best_pmid", "pmid", "title",
+    "pub_year", "evidence", "wording", "answer_probability", "answer_strength", "outcome", "n_support", "n_abstracts",
+    "rank", "answer_rank", "authors", "journal", "pub_date", "doi", "is_retracted",
 )  # fmt: skip
 _LAST = (
     "work_pmids", "question_id", "pair_id", "run_id", "first_run_id", "gone_run_id", "model", "model_revision",
@@ -124,11 +125,13 @@ def _asked(runs: Sequence[RunManifest], run_id: str | None) -> pl.Expr:
 
 
 def _with_strength(frame: pl.DataFrame) -> pl.DataFrame:
-    """With a word for what the probability of each answer says, behind it."""
-    name = "answer_probability" if "answer_probability" in frame.columns else "answerability"
-    word = pl.when(pl.col(name) >= STRONG).then(pl.lit("strong")).when(pl.col(name) < STRONG).then(pl.lit("weak"))
-    words = frame.select(strength=pl.when(pl.col("answer").is_not_null()).then(word)).to_series()
-    return frame.insert_column(frame.get_column_index(name) + 1, words)
+    """With a word for what each probability of an answer says."""
+    for name, column in _STRENGTHS.items():
+        if name in frame.columns:
+            word = pl.when(pl.col(name) >= STRONG).then(pl.lit("strong")).when(pl.col(name) < STRONG)
+            words = pl.when(pl.col("answer").is_not_null()).then(word.then(pl.lit("weak")))
+            frame = frame.with_columns(words.alias(column))
+    return frame
 
 
 def _with_titles(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -20,12 +21,13 @@ MOST_POINTS = 400
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A named line; `x` and `y` have one length."""
+    """A named line; `x` and `y` have one length. In steps a value holds from its x to the next one."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     dots: bool = False
+    steps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def _thinned(series: Series) -> Series:
     if len(points) > MOST_POINTS:
         step = (len(points) - 1) / (MOST_POINTS - 1)
         points = [points[round(i * step)] for i in range(MOST_POINTS)]
+    if series.steps:
+        points = [point for here, after in pairwise(points) for point in (here, (after[0], here[1]))] + points[-1:]
     return Series(series.name, [x for x, _ in points], [y for _, y in points], series.dots)
 
 

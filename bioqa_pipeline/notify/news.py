@@ -100,7 +100,7 @@ def change_lines(change: Change) -> list[str]:
     if change.answer and change.evidence:
         lines.append(f"  evidence: {_line(change.evidence)}")
     if change.best_pmid is not None:
-        lines.append(f"  {pubmed_url(change.best_pmid) or f'PMID {change.best_pmid}, of the sample'}")
+        lines.append(f"  {pubmed_url(change.best_pmid) or f'PMID {change.best_pmid}, not in PubMed'}")
     return lines
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ from lxml import html
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings, score_paragraphs
+from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate_predictions, fit_settings, score_paragraphs
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint, evaluate_prediction_files
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
 from bioqa_pipeline.evaluation.page import render_evaluation_page
@@ -225,6 +226,30 @@ def test_plots_survive_odd_numbers() -> None:
     long = line_plot("long", "x", "y", [Series("s", list(range(5000)), list(range(5000)))])
     points = re.findall(r'points="([^"]+)"', long)
     assert len(points[0].split()) == 400
+    stairs = line_plot("stairs", "x", "y", [Series("s", [0.0, 1.0, 2.0], [0.0, 4.0, 2.0], steps=True)])
+    places = [place.split(",") for place in re.findall(r'points="([^"]+)"', stairs)[0].split()]
+    assert len(places) == 5 and all((a[0] == b[0]) != (a[1] == b[1]) for a, b in pairwise(places))
+
+
+@pytest.mark.parametrize(("threshold", "f1"), [(-9.0, 50.0), (0.0, 100.0), (0.5, 100.0), (1.0, 50.0), (9.0, 50.0)])
+def test_the_line_over_the_threshold_is_at_the_tile_s_value(threshold: float, f1: float) -> None:
+    paragraph = SquadParagraph(
+        "t", "x y", (SquadQuestion("a", "What?", (GoldAnswer("x", 0),)), SquadQuestion("b", "Who?", ()))
+    )
+    found = evaluate_predictions(
+        [paragraph], {"a": "x", "b": "y"}, {"a": 0.0, "b": 1.0}, dataset="d", model="m", threshold=threshold
+    )
+    assert found.metrics["f1"] == f1
+    tree = html.fromstring(render_evaluation_page(found))
+    (plot,) = tree.xpath("//*[@aria-label='F1 over the threshold']")
+    (mark,) = plot.xpath("./*[local-name()='line' and @class='m']/@x1")
+    places = [place.split(",") for place in plot.xpath("./*[local-name()='polyline']/@points")[0].split()]
+    y = {50.0: max, 100.0: min}[f1](float(y) for _, y in places)
+    before, after = ([float(b) for a, b in places if (float(a) <= float(mark)) is side] for side in (True, False))
+    assert before[-1] == y and after[:1] in ([], [y])
+    tiles = [[part.text_content() for part in tile] for tile in tree.xpath("//dl/div")]
+    assert (tiles[0][0], tiles[0][1], tiles[0][-1]) == ("F1, %", f"{f1:.1f}", "only 2 questions")
+    assert "there are only 2 of them" in tree.text_content()
 
 
 @pytest.mark.parametrize(

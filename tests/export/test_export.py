@@ -110,7 +110,9 @@ def test_questions_come_as_they_were_asked_with_a_word_for_each_probability(data
     answers = select(data_set, Selection("answers", run_id="r2"))
     assert answers.select("pmid", "strength").rows() == [(3, None), (1, "weak"), (2, "strong")]
     assert select(data_set, Selection("answers"))["pmid"].to_list() == [1, 2, 3]
-    assert select(data_set, Selection("evidence"))["strength"].to_list() == ["weak"]
+    columns = ("pmid", "probability", "strength", "answer_probability", "answer_strength")
+    evidence = select(data_set, Selection("evidence", run_id="r2", columns=columns)).cast({pl.Float32: pl.Float64})
+    assert evidence.rows() == [(2, *[pytest.approx(0.9), "strong"] * 2), (1, 0.5, "weak", pytest.approx(0.9), "strong")]
 
 
 @pytest.mark.parametrize(
@@ -281,8 +283,8 @@ def test_references_come_back(title: str, journal: str, answer: str) -> None:
     frame = pl.DataFrame([row])
     (ris,) = ris_records(as_ris(frame))
     (bibtex,) = bibtex_records(as_bibtex(frame))
-    for found in (ris, bibtex):
-        assert isinstance(found, FoundRecord)
+    for text, found in ((as_ris(frame), ris), (as_bibtex(frame), bibtex)):
+        assert "PMID: 90000001, not in PubMed" in text and isinstance(found, FoundRecord)
         record = found.abstract
         assert (record.pmid, record.pub_date, record.doi) == (90_000_001, "2019-12-03", "10.1234/x_(y)")
         assert (record.title, record.journal) == (normalize_text(title), normalize_text(journal))

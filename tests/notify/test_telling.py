@@ -143,7 +143,7 @@ def test_old_entries_go_and_invented_records_are_not_linked(
     assert latest[2:] == first[:2]
     assert all(not any("pubmed" in link for link in links) for _, _, links in latest[:2])
     news = read_news(config, Dataset(config.out).runs()[-1])
-    assert "PMID 90000001, of the sample" in news.text() and {c["url"] for c in news.fields()["changes"]} == {None}
+    assert "PMID 90000001, not in PubMed" in news.text() and {c["url"] for c in news.fields()["changes"]} == {None}
 
 
 def test_a_receiver_that_fails_costs_the_run_nothing(

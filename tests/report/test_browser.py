@@ -46,7 +46,7 @@ def run_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     old = [
         said(GENE, 1, "BRCA1", p=0.6, pub_year=1990),
         said(VITAMIN, 2, "vitamin C", p=0.9, pub_year=2001),
-        said(VITAMIN, 3, "vitamin C", p=0.8, pub_year=2011, is_retracted=True, title="<script>alert(1)</script>"),
+        said(VITAMIN, 3, "vitamin C", p=0.72, pub_year=2011, is_retracted=True, title="<script>alert(1)</script>"),
     ]
     add_run(root, "20260101", old, [ARABIC])
     new = [
@@ -386,9 +386,9 @@ def test_evidence_without_an_answer_is_saved_with_the_reason(browser: Browser, t
             tab.page.get_by_role("button", name="CSV", exact=True).click()
         download.value.save_as(tmp_path / "csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "csv").read_bytes().decode("utf-8-sig"), newline="")))
-    assert [(row["answer"], row["pmid"], row["evidence"], row["outcome"]) for row in rows] == [
-        ("", "1", "It is vitamin C.", "Yes/no question: read the evidence"),
-        ("", "", "", "No answer in 1 abstract"),
+    assert [(row["answer"], row["pmid"], row["probability"], row["evidence"], row["outcome"]) for row in rows] == [
+        ("", "1", "0.9", "It is vitamin C.", "Yes/no question: read the evidence"),
+        ("", "", "", "", "No answer in 1 abstract"),
     ]
 
 
@@ -406,9 +406,10 @@ def test_what_is_shown_is_saved_without_a_request(browser: Browser, run_page: Pa
     rows = list(csv.DictReader(io.StringIO(saved["csv"], newline="")))
     assert {row["question"] for row in rows} == {GENE, VITAMIN}
     vitamin = [row for row in rows if row["answer"] == "vitamin C"]
-    assert [(row["pmid"], row["probability"], row["strength"], row["evidence"]) for row in vitamin] == [
-        ("2", "0.9", "strong", "It is vitamin C."),
-        ("3", "0.9", "strong", "It is vitamin C."),
+    columns = ("pmid", "probability", "strength", "answer_probability", "answer_strength", "evidence")
+    assert [tuple(row[name] for name in columns) for row in vitamin] == [
+        ("2", "0.9", "strong", "0.9", "strong", "It is vitamin C."),
+        ("3", "0.72", "weak", "0.9", "strong", "It is vitamin C."),
     ]
     assert [row["title"] for row in vitamin][1] == "<script>alert(1)</script>"
     assert [json.loads(line)["pmid"] for line in saved["jsonl"].splitlines()] == [int(row["pmid"]) for row in rows]

@@ -4,7 +4,12 @@
   const form = document.getElementById("downloads");
   if (!table || !form) return;
   const { text } = bioqa;
+  const own = (said) => {
+    const [, probability, strength] = text(said, ".own").split(/[ ,]+/); // probability 0.72, weak
+    return strength ? { probability: Number(probability), strength } : {};
+  };
   const evidence = (said) => ({
+    ...own(said),
     pmid: Number(said.dataset.pmid),
     url: said.querySelector('a[href^="https://pubmed.ncbi.nlm.nih.gov/"]')?.href ?? "",
     evidence: text(said, "blockquote"),
@@ -16,7 +21,7 @@
     doi: decodeURIComponent(said.querySelector('a[href^="https://doi.org/"]')?.href.slice(16) ?? ""),
     retracted: said.classList.contains("gone"),
   });
-  const names = ["question", "answer", "probability", "strength", "pmid", "title", "date", "evidence", "outcome", "rank", "authors", "journal", "study", "doi", "retracted"];
+  const names = ["question", "answer", "probability", "strength", "pmid", "title", "date", "evidence", "answer_probability", "answer_strength", "outcome", "rank", "authors", "journal", "study", "doi", "retracted"];
   const rows = () => [...table.tBodies].filter((body) => !body.hidden).flatMap((body) => {
     const question = text(body, "th.question");
     const answers = [...body.querySelectorAll("ol.found > li")];
@@ -28,7 +33,7 @@
     return answers.flatMap((item, place) => {
       const probability = parseFloat(text(item, ".p"));
       const answer = { question, rank: place + 1, answer: text(item, "strong") };
-      if (!Number.isNaN(probability)) Object.assign(answer, { probability, strength: text(item, ".p b") });
+      if (!Number.isNaN(probability)) Object.assign(answer, { answer_probability: probability, answer_strength: text(item, ".p b") });
       const said = [...item.querySelectorAll(".said")];
       return said.length ? said.map((one) => ({ ...answer, ...evidence(one) })) : [answer];
     });
@@ -46,8 +51,8 @@
     for (const row of all) if (row.pmid) records.set(row.pmid, [...(records.get(row.pmid) ?? []), row]);
     const record = ([first, ...others]) => [
       ["TY", "JOUR"], ...first.authors.split(", ").map((name) => ["AU", author(name)]), ["TI", first.title], ["T2", first.journal], ["PY", first.date.slice(0, 4)],
-      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : [["DB", "bioqa sample"]]),
-      ["UR", first.url], ["N1", `PMID: ${first.pmid}`],
+      ["DA", first.date.replaceAll("-", "/")], ["DO", first.doi], ["AN", first.pmid], ...(first.url ? [["DB", "PubMed"], ["DP", "NLM"]] : []),
+      ["UR", first.url], ["N1", `PMID: ${first.pmid}${first.url ? "" : ", not in PubMed"}`],
       ["N1", first.retracted ? "Retracted." : ""],
       ...[first, ...others].map((row) => ["N1", `${row.question} – ${row.answer ?? row.outcome}: “${row.evidence}”`]),
     ].filter(([, value]) => value).map(([tag, value]) => `${tag}  - ${value}\r\n`).join("") + "ER  - \r\n\r\n";
