@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import stat
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,44 @@ MAX_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 1024 * 2**20
 _ADDRESS = re.compile(r"(?:https?|ftp|s3|gs):/", re.IGNORECASE)
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_AS_TEXT = "save it as plain text (UTF-8)"
+_AS_CSV = "save it as CSV (UTF-8)"
+WORD = ("a Word document", _AS_TEXT)
+RTF = ("a Word/RTF document", _AS_TEXT)
+OPEN_TEXT = ("an OpenDocument text", _AS_TEXT)
+SLIDES = ("a presentation", _AS_TEXT)
+PDF = ("a PDF", _AS_TEXT)
+BOOK = ("an e-book", _AS_TEXT)
+WEB_PAGE = ("a web page", _AS_TEXT)
+SPREADSHEET = ("a spreadsheet", _AS_CSV)
+ARCHIVE = ("a compressed file", "unpack it first")
+PARQUET = ("Parquet", "export it as CSV (UTF-8)")
+_BEGINNINGS = (
+    (b"%PDF-", PDF),
+    (b"{\\rtf", RTF),
+    (b"PK\x05\x06", ("an empty archive", "name another file")),
+    (b"\x1f\x8b", ARCHIVE),
+    (b"PAR1", PARQUET),
+    (b"SQLite format 3", ("a data base", "export it as CSV (UTF-8)")),
+)
+# By what lies in an archive: Office's by its folders, OpenDocument's and e-books by what they say first.
+_IN_ARCHIVES = (
+    (b"word/", WORD),
+    (b"xl/", SPREADSHEET),
+    (b"ppt/", SLIDES),
+    (b"mimetypeapplication/vnd.oasis.opendocument.text", OPEN_TEXT),
+    (b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet", SPREADSHEET),
+    (b"mimetypeapplication/vnd.oasis.opendocument.presentation", SLIDES),
+    (b"mimetypeapplication/epub+zip", BOOK),
+    (b"Index/", ("a document of Pages, Numbers or Keynote", "export it as plain text or CSV (UTF-8)")),
+)
+# Streams of Office's old files.
+_IN_OLD = (("WordDocument", WORD), ("Workbook", SPREADSHEET), ("Book", SPREADSHEET), ("PowerPoint Document", SLIDES))
+_WEB_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*>\s*)?(?:<!--.{0,2000}?-->\s*)?"
+    rb"<(?:!doctype\s+html|(?:html|head|body|div|p|[ou]l|table|h\d)(?:\s[^<>]*)?>)",
+    re.IGNORECASE | re.DOTALL,
+)
 # As a path, it names what the program is given to read.
 STANDARD_INPUT = Path("-")
 
@@ -57,6 +97,33 @@ def is_pipe(path: Path) -> bool:
         return stat.S_ISFIFO(path.stat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def of_another_program(raw: bytes) -> tuple[str, str] | None:
+    """What a file is that another program keeps its own way, and how it becomes one to read; None of any other.
+
+    Args:
+        raw: all of it, or its beginning.
+    """
+    for beginning, kind in _BEGINNINGS:
+        if raw.startswith(beginning):
+            return kind
+    if raw.startswith(b"\xd0\xcf\x11\xe0"):
+        found = (kind for name, kind in _IN_OLD if name.encode("utf-16-le") in raw)
+        return next(found, ("an old Office document", "save it as plain text or CSV (UTF-8)"))
+    if raw.startswith(b"PK\x03\x04"):
+        names = _names_in(raw)
+        return next((kind for of, kind in _IN_ARCHIVES if any(name.startswith(of) for name in names)), ARCHIVE)
+    return WEB_PAGE if _WEB_PAGE.match(raw) else None
+
+
+def _names_in(raw: bytes) -> list[bytes]:
+    """What lies in an archive, and what its first file begins with; of a broken one, what its beginning names."""
+    begins = raw[30:120]
+    try:
+        return [begins, *(name.encode() for name in zipfile.ZipFile(io.BytesIO(raw)).namelist())]
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return [begins, raw[4:120], *re.findall(rb"PK\x03\x04.{26}([\w./ -]{1,60})", raw[: 1 << 20], re.DOTALL)]
 
 
 def read_standard_input() -> bytes:

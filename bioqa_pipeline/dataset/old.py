@@ -44,6 +44,8 @@ from bioqa_pipeline.storage.base import Storage, Stored
 _SHARD = re.compile(r"[0-9a-f]{32}")
 # As `run.job` makes them.
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_TO_READ = "name the folder that python -m flows.run --out made"
+_TO_WRITE = "give a new or empty folder"
 _FOLDERS = frozenset({*(table.name for table in TABLES), RUNS, STAGING, LOG})
 
 
@@ -67,11 +69,16 @@ def looks_old(entries: list[str]) -> bool:
     return any(name in _FOLDERS for name in entries)
 
 
-def refusal(storage: Storage, foreign: str) -> DatasetError:
-    """A folder that is not ours, or a data set that has lost its marker."""
+def refusal(storage: Storage, foreign: str, *, for_run: bool | None = None) -> DatasetError:
+    """A folder that is not ours, or a data set that has lost its marker.
+
+    Args:
+        for_run: one wants to write there, or it is to be read; None where it may be either.
+    """
     if any(ENTRY.fullmatch(name) for name in storage.files(LOG)):
         return DatasetError(f"{storage.uri(MARKER)}: the marker of this data set is gone; {way_out(storage)}")
-    why = f"not a data set: it holds {foreign!r}, which bioqa did not write; give a new or empty folder"
+    way = {True: _TO_WRITE, False: _TO_READ, None: f"{_TO_READ}; to begin one, {_TO_WRITE}"}[for_run]
+    why = f"not a data set: it holds {foreign!r}, which bioqa did not write; {way}"
     return NoDatasetError(storage.location, why)
 
 

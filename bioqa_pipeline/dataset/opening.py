@@ -69,7 +69,7 @@ def _made(storage: Storage, run_id: str) -> Marker:
     """The marker of a new data set, or of one of an early version, whose files become its log first."""
     entries = storage.list("")
     if foreign := first_foreign(entries):
-        raise refusal(storage, foreign)
+        raise refusal(storage, foreign, for_run=True)
     if not looks_old(entries):
         return write_marker(storage)
     old = old_files(storage)

@@ -291,7 +291,7 @@ class Dataset:
             return None
         marker = self._contents.marker()
         if marker is None and (foreign := first_foreign(self.storage.list(""))):
-            raise refusal(self.storage, foreign)
+            raise refusal(self.storage, foreign, for_run=False)
         return marker
 
     def _is_old(self) -> bool:

@@ -89,7 +89,7 @@ def verify(storage: Storage) -> Report:
         report.findings.append(Finding(LOCK_FILE, what, mend))
     if MARKER not in entries and not _log_id(storage, entries):
         if (foreign := first_foreign(entries)) or not looks_old(entries):
-            raise refusal(storage, foreign) if foreign else NoDatasetError(storage.location)
+            raise refusal(storage, foreign, for_run=False) if foreign else NoDatasetError(storage.location)
         _verify_old(storage, report)
         return report
     _verify_marked(storage, report, entries)

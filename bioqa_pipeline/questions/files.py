@@ -15,7 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.inputs import STANDARD_INPUT, is_pipe, read_input, read_standard_input
+from bioqa_pipeline.inputs import (
+    ARCHIVE,
+    BOOK,
+    OPEN_TEXT,
+    PARQUET,
+    PDF,
+    RTF,
+    SLIDES,
+    SPREADSHEET,
+    STANDARD_INPUT,
+    WEB_PAGE,
+    WORD,
+    is_pipe,
+    of_another_program,
+    read_input,
+    read_standard_input,
+)
 from bioqa_pipeline.questions.marks import is_comment, is_lone_mark, without_comment
 from bioqa_pipeline.questions.notes import LeftOut, notes_of
 from bioqa_pipeline.questions.rows import MAX_QUESTION_CHARS, Row, checked_row
@@ -26,19 +42,34 @@ from bioqa_pipeline.text import normalize_text
 __all__ = ["MAX_QUESTION_CHARS", "MergedQuestion", "QuestionFile", "default_id", "read_questions"]
 
 MAX_QUESTIONS = 1_000_000
+
+
+def _not_read(what: str, way_out: str) -> str:
+    return f"{what} is not read: {way_out}"
+
+
 _TABLES = {".tsv": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _RECORDS = "holds records, not questions: name it as `files`, and give the questions in a file of their own"
 _RECORD_LINE = re.compile(r"PMID- ?\d|TY  - |%0 |@\w+\{")
+_JSON = "JSON is read as JSON Lines: one object a line, in a file named .jsonl"
+_JSON_BEGINS = re.compile(r'\s*(?:\{\s*"|\[\s*[{"])')
+_KINDS = {
+    WORD: (".doc", ".docx", ".docm", ".dotx"),
+    RTF: (".rtf",),
+    OPEN_TEXT: (".odt",),
+    SLIDES: (".ppt", ".pptx", ".odp"),
+    PDF: (".pdf",),
+    BOOK: (".epub",),
+    WEB_PAGE: (".html", ".htm", ".xhtml"),
+    SPREADSHEET: (".xls", ".xlsx", ".xlsm", ".ods"),
+    ARCHIVE: (".gz", ".zip", ".bz2", ".xz", ".7z"),
+    PARQUET: (".parquet",),
+}
 _OTHER_FORMATS = {
     **dict.fromkeys((".nbib", ".ris", ".enw", ".bib", ".xml"), _RECORDS),
-    ".json": "JSON is read as JSON Lines: one object a line, in a file named .jsonl",
-    ".xls": "a spreadsheet is not read: save it as CSV (UTF-8)",
-    ".xlsx": "a spreadsheet is not read: save it as CSV (UTF-8)",
-    ".ods": "a spreadsheet is not read: save it as CSV (UTF-8)",
-    ".gz": "a compressed file is not read: unpack it first",
-    ".zip": "a compressed file is not read: unpack it first",
-    ".parquet": "Parquet is not read: export the questions as .csv, .tsv or .jsonl",
+    ".json": _JSON,
+    **{suffix: _not_read(*kind) for kind, suffixes in _KINDS.items() for suffix in suffixes},
 }
 # What spreadsheet programs call Unicode text says by its first bytes what it is.
 _WIDE_BOMS = {
@@ -98,11 +129,15 @@ def read_questions(path: Path) -> QuestionFile:
         raise InputError(_OTHER_FORMATS[suffix], path)
     raw = read_standard_input() if path == STANDARD_INPUT else read_input(path, or_pipe=True)
     path = Path("standard input") if path == STANDARD_INPUT else path
+    if kind := of_another_program(raw):
+        raise InputError(_not_read(*kind), path)
     content = _decoded(raw, path)
     if _RECORD_LINE.match(content.lstrip()):
         raise InputError(_RECORDS, path)
     if piped:
         suffix = ".jsonl" if content.lstrip()[:1] == "{" else ".csv" if has_header(content) else ""
+    if suffix not in (*_JSON_LINES, *_TABLES) and _JSON_BEGINS.match(content):
+        raise InputError(_JSON, path)
     if suffix in _TABLES:
         parts: Iterable[Row | LeftOut] = table_rows(content, path, delimiter_of(content, _TABLES[suffix]))
     elif suffix in _JSON_LINES:

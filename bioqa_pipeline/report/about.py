@@ -11,16 +11,8 @@ from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.report.data import RunReport
+from bioqa_pipeline.report.words import SKIPPED, statuses
 
-SKIPPED = {
-    FetchStatus.NO_ABSTRACT: "no abstract",
-    FetchStatus.FILTERED: "left out by filters",
-    FetchStatus.NOT_FOUND: "not found",
-    FetchStatus.DELETED: "deleted from PubMed",
-    FetchStatus.FETCH_ERROR: "could not be fetched",
-    FetchStatus.PARSE_ERROR: "could not be read",
-    FetchStatus.SCORE_ERROR: "could not be scored",
-}
 # What a source says of files in its cache, which are nobody's to read.
 _OF_THE_CACHE = ("import_report", "replaced_generations")
 
@@ -33,12 +25,12 @@ def n_abstracts(manifest: RunManifest) -> int:
 def skipped_records(manifest: RunManifest) -> list[tuple[str, int, list[tuple[str, list[int]]]]]:
     """Kinds of records without answers: name, how many, and by reason the PMIDs that the manifest names."""
     kinds = []
-    for status, n in manifest.statuses.items():
-        if status not in SKIPPED:
+    for status, words in SKIPPED.items():
+        if not (n := manifest.statuses.get(status)):
             continue
         named = sorted((s.reason, s.pmid) for s in manifest.skipped if s.status is status)
         reasons = [(reason, [pmid for _, pmid in group]) for reason, group in groupby(named, key=lambda x: x[0])]
-        kinds.append((SKIPPED[status], n, reasons))
+        kinds.append((words, n, reasons))
     return kinds
 
 
@@ -52,14 +44,13 @@ def about_run(report: RunReport) -> list[tuple[str, str]]:
     )
     seconds = manifest.timings_seconds.get("score", 0.0)
     rate = f", {manifest.n_windows / seconds:,.1f} a second" if seconds and manifest.n_windows else ""
-    n_retracted = manifest.statuses.get(FetchStatus.SCORED_RETRACTED, 0)
     took = (manifest.finished_at - manifest.started_at).total_seconds()
     return [
         ("Questions", str(config.get("questions", ""))),
         ("Source", manifest.source.get("kind", "") + (f" ({source})" if source else "")),
         ("Model", f"{manifest.model.get('name', '')}, revision {manifest.model.get('revision', '')}"),
         ("Computed on", _computed_on(model)),
-        ("Abstracts read", f"{n_abstracts(manifest):,}, {n_retracted:,} of them retracted"),
+        ("Abstracts", statuses(manifest.statuses)),
         (
             "Question–abstract pairs",
             f"{manifest.n_pairs:,}: {manifest.n_scored:,} new, {manifest.n_reused:,} reused, "

@@ -61,22 +61,35 @@ class Change:
     best_pmid: int | None = None
     answerability: float | None = None
 
+    @property
+    def is_retraction(self) -> bool:
+        """Whether support was retracted, whatever it did to the answer."""
+        return self.what == _WORDS["retracted"] or self.why == _WHY["retraction"]
+
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What a run changed: the first MOST_SHOWN, new ones first; `n_moved` are those of which no more is said."""
+    """What a run changed: the first MOST_SHOWN, new ones first; `n_moved` are those of which no more is said.
+
+    Attributes:
+        n_retracted: those of all kinds that a retraction is behind.
+        n_questions: whose answers they are.
+    """
 
     changes: tuple[Change, ...]
     n_new: int
     n_changed: int
     n_gone: int
     n_moved: int
+    n_retracted: int = 0
+    n_questions: int = 0
 
     @property
     def counts(self) -> str:
-        """ "1 new, 2 changed"; empty where nothing came, changed or went."""
+        """ "1 new, 2 changed; support retracted: 1"; empty where nothing came, changed or went."""
         numbers = {"new": self.n_new, "changed": self.n_changed, "gone": self.n_gone}
-        return ", ".join(f"{n:,} {kind}" for kind, n in numbers.items() if n)
+        counts = ", ".join(f"{n:,} {kind}" for kind, n in numbers.items() if n)
+        return f"{counts}; support retracted: {self.n_retracted:,}" if self.n_retracted else counts
 
 
 def read_current(dataset: Dataset, manifest: RunManifest) -> pl.DataFrame | None:
@@ -124,7 +137,27 @@ def read_delta(current: pl.DataFrame, run_id: str) -> Delta:
     order = {"new": 0, "changed": 1, "gone": 2}
     changes.sort(key=lambda change: order[change.kind])
     counts = {kind: sum(change.kind == kind for change in changes) for kind in order}
-    return Delta(tuple(changes[:MOST_SHOWN]), counts["new"], counts["changed"], counts["gone"], len(rows) - len(told))
+    return Delta(
+        tuple(changes[:MOST_SHOWN]),
+        *(counts["new"], counts["changed"], counts["gone"]),
+        n_moved=len(rows) - len(told),
+        n_retracted=sum(change.is_retraction for change in changes),
+        n_questions=len({change.question_id for change in changes}),
+    )
+
+
+def count_changed(current: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """By run id, how many answers it was the last to change or the one that they went in, and how many by a retraction.
+
+    What came with a question that nobody had asked before is new, and not counted.
+    """
+    is_new = (pl.col("change") == "new") & (pl.col("answer").is_not_null() | (pl.col("why") == "new_question"))
+    is_retraction = (pl.col("change") == "retracted") | (pl.col("why") == "retraction")
+    changed = current.filter(~pl.col("change").is_in(SMALL) & ~is_new).select("run_id", retracted=is_retraction)
+    gone = current.filter(pl.col("gone").is_not_null()).explode("gone")
+    lost = gone.select(run_id="gone_run_id", retracted=pl.col("gone_why") == "retraction")
+    counts = pl.concat([changed, lost]).group_by("run_id").agg(pl.len(), pl.col("retracted").sum())
+    return {run_id: (n, n_retracted) for run_id, n, n_retracted in counts.iter_rows()}
 
 
 def _without_answer(row: Mapping[str, Any]) -> str:

@@ -18,23 +18,36 @@ MOST_RUNS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """One line; `n_new` answers were first given in this run and hold still, `page` is None where it has none."""
+    """One line; `page` is None where it has none.
+
+    Attributes:
+        n_new: answers that were first given in this run and hold still.
+        n_changed, n_retracted: answers that it was the last to change, all of them and those by a retraction.
+    """
 
     run_id: str
     started_at: datetime
     n_questions: int
     n_scored: int
     n_new: int
+    n_changed: int
+    n_retracted: int
     status: tuple[str, str]
     page: str | None
 
 
-def make_index(runs: Sequence[RunManifest], n_new: Mapping[str, int], pages: Collection[str]) -> str:
+def make_index(
+    runs: Sequence[RunManifest],
+    n_new: Mapping[str, int],
+    n_changed: Mapping[str, tuple[int, int]],
+    pages: Collection[str],
+) -> str:
     """The page.
 
     Args:
         runs: oldest first.
         n_new: by run id, how many answers were first given in it.
+        n_changed: by run id, how many it was the last to change, and how many of them by a retraction.
         pages: names of the runs' pages that are there.
     """
     listed = [
@@ -44,6 +57,8 @@ def make_index(runs: Sequence[RunManifest], n_new: Mapping[str, int], pages: Col
             n_questions=run.n_questions,
             n_scored=run.n_scored,
             n_new=n_new.get(run.run_id, 0),
+            n_changed=n_changed.get(run.run_id, (0, 0))[0],
+            n_retracted=n_changed.get(run.run_id, (0, 0))[1],
             status=STATUS[run.status],
             page=f"{run.run_id}{PAGE}" if f"{run.run_id}{PAGE}" in pages else None,
         )

@@ -19,13 +19,13 @@ from bioqa_pipeline.pubmed.links import doi_url, pubmed_list_url, pubmed_url
 from bioqa_pipeline.qa.calibration import UNCALIBRATED, Calibration
 from bioqa_pipeline.records.scores import STRONG, AnswerOutcome
 from bioqa_pipeline.records.texts import QueryAttempt, RetrievalOutcome, content_digest
-from bioqa_pipeline.report.about import SKIPPED, about_run, n_abstracts, skipped_records
+from bioqa_pipeline.report.about import about_run, n_abstracts, skipped_records
 from bioqa_pipeline.report.data import Limits, RunReport, ShownQuestion
 from bioqa_pipeline.report.delta import read_current
 from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.report.runs import only_newest, read_manifest
 from bioqa_pipeline.report.unanswered import accounted, without_answer
-from bioqa_pipeline.report.words import PROBABILITY, strength, why_behind
+from bioqa_pipeline.report.words import PROBABILITY, SKIPPED, skipped, strength, why_behind
 
 # Where answers come from, in the title; all other sources are PubMed.
 _WHENCE = {"sample": "the sample records", "files": "your records"}
@@ -102,7 +102,7 @@ def render_run_page(report: RunReport) -> str:
             lead=_lead(report),
             notes=_notes(report),
             skipped=skipped_records(manifest),
-            skipped_words=", ".join(f"{n:,} {SKIPPED[s]}" for s, n in manifest.statuses.items() if s in SKIPPED),
+            skipped_words=skipped(manifest.statuses),
             n_skipped=sum(n for s, n in manifest.statuses.items() if s in SKIPPED),
             about=about_run(report),
             kinds=_kinds(report),
@@ -176,6 +176,8 @@ def _lead(report: RunReport) -> str:
     if report.previous is None:
         return f"{lead} No earlier run in this data set asked these questions."
     since = f"the run of {report.previous.started_at:%d %B %Y, %H:%M} UTC"
+    if report.delta is not None:
+        return f"{lead} Since {since}: {report.delta.counts or 'nothing changed'}."
     n_new, n_changed = sum(q.is_new for q in questions), sum(q.changed for q in questions)
     news = [f"{counted(n_new, 'question')} with new answers"] * report.compares
     news += [f"{n_changed:,} whose best answer changed"] * (not only_newest(manifest))

@@ -10,16 +10,14 @@ from bioqa_pipeline.records.scores import STRONG
 from bioqa_pipeline.records.texts import FetchStatus
 from bioqa_pipeline.report.data import ShownAnswer, ShownQuestion
 
-_STATUS = {
-    FetchStatus.SCORED: "read",
-    FetchStatus.SCORED_RETRACTED: "retracted, read all the same",
-    FetchStatus.NO_ABSTRACT: "without abstract",
+SKIPPED = {
+    FetchStatus.NO_ABSTRACT: "without an abstract",
     FetchStatus.FILTERED: "left out by filters",
     FetchStatus.NOT_FOUND: "not found",
     FetchStatus.DELETED: "deleted from PubMed",
-    FetchStatus.FETCH_ERROR: "that could not be fetched",
-    FetchStatus.PARSE_ERROR: "that could not be read",
-    FetchStatus.SCORE_ERROR: "that could not be scored",
+    FetchStatus.FETCH_ERROR: "could not be fetched",
+    FetchStatus.PARSE_ERROR: "could not be read",
+    FetchStatus.SCORE_ERROR: "could not be scored",
 }
 
 
@@ -59,5 +57,13 @@ def why_behind(question: ShownQuestion, answer: ShownAnswer) -> str:
 
 
 def statuses(counts: Mapping[FetchStatus, int]) -> str:
-    """How many records ended how: "50 read, 1 retracted, read all the same"."""
-    return ", ".join(f"{n:,} {_STATUS[status]}" for status, n in counts.items()) or "none"
+    """How many records ended how, always in this order: "50 read, 1 of them retracted; 2 not found"."""
+    n_retracted = counts.get(FetchStatus.SCORED_RETRACTED, 0)
+    n_read = counts.get(FetchStatus.SCORED, 0) + n_retracted
+    read = f"{n_read:,} read" + f", {n_retracted:,} of them retracted" * bool(n_retracted)
+    return "; ".join(filter(None, (read, skipped(counts))))
+
+
+def skipped(counts: Mapping[FetchStatus, int]) -> str:
+    """Those of them that were not read: "1 without an abstract; 2 not found"."""
+    return "; ".join(f"{counts[status]:,} {words}" for status, words in SKIPPED.items() if counts.get(status))

@@ -27,6 +27,7 @@ from bioqa_pipeline.dataset.schemas import CURRENT, CURRENT_FILE, INDEX, Current
 from bioqa_pipeline.dataset.tables import encode, in_order, joined, replace_surrogates, to_table
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
+from bioqa_pipeline.report.delta import count_changed
 from bioqa_pipeline.report.index import make_index, pages_of
 from bioqa_pipeline.run.changes import NEW, RETRACTION, REVISED, Found, rows_now
 from bioqa_pipeline.run.plan import scan_plan
@@ -91,7 +92,7 @@ def list_runs(dataset: Dataset, manifest: RunManifest, current: CurrentAnswers |
     """The page that lists the runs, with the one that is about to write this manifest."""
     rows = current.rows if current else dataset.current().collect()
     n_new = dict(rows.filter(pl.col("answer").is_not_null()).group_by("first_run_id").len().iter_rows())
-    page = make_index([*dataset.runs(), manifest], n_new, pages_of(dataset))
+    page = make_index([*dataset.runs(), manifest], n_new, count_changed(rows), pages_of(dataset))
     return Replacement(INDEX, replace_surrogates(page).encode())
 
 

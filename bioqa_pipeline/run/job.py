@@ -148,7 +148,7 @@ class _Run:
             cost=run_cost(reports, self.config.model, self.timings, self.executor.n_workers),
         )
         manifest = self.executor.stage(FINISH, lambda: pages.finish(writer, manifest))
-        return RunResult(manifest, tuple(answers), tuple(self.failures), pages.has_page)
+        return RunResult(manifest, tuple(answers), tuple(self.failures), pages.has_page, pages.delta)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

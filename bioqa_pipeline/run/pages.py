@@ -14,25 +14,35 @@ from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.notify.feed import make_feed
-from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.report.data import Limits
+from bioqa_pipeline.report.delta import Delta
+from bioqa_pipeline.report.page import render_run_page
+from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.run.current import CurrentAnswers, list_runs
 
 logger = logging.getLogger(__name__)
 
 
 class RunPages:
-    """Those of one run; what cannot be made is named in `failures`."""
+    """Those of one run; what cannot be made is named in `failures`.
+
+    Attributes:
+        delta: what the page says that the run changed.
+    """
 
     def __init__(self, dataset: Dataset, config: RunConfig, run_id: str, failures: list[str]) -> None:
         self.dataset, self.config, self.run_id, self.failures = dataset, config, run_id, failures
         self.current: CurrentAnswers | None = None
+        self.delta: Delta | None = None
         self.has_page = False
 
     def finish(self, writer: DatasetWriter, manifest: RunManifest) -> RunManifest:
         """Ends the run, with its page and with the files that each run puts in the place of those before."""
         with self.whole_without("page"):
             current = self.current.rows if self.current else None
-            writer.write_page(make_run_page(self.dataset, self.run_id, manifest=manifest, current=current))
+            report = read_report(self.dataset, manifest, Limits(), current)
+            self.delta = report.delta
+            writer.write_page(render_run_page(report))
             self.has_page = True
         return writer.finish(manifest, self._replaced(manifest))
 

@@ -59,7 +59,7 @@ def check_place(out: Path | ObjectUri) -> None:
         storage = storage_at(out)
         names = storage.list("")
         if MARKER not in names and (foreign := first_foreign(names)):
-            raise ConfigError(f"`out {out}`: {refusal(storage, foreign)}")
+            raise ConfigError(f"`out {out}`: {refusal(storage, foreign, for_run=True)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import FetchStatus, Missing
+from bioqa_pipeline.report.delta import Delta
 
 # Pairs that a message names in full.
 NAMED_PAIRS = 8
@@ -107,9 +108,16 @@ def named_pairs(pairs: Sequence[FailedPair]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run came to; `answers` in the order of the question file, `has_page` whether its page could be made."""
+    """What a run came to.
+
+    Attributes:
+        answers: in the order of the question file.
+        has_page: whether its page could be made.
+        delta: what it changed; None where it was the first to ask, or that is not known.
+    """
 
     manifest: RunManifest
     answers: tuple[MergedAnswer, ...]
     failures: tuple[str, ...]
     has_page: bool = True
+    delta: Delta | None = None

@@ -70,7 +70,7 @@ def check_source(config: SourceConfig) -> None:
     """Says at once what `open_source` would say only after minutes of work or on a started run.
 
     Raises:
-        InputError: the file of PMIDs cannot be read, or a file of records is not there.
+        InputError: the file of PMIDs cannot be read, or a file of records is not there or holds none.
         ConfigError: no e-mail address for PubMed, or no such folder.
     """
     if config.medline_dir is not None and not config.medline_dir.is_dir():
@@ -81,8 +81,9 @@ def check_source(config: SourceConfig) -> None:
         read_pmids(config.pmids_file)
     if config.files is not None:
         from bioqa_pipeline.sources.files.finding import find_files
+        from bioqa_pipeline.sources.files.gathering import check_files
 
-        find_files(config.files)
+        check_files(find_files(config.files))
     if config.kind == "pubmed" or (config.kind == "pmids" and config.medline_dir is None):
         from bioqa_pipeline.sources.entrez.settings import resolve_email
 

@@ -6,6 +6,7 @@ import shlex
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +23,10 @@ from bioqa_pipeline.dataset.manifest import shortened
 from bioqa_pipeline.dataset.schemas import RUNS
 from bioqa_pipeline.html.page import duration
 from bioqa_pipeline.messages import counted, shown
+from bioqa_pipeline.notify.news import why
 from bioqa_pipeline.qa.calibration import CALIBRATE, UNCALIBRATED
 from bioqa_pipeline.records.scores import MergedAnswer
+from bioqa_pipeline.report.delta import Delta
 from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import PROBABILITY, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
@@ -114,9 +117,8 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
     table.add_column("PMID", justify="right")
     for answer in best[:TABLE_ROWS]:
         if answer.answer is None:
-            support = f"{len(answer.support_pmids)} of {answer.n_abstracts}"
             words = f"[dim]{escape(best_words(answer))}[/dim]"
-            table.add_row(escape(answer.question), words, "", support, str(answer.best_pmid or ""))
+            table.add_row(escape(answer.question), words, "", answer.support, str(answer.best_pmid or ""))
             continue
         retracted = " (retracted)" if answer.best_pmid in answer.retracted_pmids else ""
         table.add_row(
@@ -146,6 +148,7 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
         f"scored {manifest.n_scored:,} new pairs, reused {manifest.n_reused:,}, failed {manifest.n_failed:,}",
         f"abstracts: {statuses(manifest.statuses)}",
     ]
+    lines += _changed(result.delta) if result.delta else []
     for words, asked in listed(best):
         lines.append(f"{words}, for {counted(len(asked), 'question')}:")
         lines += _first(asked)
@@ -167,6 +170,21 @@ def uncalibrated_note(model: str) -> str:
     return UNCALIBRATED.replace(CALIBRATE, command)
 
 
-def _first(texts: Sequence[str]) -> list[str]:
-    more = [f"  … and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
-    return [f"  {shortened(text)}" for text in texts[:SHOWN]] + more
+def _changed(delta: Delta) -> list[str]:
+    """What the page's box says, by question; retractions first, for nobody may miss them."""
+    if not delta.counts:
+        return ["nothing changed since the run before"]
+    asked = defaultdict[str, dict[str, None]](dict)
+    for change in sorted(delta.changes, key=lambda change: not change.is_retraction):
+        asked[change.question][f"{change.what}, {why(change)}"] = None
+    lines = [f"{shortened(question)}: {'; '.join(said)}" for question, said in asked.items()]
+    return [
+        f"changed since the run before: {counted(delta.n_questions, 'question')} ({delta.counts})",
+        *_first(lines, delta.n_questions),
+    ]
+
+
+def _first(texts: Sequence[str], n: int | None = None) -> list[str]:
+    first = [f"  {shortened(text)}" for text in texts[:SHOWN]]
+    n_more = (len(texts) if n is None else n) - len(first)
+    return [*first, f"  … and {n_more:,} more"] if n_more > 0 else first

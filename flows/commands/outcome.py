@@ -70,7 +70,9 @@ def _done(work: Callable[[], int], in_options: Callable[[str], str], kept: str) 
     try:
         apply_defaults()
         with sigterm_raises():
-            return work()
+            code = work()
+        sys.stdout.flush()
+        return code
     except BioqaError as exc:
         sys.stderr.write(f"error: {spelled(shown(in_options(str(exc))))}\n")
         return EXIT_USAGE if isinstance(exc, WRONG_INPUT) else EXIT_FAILED

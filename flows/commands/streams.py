@@ -9,32 +9,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+from bioqa_pipeline.errors import BioqaError
+
 
 class _Forgiving:
-    """A stream that goes on into nothing where its reader has gone, as `head` does, so that the work is done."""
+    """A stream that goes on into nothing where its reader has gone, as `head` does, so that the work is done.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Args:
+        stream: None where the caller has closed it.
+        name: in what is said where it cannot be written; empty for the one that would say it, which is forgiven all.
+    """
+
+    def __init__(self, stream: TextIO | None, name: str) -> None:
+        # Opened, too, so that no file of the work takes its number and gets what libraries print.
+        self._stream = stream or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except BrokenPipeError:
-            self._into_nothing()
-            return len(text)
+        with self._forgiven():
+            self._stream.write(text)
+        return len(text)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        try:
+        with self._forgiven():
             self._stream.flush()
-        except BrokenPipeError:
+
+    @contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
             self._into_nothing()
+            if self._name and not isinstance(exc, BrokenPipeError):
+                raise BioqaError(f"{self._name} cannot be written: {exc.strerror}") from exc
 
     def _into_nothing(self) -> None:
         # What the stream still holds is written again at exit.
@@ -42,19 +56,20 @@ class _Forgiving:
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self._stream.fileno())
             os.close(nothing)
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             self._stream.flush()
 
 
 @contextmanager
 def forgiving_streams() -> Iterator[None]:
-    """For as long as this lasts, a closed pipe ends no work, and what the terminal's encoding lacks becomes "?"."""
+    """For as long as this lasts, no closed pipe or stream ends the work, and what an encoding lacks becomes "?"."""
     before = sys.stdout, sys.stderr
     errors = [stream.errors if isinstance(stream, io.TextIOWrapper) else None for stream in before]
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.stdout, sys.stderr = (cast("TextIO", _Forgiving(stream)) for stream in before)
+    names = "standard output", ""
+    sys.stdout, sys.stderr = (cast("TextIO", _Forgiving(*stream)) for stream in zip(before, names, strict=True))
     try:
         yield
     finally:

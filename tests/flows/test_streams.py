@@ -17,7 +17,6 @@ import pytest
 from bioqa_pipeline.dataset.reader import Dataset
 from flows import serve
 from flows.commands import outcome, run
-from flows.commands.streams import forgiving_streams
 from support.checkpoints import make_checkpoint
 from support.small_runs import QUESTION, write_records
 
@@ -127,14 +126,31 @@ def test_what_an_encoding_lacks_is_replaced(
     assert out.errors == "strict"
 
 
-def test_other_errors_of_a_stream_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(io.StringIO):
-        def write(self, text: str) -> int:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(sys, "stdout", Full())
-    with forgiving_streams(), pytest.raises(OSError, match="No space"):
+@pytest.mark.parametrize("is_flushed", [False, True])
+def test_a_full_disk_behind_standard_output_is_said_in_one_line(
+    is_flushed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
         sys.stdout.write("x")
+        if is_flushed:
+            sys.stdout.flush()
+        return outcome.EXIT_DONE
+
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        assert outcome.run_command(work) == outcome.EXIT_FAILED
+    assert capsys.readouterr().err == "error: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_stream_that_the_caller_has_closed_ends_no_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> int:
+        getattr(sys, name).write("x")
+        return outcome.EXIT_FAILED
+
+    monkeypatch.setattr(sys, name, None)
+    assert outcome.run_command(work) == outcome.EXIT_FAILED
+    assert getattr(sys, name) is None
 
 
 @pytest.mark.parametrize(("threshold", "answers"), [("inf", 3), ("-inf", 0)])

@@ -160,6 +160,7 @@ def test_what_is_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str],
         captured = capsys.readouterr()
         assert captured.out == "" and captured.err.startswith("error: ") and captured.err.count("\n") == 1
         assert name in captured.err
+        assert name != "thesis" or more or "name the folder that python -m flows.run --out made" in captured.err
 
 
 @pytest.mark.parametrize(

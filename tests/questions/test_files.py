@@ -257,6 +257,7 @@ def test_what_comes_through_a_pipe_is_told_apart_by_its_beginning(
     assert [question.text for question in file.questions] == expected
 
 
+ZIPPED = b"PK\x03\x04" + bytes(26)
 BAD_FILES = [
     ("empty.txt", b"", None, "holds no question"),
     ("bom.txt", b"\xef\xbb\xbf", None, "holds no question"),
@@ -273,8 +274,22 @@ BAD_FILES = [
     ("asked.nbib", b"PMID- 1\n", None, "holds records, not questions: name it as `files`"),
     ("asked.txt", b"\nPMID- 90000001\nTI  - A title\n", None, "holds records, not questions"),
     ("asked.txt", b"TY  - JOUR\nTI  - A title\n", None, "holds records, not questions"),
+    ("asked.txt", b' [\n {"question": "Who?"}]', None, "JSON is read as JSON Lines"),
     ("asked.xlsx", b"PK\x03\x04", None, "save it as CSV"),
+    ("asked.docx", b"", None, r"a Word document is not read: save it as plain text \(UTF-8\)"),
+    ("word.txt", b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml word/document.xml", None, "a compressed file"),
+    (
+        "odt.txt",
+        b"PK\x03\x04" + bytes(26) + b"mimetypeapplication/vnd.oasis.opendocument.text",
+        None,
+        "an OpenDocument",
+    ),
+    ("old.txt", b"\xd0\xcf\x11\xe0" + "WordDocument".encode("utf-16-le"), None, "a Word document is not read"),
+    ("rtf.txt", rb"{\rtf1\ansi What causes scurvy?}", None, "a Word/RTF document is not read: save it as plain text"),
+    ("pdf.txt", b"%PDF-1.7", None, "a PDF is not read"),
+    ("page.txt", b"<!-- x -->\n<HTML lang=en>What?", None, "a web page is not read"),
     ("asked.json", b"[]", None, "JSON Lines"),
+    ("json.txt", b'[\n "What causes scurvy?"]', None, "JSON Lines"),
     ("asked.gz", b"\x1f\x8b", None, "unpack it"),
     ("tab.txt", b"a\n# c\nWhat is BRCA1?\tg1\n", 3, r"name the file \.tsv"),
     ("mark.txt", b"What is BRCA1?\n???\n", 2, "has no words"),

@@ -371,7 +371,7 @@ def test_a_phone_shows_an_answer_at_once_after_a_night_with_changes(
 def test_the_list_of_runs_fits_a_phone(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "index.html"
     runs = [manifest("r1", status="partial", n_questions=1_000, n_scored=1_000_000), manifest("r2")]
-    path.write_text(make_index(runs, {"r1": 10_000}, ["r1.html", "r2.html"]), "utf-8")
+    path.write_text(make_index(runs, {"r1": 10_000}, {"r1": (2_000, 1_000)}, ["r1.html", "r2.html"]), "utf-8")
     with opened(browser, path, colours="dark", width=390) as tab:
         assert not tab.is_wider_than_the_window() and tab.poor_contrasts() == [] and tab.complaints == []
         assert tab.requests == [path.as_uri()]

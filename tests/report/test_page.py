@@ -114,7 +114,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
     def broken(*_: object, **__: object) -> str:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("bioqa_pipeline.run.pages.make_run_page", broken)
+    monkeypatch.setattr("bioqa_pipeline.run.pages.render_run_page", broken)
     with caplog.at_level(logging.CRITICAL):
         result = run_job(config)
     assert result.manifest.status == "completed" and result.manifest.n_failures == 0
@@ -191,7 +191,7 @@ def test_what_is_new_since_the_last_run(root: Path) -> None:
     page = add_run(root, "20260102", later)
     shown = questions(page)
     assert cells(shown[GENE])[2] == "TP53 new changed before: BRCA1"
-    assert cells(shown[VITAMIN])[2] == "C +1 new"
+    assert cells(shown[VITAMIN])[2] == "C +1 new abstract"
     assert cells(shown[NOBODY])[2] == "Banting new changed not answered before"
     assert ["new" in shown[q].classes for q in (GENE, VITAMIN, NOBODY)] == [True, False, True]
     said_so = "Since the run of 01 January 2026, 06:00 UTC: 2 questions with new answers, 2 whose best answer changed."
@@ -334,7 +334,7 @@ def test_failures_and_skipped_records_are_named(root: Path) -> None:
     whole = text(html.fromstring(page))
     assert "3,000 failures; the next run tries again shard 0 <b>fell</b> shard 1" in whole
     assert "and 2,900 more; the run's manifest has the first 1,000" in whole
-    assert "3 records without answers: 2 no abstract, 1 could not be fetched" in whole
+    assert "3 records without answers: 2 without an abstract; 1 could not be fetched" in whole
     assert "the record has no abstract: 7, 8 could not be fetched: 1 HTTP 502: 9" in whole
     assert '<span class="badge warn">partial</span>' in page
 

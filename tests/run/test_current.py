@@ -16,6 +16,7 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.job import run_job
+from flows.commands.console import print_answers, print_outcome
 from flows.report import main
 from support.checkpoints import make_checkpoint
 from support.medline_folder import Article
@@ -38,6 +39,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def night(config: RunConfig) -> str:
     result = run_job(config)
     assert (result.manifest.status, result.failures) == ("completed", ())
+    print_answers(result.answers)
+    print_outcome(result, config.out)
     report = verify(Dataset(config.out).storage)
     assert (report.findings, report.notes) == ([], [])
     return result.manifest.run_id
@@ -76,7 +79,7 @@ def listed(config: RunConfig) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("newest_only", [False, True], ids=["all records", "since the last run"])
-def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
+def test_three_nights(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], newest_only: bool) -> None:
     config = small_config(tmp_path, model, QUESTION, OTHER, threshold=1e9)
     config = config.changed(source=config.source.changed(since_last_run=newest_only))
     write_records(tmp_path / "records")
@@ -90,17 +93,25 @@ def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
     assert [name for name, _, _ in before] == ["current.parquet"]
     assert len(asked) == Dataset(config.out).current().collect().height
     assert shown(config, first) == ([], len(asked))
-    assert listed(config) == [["2", "6", "6", "complete"]]
+    assert listed(config) == [["2", "6", "6", "0", "complete"]]
 
     assert shown(config, night(config)) == ([], len(asked))
-    assert listed(config) == [["2", "0", "0", "complete"], ["2", "6", "6", "complete"]]
+    assert listed(config) == [["2", "0", "0", "0", "complete"], ["2", "6", "6", "0", "complete"]]
     assert stamps(config) == before
     assert readme_rows(config) == asked
 
     retracted = replace(ARTICLES[0], is_retracted=True, revised="2024-02-02")
     new = Article(14, "Artemisinin is the drug that treats malaria in children.")
     write_records(tmp_path / "records", [retracted, new], number=2)
+    capsys.readouterr()
     third = night(config)
+    terminal = capsys.readouterr().out
+    counts = "2 new, 2 changed; support retracted: 2"
+    assert f"\nchanged since the run before: 2 questions ({counts})\n  " in terminal
+    assert f"\n  {OTHER}: retracted support, a retraction: 11; new, a new record: 14\n" in terminal
+    assert f"abstracts: {2 if newest_only else 4} read, 1 of them retracted\n" in terminal
+    page = html.fromstring((config.out / "runs" / f"{third}.html").read_text("utf-8")).text_content()
+    assert f"Changed in this run: {counts}" in page and f" UTC: {counts}." in page
     told = rows(config)
     assert set(told) == {(11,), (12,), (13,), (14,)}
     assert all(row["n_abstracts"] == 4 for row in told.values())
@@ -121,7 +132,7 @@ def test_three_nights(tmp_path: Path, model: Path, newest_only: bool) -> None:
     assert n_shown == len(asked) + 2
     assert sum(line.startswith("new ") and line.endswith("a new record: 14") for line in changes) == 2
     assert sum(line.startswith("retracted support") and line.endswith("a retraction: 11") for line in changes) == 2
-    assert listed(config)[0] == ["2", "4", "2", "complete"]
+    assert listed(config)[0] == ["2", "4", "2", "2 support retracted: 2", "complete"]
     # A plain scan of the folder sees this state and no other.
     scanned = pl.scan_parquet(config.out / "current" / "*.parquet").collect()
     assert scanned.sort("question_id", "rank").equals(Dataset(config.out).current().collect())
@@ -147,3 +158,19 @@ def test_two_runs_compared(tmp_path: Path, model: Path, capsys: pytest.CaptureFi
     assert (config.out / "runs" / f"{runs[0]}.html").read_bytes() == before
     assert main(["--data-set", str(config.out), "--compare", runs[0], runs[0]]) == 0
     assert capsys.readouterr().out.endswith("0 questions answered otherwise\n")
+    # The same answer by another abstract, for the best one was retracted.
+    folder = tmp_path / "again"
+    folder.mkdir()
+    config = small_config(folder, model, threshold=1e9)
+    articles = [ARTICLES[0], replace(ARTICLES[0], pmid=15, title="Another")]
+    write_records(folder / "records", articles)
+    first = run_job(config)
+    best = first.answers[0].best_pmid
+    assert best is not None and len(first.answers) == 1
+    taken_back = [replace(a, is_retracted=True, revised="2024-02-02") for a in articles if a.pmid == best]
+    write_records(folder / "records", taken_back, number=2)
+    assert main(["--data-set", str(config.out), "--compare", first.manifest.run_id, night(config)]) == 0
+    said = f"\n{QUESTION}\n  support retracted: {best}\n  best abstract now {26 - best}, was {best}\n\n"
+    end = "0 questions answered otherwise, 1 with support retracted since, 1 with another best abstract\n"
+    out = capsys.readouterr().out
+    assert out.endswith(said + end) and " of 2, 1 retracted " in re.sub(r" \(2 records\)", "", out), out

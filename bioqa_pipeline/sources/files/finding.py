@@ -18,6 +18,8 @@ SUFFIXES = (
     *(".nbib", ".medline", ".ris", ".enw", ".bib", ".bibtex", ".csv", ".tsv", ".txt"),
     *(".xml", ".xml.gz"),
 )
+# What may hold records, too: looked into, so that it is said why it is not read.
+_PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz", ".xls", ".xlsx", ".ods")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def _in_folder(folder: Path) -> Iterator[FoundFile]:
     """The files of records at any depth, but hidden ones and links that lead out of the folder."""
     home = folder.resolve()
     for path in sorted(folder.rglob("*")):
-        if _is_visible(path.relative_to(folder)) and path.name.lower().endswith(SUFFIXES) and _is_inside(path, home):
+        counts = _is_visible(path.relative_to(folder)) and path.name.lower().endswith((*SUFFIXES, *_PACKED))
+        if counts and _is_inside(path, home):
             yield FoundFile(path, is_named=False)
 
 

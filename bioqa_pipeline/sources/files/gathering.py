@@ -11,12 +11,13 @@ from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.inputs import MAX_BYTES
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.files.finding import FoundFile
-from bioqa_pipeline.sources.files.reading import FileContent, read_records
+from bioqa_pipeline.sources.files.reading import FileContent, check_beginning, read_records
 from bioqa_pipeline.sources.files.values import FoundRecord
 
 logger = logging.getLogger(__name__)
 
 # Of all files together; they are held in memory.
+READ_AT_ONCE_BYTES = 1 << 16
 MAX_TOTAL_BYTES = 4 * MAX_BYTES
 NAMED = 5
 
@@ -58,8 +59,7 @@ class Gathered:
         """Says what is left out and which of several records count."""
         for content in self.contents:
             content.log()
-        for said in self.not_read:
-            logger.warning("%s", said)
+        _log_first(self.not_read, "files are not read")
         _log_first(self.repeated, "PMIDs stand in several places")
         _log_first(self.nameless(), "records have no PMID and are left out")
 
@@ -81,22 +81,38 @@ def read_files(files: Iterable[FoundFile]) -> tuple[list[FileContent], list[str]
     not_read: list[str] = []
     left = MAX_TOTAL_BYTES
     for file in files:
-        left -= file.path.stat().st_size if file.path.exists() else 0
+        try:
+            content = read_records(file.path)
+        except InputError as exc:
+            if file.is_named:
+                raise
+            not_read.append(f"not read: {exc}")
+            continue
+        left -= file.path.stat().st_size
         if left < 0:
             raise InputError(
                 f"with it the files have more than {MAX_TOTAL_BYTES:,} bytes in all: name fewer, or save the records "
                 "as PubMed XML and take source medline",
                 file.path,
             )
-        try:
-            contents.append(read_records(file.path))
-        except InputError as exc:
-            if file.is_named:
-                raise
-            not_read.append(f"not read: {exc}")
+        contents.append(content)
     if not contents:
         raise InputError(not_read[0].removeprefix("not read: "), Path("no records"))
     return contents, not_read
+
+
+def check_files(files: Sequence[FoundFile]) -> None:
+    """Says at once what `read_files` would: of few bytes all, of more only what each file is that was named.
+
+    Raises:
+        InputError: see `read_files`.
+    """
+    if sum(file.path.stat().st_size for file in files if file.path.exists()) <= READ_AT_ONCE_BYTES:
+        read_files(files)
+        return
+    for file in files:
+        if file.is_named:
+            check_beginning(file.path)
 
 
 def gather(contents: Sequence[FileContent], not_read: Sequence[str] = (), convert: Convert | None = None) -> Gathered:

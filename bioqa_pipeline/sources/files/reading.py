@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError, SourceError
+from bioqa_pipeline.files import open_file
 from bioqa_pipeline.inputs import read_input
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records.texts import Abstract
@@ -50,10 +51,7 @@ def read_records(path: Path) -> FileContent:
         InputError: it cannot be read, or holds no record that can be used.
     """
     raw = read_input(path)
-    try:
-        kind = format_of(raw[:LOOKED_AT_BYTES], decoded(raw[:LOOKED_AT_BYTES])[0])
-    except UnknownFormatError as exc:
-        raise InputError(str(exc), path) from exc
+    kind = _kind(raw, path)
     text, encoding = ("", "utf-8") if kind is RecordFormat.PUBMED_XML else decoded(raw)
     way_out = "; unpack it first, unless it is PubMed XML" if raw.startswith(GZIP) else ""
     del raw
@@ -71,6 +69,29 @@ def read_records(path: Path) -> FileContent:
         what = "PMID, PMCID or DOI" if kind is RecordFormat.LIST else "record"
         raise InputError(f"read as {kind}, it holds no {what}{first}", path, bad[0].line or None if bad else None)
     return FileContent(path, kind, encoding, tuple(records), tuple(bad))
+
+
+def check_beginning(path: Path) -> None:
+    """Reads no more of a file than says what it is.
+
+    Raises:
+        InputError: it cannot be read, is empty, or is nothing that records come in.
+    """
+    try:
+        with open_file(path) as file:
+            _kind(file.read(LOOKED_AT_BYTES), path)
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror or exc}", path) from exc
+
+
+def _kind(raw: bytes, path: Path) -> RecordFormat:
+    text = decoded(raw[:LOOKED_AT_BYTES])[0]
+    if not text.strip():
+        raise InputError("is empty", path)
+    try:
+        return format_of(raw, text)
+    except UnknownFormatError as exc:
+        raise InputError(str(exc), path) from exc
 
 
 def _reader(kind: RecordFormat) -> Reader:

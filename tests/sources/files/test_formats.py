@@ -182,10 +182,11 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path, text: str, n_good: i
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "holds no PMID, PMCID or DOI"),
-        (b"\n \n", "holds no PMID, PMCID or DOI"),
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
         (b"%PDF-1.7\n", "is a PDF"),
-        (b"PK\x03\x04xl/workbook.xml", "is an archive or a spreadsheet"),
+        (b"PK\x03\x04" + bytes(26) + b"word/document.xml", "is a Word document; .* save it as plain text"),
+        (b"PK\x03\x04xl/workbook.xml", "is a spreadsheet; export the records from where you found them, or .* as CSV"),
         (b"<!doctype html><p>90000001", "is a web page"),
         (b"<rss><channel/></rss>", "is XML, but neither PubMed's nor EndNote's"),
         (b"Only words here\nand here\n", "'and' is not a PMID"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import logging
 import os
 from collections.abc import Sequence
@@ -60,6 +61,16 @@ def test_every_record_is_asked_whatever_the_limit(tmp_path: Path) -> None:
     index = source.store.index([QUININE, ZINC]).sort("pmid")
     assert index["has_abstract"].to_list() == [True, False] and index["is_retracted"].to_list() == [False, True]
     assert source.describe()["formats"] == "1 × PubMed's MEDLINE format (.nbib)"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "is empty"), ("%PDF-1.7", "is a PDF"), ("%PDF-1.7" + " " * (1 << 16), "is a PDF"), ("TY  - JOUR\n", "RIS")],
+)
+def test_files_that_hold_nothing_are_refused_before_a_run_is_started(tmp_path: Path, text: str, said: str) -> None:
+    folder = write(tmp_path / "in", a_nbib=text)
+    with pytest.raises(InputError, match=rf"a\.nbib:?.* {said}"):
+        check_source(SourceConfig.checked({"files": [folder / "a.nbib"]}))
 
 
 def test_folders_and_patterns_are_read_and_links_out_of_them_are_not(tmp_path: Path) -> None:
@@ -186,11 +197,14 @@ def test_a_list_of_pmids_may_be_any_export(tmp_path: Path) -> None:
 def test_a_dry_run_says_what_is_in_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     folder = write(tmp_path / "in", a_nbib=files.NBIB + "\nPMID- x\n", b_ris=files.RIS, README_txt="Words.")
+    (folder / "C.XML.BZ2").write_bytes(bz2.compress(files.NBIB.encode()))
     a, b = (os.fspath(folder / name) for name in ("a.nbib", "b.ris"))
     assert describe_files([folder]) == [
         f"{a}: PubMed's MEDLINE format (.nbib): 2 records, 1 with an abstract, 1 without, 1 that cannot be read",
         f"  {a}:51 is left out: its PMID is 'x'",
         f"{b}: RIS: 3 records, 3 with an abstract, 0 without, 1 without a PMID",
+        f"not read: {folder}/C.XML.BZ2: is no text: an archive or a file of another program; unpack it, or export it "
+        "as text",
         f"not read: {folder}/README.txt: read as a list of identifiers, it holds no PMID, PMCID or DOI",
         f"  PMID {QUININE} stands at {b}:1 and at {a}:1, the newer one, which counts",
         f"  PMID {ZINC} stands at {a}:39 and at {b}:22, the one with an abstract, which counts",
