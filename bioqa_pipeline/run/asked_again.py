@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import polars as pl
@@ -24,6 +24,10 @@ from bioqa_pipeline.sources.base import Source
 
 T = TypeVar("T")
 NOT_RECORDED = "not recorded"
+
+
+class NothingScoredError(ConfigError):
+    """A run that found all its pairs in the data set, so that there is nothing of it to compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,18 @@ class Records:
         pmids = list(dict.fromkeys(self.current[h] for h in content_hashes if h in self.current))
         found = {abstract.content_hash: abstract for abstract in self.store.get(pmids)}
         return found | {h: self.earlier[h] for h in content_hashes if h in self.earlier}
+
+    def how_many(self, content_hashes: pl.Series) -> int:
+        """Of so many pairs, by their content, the record is to be had."""
+        return int(content_hashes.is_in([*self.current, *self.earlier]).sum())
+
+    def why_gone(self, pmid: int, then: str) -> tuple[str, str]:
+        """What there is in the place of a content that is not to be had, and why, by a name of `differences.WHY`."""
+        if pmid not in self.revised:
+            return self.missing.get(pmid, "the source has no such record"), "missing_record"
+        found = self.store.get([pmid])
+        is_marked = any(r.is_retracted and replace(r, is_retracted=False).content_hash == then for r in found)
+        return self.revised[pmid], "retracted_since" if is_marked else "revised_record"
 
     def notes(self) -> Iterator[str]:
         """What to know of where they were found."""

@@ -31,6 +31,7 @@ WHY = {
     "bioqa_version": "another version of bioqa",
     "settings": "settings that were read otherwise, or another schema version",
     "revised_record": "the record says something else now",
+    "retracted_since": "retracted since; the text is the same",
     "missing_record": "the record is not to be had",
     "changed_row": "the row's id is not that of its question, record and key: it was changed after it was written",
     "lost_rows": "rows of the run are gone",

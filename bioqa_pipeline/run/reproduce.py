@@ -19,7 +19,14 @@ from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.run.asked_again import AskedAgain, Records, find_records, model_of_run, what_changed
+from bioqa_pipeline.run.asked_again import (
+    AskedAgain,
+    NothingScoredError,
+    Records,
+    find_records,
+    model_of_run,
+    what_changed,
+)
 from bioqa_pipeline.run.differences import Cause, Difference, Differences, differing, differing_windows, of_row
 from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
 from bioqa_pipeline.run.records import RunIdentity
@@ -83,7 +90,7 @@ def reproduce(
         most_named: differences that are kept one by one; all are counted.
 
     Raises:
-        ConfigError: there is no such run, or it scored nothing.
+        ConfigError: there is no such run; `NothingScoredError`: it scored nothing.
         BioqaError: the data set, the model or the source cannot be had.
     """
     reporter = reporter or SilentReporter()
@@ -91,14 +98,13 @@ def reproduce(
     config = RunConfig.checked(run.config)
     keys = dataset.answers().filter(run_id=run_id).select("pair_id", "pmid", "content_hash").collect().sort("pair_id")
     if keys.is_empty() and not run.n_scored:
-        raise ConfigError(f"`run {run_id}`: it scored no pair of its own; {_those_that_did(dataset)}")
+        raise NothingScoredError(f"run {run_id} scored no pair of its own; {_those_that_did(dataset)}")
     chosen = _chosen(keys, limit, seed)
     comparison = _begin(dataset, run, config, chosen, model, Differences(most_named))
     comparison.found.add(_lost(run, len(keys)))
-    reporter.say(
-        f"scoring {len(chosen):,} of {len(keys):,} pairs of run {run_id} again on {comparison.again.processor}"
-    )
-    with reporter.stage("scoring", len(chosen), "pairs") as progress:
+    n_asked = comparison.records.how_many(chosen["content_hash"])
+    reporter.say(f"scoring {n_asked:,} of {len(keys):,} pairs of run {run_id} again on {comparison.again.processor}")
+    with reporter.stage("scoring", n_asked, "pairs") as progress:
         for start in range(0, len(chosen), BATCH_PAIRS):
             pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
@@ -121,7 +127,6 @@ def reproduce(
 def _begin(
     dataset: Dataset, run: RunManifest, config: RunConfig, chosen: pl.DataFrame, place: str | None, found: Differences
 ) -> _Comparison:
-    """All that is scored with, loaded."""
     again = model_of_run(run, config, place)
     checkpoint = open_checkpoint(again.model.name, casing=again.model.casing)
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
@@ -181,7 +186,6 @@ class _Comparison:
             self.found.add(self._identity_differs(row))
             if row["content_hash"] not in abstracts:
                 self.found.add([self._without_record(row)])
-                progress(1)
         there = answers.filter(pl.col("content_hash").is_in(list(abstracts)))
         numbers = {content_hash: number for number, content_hash in enumerate(abstracts)}
         read = np.array([numbers[content_hash] for content_hash in there["content_hash"]], dtype=np.int64)
@@ -228,11 +232,8 @@ class _Comparison:
             yield of_row("answers", "pair_id", row, stated, now, self.whys or ("changed_row",))
 
     def _without_record(self, row: Mapping[str, Any]) -> Difference:
-        pmid, then = row["pmid"], row["content_hash"]
-        if (now := self.records.revised.get(pmid)) is not None:
-            return of_row("answers", "content_hash", row, then, now, ("revised_record",))
-        reason = self.records.missing.get(pmid, "the source has no such record")
-        return of_row("answers", "content_hash", row, then, reason, ("missing_record",))
+        now, why = self.records.why_gone(row["pmid"], row["content_hash"])
+        return of_row("answers", "content_hash", row, row["content_hash"], now, (why,))
 
 
 def _read_run(dataset: Dataset, run_id: str) -> RunManifest:

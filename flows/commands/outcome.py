@@ -26,15 +26,21 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from difflib import get_close_matches
 
-        unknown = re.search(r"arguments: (?:.* )?(--[\w-]+)", message)
+        unknown = re.search(r"unrecognized arguments: (.*)", message)
+        words = unknown[1].split() if unknown else []
         options = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
-        name = unknown[1] if unknown else ""
-        # A prefix is nearer than any other word.
-        close = [known for known in options if name and known.startswith(name)] or get_close_matches(name, options, 1)
-        meant = f"; is {close[0]} meant?" if close else ""
-        self.exit(
-            EXIT_USAGE, f"usage: {self.prog} [OPTION ...], see {self.prog} --help\nerror: {shown(message + meant)}\n"
-        )
+        meant = []
+        names = [word.partition("=")[0] for word in words if word.startswith("--")]
+        for name in names:
+            # A prefix is nearer than any other word.
+            close = [known for known in options if known.startswith(name)] or get_close_matches(name, options, 1)
+            of = f"{name}: " if len(names) > 1 else ""
+            meant += [f"{of}is {close[0]} meant?"] if close else []
+        if words and not words[0].startswith("-"):
+            named = " or ".join(name for name in ("--questions", "--files") if name in options)
+            meant.append(f"name a file by its option{named and f', {named}'}, and quote a name with spaces")
+        message = "; ".join((message, *meant))
+        self.exit(EXIT_USAGE, f"usage: {self.prog} [OPTION ...], see {self.prog} --help\nerror: {shown(message)}\n")
 
 
 def command_parser(prog: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

@@ -26,8 +26,8 @@ EPILOG = """\
 Questions, ranks and your own columns are taken from the rows; records from the source of the run, by their content,
 which the store of abstracts may still hold where a record was revised since.
 
-exit codes: 0 the same bits; 1 something differs; 2 no comparison: wrong usage, no such run, a data set that is not
-whole, a model or source that is not to be had
+exit codes: 0 the same bits, or the run scored nothing itself; 1 something differs; 2 no comparison: wrong usage, no
+such run, a data set that is not whole, a model or source that is not to be had
 
 examples:
   python -m flows.reproduce --data-set answers --run 20261127T020000Z-1a2b3c
@@ -75,6 +75,7 @@ def _in_options(message: str) -> str:
 
 def _reproduce(args: argparse.Namespace) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
+    from bioqa_pipeline.run.asked_again import NothingScoredError
     from bioqa_pipeline.run.reproduce import reproduce
     from flows.commands.console import TerminalReporter
 
@@ -89,6 +90,10 @@ def _reproduce(args: argparse.Namespace) -> int:
             most_named=args.show,
             reporter=TerminalReporter(quiet=args.quiet),
         )
+    except NothingScoredError as exc:
+        said = {"data_set": dataset.storage.location, "run_id": args.run, "same": True, "pairs": 0, "note": str(exc)}
+        sys.stdout.write((json.dumps(said, ensure_ascii=False) if args.json else shown(str(exc))) + "\n")
+        return EXIT_DONE
     except BioqaError as exc:
         # Not compared is not the same as different, whatever it was for.
         raise ConfigError(str(exc)) from exc

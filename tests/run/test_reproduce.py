@@ -181,6 +181,9 @@ def test_a_value_that_was_changed_by_hand_is_named(
 
 def test_a_file_that_was_changed_by_hand_is_refused(config: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = run_job(config).manifest.run_id
+    quiet = run_job(config).manifest.run_id
+    assert main(["--data-set", str(config.out), "--run", quiet, "--quiet"]) == 0
+    assert f"run {quiet} scored no pair of its own" in capsys.readouterr().out
     [path, *_] = (Path(str(config.out)) / "chunks").iterdir()
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert main(["--data-set", str(config.out), "--run", run_id, "--quiet"]) == 2
@@ -200,15 +203,17 @@ def test_a_revised_record_is_taken_as_it_was_while_the_store_has_it(
 
     # Where only the files of today are, it is not to be had; neither is one that no file has any more.
     shutil.rmtree(tmp_path / "records")
-    write_records(tmp_path / "records", [replace(ARTICLES[0], text="Of fever."), ARTICLES[1], LONG])
+    retracted = replace(LONG, is_retracted=True)
+    write_records(tmp_path / "records", [replace(ARTICLES[0], text="Of fever."), ARTICLES[1], retracted])
     monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "other cache"))
     found = reproduce(Dataset(config.out), run_id)
-    assert found.n_scored == 4 and not found.causes
+    assert found.n_scored == 2 and not found.causes
     assert {(d.pmid, d.column, d.why) for d in found.differences.first} == {
         (11, "content_hash", ("revised_record",)),
         (13, "content_hash", ("missing_record",)),
+        (LONG.pmid, "content_hash", ("retracted_since",)),
     }
-    assert len(found.differences.pair_ids) == 4
+    assert len(found.differences.pair_ids) == 6
     assert "no file in" in next(d.now for d in found.differences.first if d.pmid == 13)
 
 

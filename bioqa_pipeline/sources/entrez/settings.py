@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,7 +79,10 @@ def resolve_email(email: str | None) -> str:
         one_address(found)
     except ValueError as exc:
         raise ConfigError(f"NCBI_EMAIL: {exc}") from None
-    if "@" not in found:
+    if found and not re.fullmatch(r"[^@\s]+@[^@\s]+", found):
+        where = f"`email {found}`" if email and email.strip() else "NCBI_EMAIL"
+        raise ConfigError(f"{where}: {found!r} is not an e-mail address, which NCBI asks for with every request")
+    if not found:
         raise ConfigError(
             "NCBI asks for an e-mail address with every request: set the environment variable NCBI_EMAIL or `email`"
         )

@@ -467,6 +467,8 @@ def test_who_is_asking_comes_from_arguments_or_environment(monkeypatch: pytest.M
     monkeypatch.setenv("NCBI_API_KEY", " from-env\n")
     assert resolve_email(None) == "env@example.org"
     assert resolve_email("given@example.org") == "given@example.org"
+    with pytest.raises(ConfigError, match="`email me`: 'me' is not an e-mail address"):
+        resolve_email("me")
     for wrong in ("a@example.org\nX: y", "a@example.org b@example.org", "a\x00@example.org"):
         with pytest.raises(ConfigError, match="one address in one line"):
             resolve_email(wrong)
