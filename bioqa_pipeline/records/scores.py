@@ -239,7 +239,6 @@ class MergedAnswer:
 
     @property
     def support(self) -> str:
-        """In words: "2 of 9", "2 of 9 (3 records)" where records are versions of one work; ", 1 retracted"."""
+        """The support in words: "2 of 9", or "2 of 9 (3 records)" where records are versions of one work."""
         records = f" ({len(self.support_pmids):,} records)" if self.n_support < len(self.support_pmids) else ""
-        retracted = f", {len(self.retracted_pmids):,} retracted" if self.retracted_pmids else ""
-        return f"{self.n_support:,} of {self.n_abstracts:,}{records}{retracted}"
+        return f"{self.n_support:,} of {self.n_abstracts:,}{records}"

@@ -116,16 +116,18 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
     table.add_column("support", justify="right")
     table.add_column("PMID", justify="right")
     for answer in best[:TABLE_ROWS]:
+        n_retracted = len(answer.retracted_pmids)
+        support = answer.support + f", {n_retracted:,} retracted" * bool(n_retracted)
         if answer.answer is None:
             words = f"[dim]{escape(best_words(answer))}[/dim]"
-            table.add_row(escape(answer.question), words, "", answer.support, str(answer.best_pmid or ""))
+            table.add_row(escape(answer.question), words, "", support, str(answer.best_pmid or ""))
             continue
         retracted = " (retracted)" if answer.best_pmid in answer.retracted_pmids else ""
         table.add_row(
             escape(answer.question),
             escape(answer.answer),
             weighed(answer.answerability),
-            answer.support,
+            support,
             f"{answer.best_pmid}{retracted}",
         )
     console = Console(highlight=False)
