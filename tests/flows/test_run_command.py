@@ -59,7 +59,7 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--files", "http://a.org/p.nbib"], "http://a.org/p.nbib: is an address, not a file"),
         (["--config", "http://x"], "http://x: is an address, not a file"),
         (["--medline-dir", "/nowhere"], "--medline-dir /nowhere: no such folder"),
-        (["--email", "me"], "NCBI_EMAIL or --email"),
+        (["--email", "me"], "--email me: 'me' is not an e-mail address"),
         (["--out", "/dev/null"], "--out /dev/null: /dev/null is not a folder"),
         (["--out", "/dev/null/x"], "--out /dev/null/x: /dev/null is not a folder"),
         (["--out", ""], "--out: it is empty"),

@@ -143,7 +143,7 @@ def test_since_the_last_run_only_what_is_new_is_searched(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no PMID"),
+        (b"", "is empty"),
         (b"# only a comment\n", "no PMID"),
         (b"123\nabc\n", "pmids.txt:2: 'abc' is (no|not a) PMID"),
         (b"0\n", "is (no|not a) PMID"),
