@@ -131,9 +131,11 @@ def _add_emphasis(element: Element, pieces: list[str], touching: str, is_literal
     Returns:
         The words.
     """
-    own: list[str] = []
+    # A script in it is written by what stands before it.
+    before = pieces[-1:]
+    own = [*before]
     _collect(element, own, is_literal)
-    words = "".join(own)
+    words = "".join(own[len(before) :])
     if not words:
         return ""
     is_heading = element.tag == "b" and _is_heading(words)

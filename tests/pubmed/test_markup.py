@@ -38,6 +38,7 @@ def read(markup: str) -> str:
         ("10<sup> 6</sup>", "10^6"),
         ("<i>10</i><sup><i>6</i></sup>", "10^6"),
         ("10<sup></sup><sup>6</sup>", "10^6"),
+        ("10<i><sup>6</sup></i>, 10<b>3<sup>2</sup></b>", "10^6, 103^2"),
         ("5<sub>10</sub>", "5_10"),
         ("log<sub>2</sub>4", "log2 4"),
         ("CD4<sup>+</sup> T cells", "CD4+ T cells"),
