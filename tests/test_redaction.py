@@ -92,11 +92,15 @@ def test_neighbours_of_a_key_hide_it_from_nobody_and_stay(around: str, spelling:
     "unit", ["a ", "<", "<a>", "&#65;", "%25", KEY[:6], "<!--", "<![CDATA[", "<?", '<a b="', "\u200b", "\\u0041"]
 )
 def test_twice_the_text_takes_twice_the_time(unit: str) -> None:
-    def seconds(n_chars: int) -> float:
-        body = (unit * (n_chars // len(unit))).encode() + KEY.encode()
+    def once(body: bytes) -> float:
         began = time.process_time()
         assert REDACTED.encode() in Redaction([KEY]).body(body)
         return time.process_time() - began
+
+    def seconds(n_chars: int) -> float:
+        # The least of three: a collection of garbage can fall into any one.
+        body = (unit * (n_chars // len(unit))).encode() + KEY.encode()
+        return min(once(body) for _ in range(3))
 
     seconds(1000)
     assert seconds(40_000) < 6 * seconds(10_000) + 0.05

@@ -76,7 +76,7 @@ def text_of_markup(markup: str) -> str:
     return normal(html.unescape(re.sub(r"&amp;(\w+;)", r"&\1", text)))
 
 
-FLAT = r"<([bi])>([^<]*)</[bi]>"
+FLAT = r"<([biu])>([^<]*)</[biu]>"
 
 
 def _lines_apart(markup: str) -> str:
