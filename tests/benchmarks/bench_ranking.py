@@ -58,9 +58,8 @@ def ask(dataset: Path, model: str, engine: Engine) -> list[Asked]:
     )
     scores = pairs.score([(question.text, passage) for question, passage in asked])
     found: dict[str, tuple[str, dict[str, Candidate], set[str]]] = {}
-    for (question, passage), score in zip(asked, scores, strict=True):
+    for (question, passage), answer in zip(asked, scores, strict=True):
         _, candidates, gold = found.setdefault(question.text.strip().casefold(), (question.text, {}, set()))
-        answer = score.answer
         gold.update(a.text for a in question.answers)
         candidates.setdefault(
             passage.text,
