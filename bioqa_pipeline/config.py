@@ -12,27 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, field_validator, model_validator
 
 from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
 from bioqa_pipeline.receivers import Receivers
-from bioqa_pipeline.setting_values import (
-    Address,
-    FirstDay,
-    LastDay,
-    Names,
-    PathOrName,
-    Settings,
-    Threshold,
-    UserPath,
-)
+from bioqa_pipeline.setting_values import Address, FirstDay, LastDay, Names, PathOrName, Settings, Threshold, UserPath
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
