@@ -14,7 +14,7 @@ from bioqa_pipeline.run.progress import Progress, Reporter, progress_text
 from flows.artifacts import progress_artifact
 
 
-class FlowReporter:
+class FlowReporter(Reporter):
     """A `Reporter` of the flow run that it is made in.
 
     Args:

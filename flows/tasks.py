@@ -15,10 +15,8 @@ from prefect.assets import Asset, materialize
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
-from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.run.executor import FINISH
-from bioqa_pipeline.run.preflight import resolve_model
+from bioqa_pipeline.run.executor import FINISH, Executor
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
@@ -43,7 +41,7 @@ def score(job: ScoringJob, shard: ShardPlan, progress: Progress, pool: WorkerPoo
     return report
 
 
-class PrefectExecutor:
+class PrefectExecutor(Executor):
     """Runs the stages of a job as tasks of the flow run that it is used in.
 
     Args:
@@ -54,9 +52,6 @@ class PrefectExecutor:
     def __init__(self, n_workers: int, data_set: Asset | None = None) -> None:
         self.n_workers = n_workers
         self.data_set = data_set
-
-    def resolve(self, model: ModelConfig) -> ModelConfig:
-        return resolve_model(model)
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
         """Not retried as a whole: sources retry each request, and the other stages fail for good or not at all."""

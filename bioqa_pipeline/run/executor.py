@@ -1,9 +1,9 @@
-"""How the stages of a run are executed: in this process, or wherever an `Executor` of another kind puts them."""
+"""How the stages of a run are executed: in this process, or wherever a subclass of `Executor` puts them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
@@ -17,44 +17,27 @@ T = TypeVar("T")
 FINISH = "finish"
 
 
-class Executor(Protocol):
-    """How stages are executed.
+class Executor:
+    """How stages are executed: here, one after the other, where a subclass does not say otherwise.
 
     Attributes:
         n_workers: how many shards are scored at once, as far as that is known.
     """
 
-    n_workers: int
-
-    def resolve(self, model: ModelConfig) -> ModelConfig:
-        """Device and precision as they are where shards are scored; raises ConfigError."""
-        ...
-
-    def stage(self, name: str, function: Callable[[], T]) -> T:
-        """Calls a function of the flow's own process."""
-        ...
-
-    def score(
-        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
-    ) -> Generator[ShardReport | ShardError]:
-        """Scores all shards, in any order, until it is closed; one that fails gives its error in place of a report."""
-        ...
-
-
-class InProcess:
-    """One stage after the other, here."""
-
     n_workers = 1
 
     def resolve(self, model: ModelConfig) -> ModelConfig:
+        """Device and precision as they are where shards are scored; raises ConfigError."""
         return resolve_model(model)
 
     def stage(self, name: str, function: Callable[[], T]) -> T:
+        """Calls a function of the flow's own process."""
         return function()
 
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
     ) -> Generator[ShardReport | ShardError]:
+        """Scores all shards, in any order, until it is closed; one that fails gives its error in place of a report."""
         for shard in shards:
             try:
                 yield job.score(shard, progress)

@@ -28,12 +28,12 @@ from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
 from bioqa_pipeline.run.clock import since_last_run, start_time
 from bioqa_pipeline.run.commits import commit_scored
 from bioqa_pipeline.run.current import update_current
-from bioqa_pipeline.run.executor import FINISH, Executor, InProcess
+from bioqa_pipeline.run.executor import FINISH, Executor
 from bioqa_pipeline.run.manifest import run_cost, run_status, unfinished_manifest
 from bioqa_pipeline.run.pages import RunPages
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run, scan_plan
 from bioqa_pipeline.run.preflight import Preflight, preflight
-from bioqa_pipeline.run.progress import Reporter, SilentReporter
+from bioqa_pipeline.run.progress import Reporter
 from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport
 from bioqa_pipeline.run.records import RunResult as RunResult
 from bioqa_pipeline.run.retrieve import retrieve
@@ -65,7 +65,7 @@ def run_job(
     Raises:
         BioqaError: the run cannot start or go on.
     """
-    run = _Run(config, ready or preflight(config), executor or InProcess(), reporter or SilentReporter(), api_key)
+    run = _Run(config, ready or preflight(config), executor or Executor(), reporter or Reporter(), api_key)
     return run.run()
 
 

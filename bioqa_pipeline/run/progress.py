@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
 
 from bioqa_pipeline.html.page import duration
 
@@ -16,21 +15,14 @@ Progress = Callable[[float], None]
 SURE_SECONDS, SURE_STEPS = 10.0, 20
 
 
-class Reporter(Protocol):
-    """Where a run says how far it is."""
-
-    def say(self, text: str) -> None: ...
-
-    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Progress]: ...
-
-
-class SilentReporter:
-    """Says nothing."""
+class Reporter:
+    """Where a run says how far it is; this one says nothing."""
 
     def say(self, text: str) -> None:
-        pass
+        """One line."""
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Progress]:
+        """A stage of `total` steps."""
         return nullcontext(lambda steps: None)
 
 

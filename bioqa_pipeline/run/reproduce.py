@@ -28,7 +28,7 @@ from bioqa_pipeline.run.asked_again import (
     what_changed,
 )
 from bioqa_pipeline.run.differences import Cause, Difference, Differences, differing, differing_windows, of_row
-from bioqa_pipeline.run.progress import Progress, Reporter, SilentReporter
+from bioqa_pipeline.run.progress import Progress, Reporter
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
 from bioqa_pipeline.run.score import open_pair_scorer, score_pairs
@@ -93,7 +93,7 @@ def reproduce(
         ConfigError: there is no such run; `NothingScoredError`: it scored nothing.
         BioqaError: the data set, the model or the source cannot be had.
     """
-    reporter = reporter or SilentReporter()
+    reporter = reporter or Reporter()
     run = _read_run(dataset, run_id)
     config = RunConfig.checked(run.config)
     keys = dataset.answers().filter(run_id=run_id).select("pair_id", "pmid", "content_hash").collect().sort("pair_id")

@@ -24,7 +24,7 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.qa.devices import visible_gpus
 from bioqa_pipeline.qa.threads import limit_threads, thread_count
-from bioqa_pipeline.run.executor import InProcess
+from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
@@ -43,7 +43,7 @@ def worker_count(config: RunConfig) -> int:
     return max(1, visible_gpus()) if config.model.device in {"auto", "cuda"} else 1
 
 
-class Pooled(InProcess):
+class Pooled(Executor):
     """Executor that scores on a pool of worker processes; a shard whose worker died is tried once more."""
 
     def __init__(self, n_workers: int) -> None:

@@ -30,7 +30,7 @@ from bioqa_pipeline.report.delta import Delta
 from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import PROBABILITY, statuses, weighed
 from bioqa_pipeline.run.job import RunResult
-from bioqa_pipeline.run.progress import Progress, progress_text
+from bioqa_pipeline.run.progress import Progress, Reporter, progress_text
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.spelling import spelled
 
@@ -40,7 +40,7 @@ TABLE_ROWS = 1_000
 PIPE_WIDTH = 160
 
 
-class TerminalReporter:
+class TerminalReporter(Reporter):
     """Progress of long stages: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
     def __init__(self, *, quiet: bool = False, in_options: Callable[[str], str] = str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.run.executor import InProcess
+from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.job import RunResult, run_job
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
@@ -156,7 +156,7 @@ def test_shard_size_does_not_change_a_row(config: RunConfig, tmp_path: Path) -> 
         assert (committed(config)[column] - committed(other)[column]).abs().max() < 1e-4
 
 
-class FailingExecutor(InProcess):
+class FailingExecutor(Executor):
     """Loses the shard in one row group."""
 
     def score(self, job: ScoringJob, shards: list[ShardPlan], progress: Progress) -> object:  # type: ignore[override]

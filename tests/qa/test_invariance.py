@@ -19,7 +19,7 @@ from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.questions.files import read_questions
 from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.records.texts import Abstract
-from bioqa_pipeline.run.executor import Executor, InProcess
+from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.workers import Pooled
 from support.dataset_rows import check_same_rows
@@ -130,7 +130,7 @@ def in_one_shard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         yield config
 
 
-@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 2), (InProcess(), 3)])
+@pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 2), (Executor(), 3)])
 def test_rows_do_not_depend_on_workers_or_shards(
     in_one_shard: RunConfig, executor: Executor, shard_pairs: int, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from bioqa_pipeline.html.page import asset
 from bioqa_pipeline.records.texts import FetchStatus, Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.data import Limits
 from bioqa_pipeline.report.page import anchor, make_run_page
-from bioqa_pipeline.run.executor import InProcess
+from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.job import run_job
 from flows.report import main
 from support.checkpoints import make_checkpoint
@@ -129,7 +129,7 @@ def test_a_page_that_cannot_be_made_costs_the_run_nothing_else(
 
 
 def test_a_run_that_broke_off_has_a_page_that_says_so(config: RunConfig) -> None:
-    class Stopped(InProcess):
+    class Stopped(Executor):
         def score(self, *args: object) -> object:  # type: ignore[override]
             raise RuntimeError("the power went <off>")
 

@@ -12,7 +12,7 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.records.texts import FetchStatus
-from bioqa_pipeline.run.job import InProcess, ScoringJob, run_job
+from bioqa_pipeline.run.job import Executor, ScoringJob, run_job
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from support.checkpoints import make_checkpoint
@@ -82,7 +82,7 @@ def test_a_retracted_record_is_scored_and_counted_as_retracted(tmp_path: Path, m
     assert run_job(config).manifest.statuses == result.manifest.statuses
 
 
-class Revising(InProcess):
+class Revising(Executor):
     """Brings a record up to date after the plan was made and before it is scored, as another run can."""
 
     def score(

@@ -11,7 +11,7 @@ from bioqa_pipeline.config import ScoringConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.records.texts import Abstract, FetchStatus
 from bioqa_pipeline.run.job import run_job
-from bioqa_pipeline.run.progress import SilentReporter
+from bioqa_pipeline.run.progress import Reporter
 from support.checkpoints import make_checkpoint
 from support.pubmed_reading import article, document
 from support.small_runs import small_config
@@ -66,7 +66,7 @@ def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(
         source = {"kind": kind, "files": [tmp_path / "records" / "r.xml"]}
     said: list[str] = []
     for filters, passage, n_new in (({"language": "French"}, "abstract", 1), ({}, "title+abstract", 2)):
-        reporter = SilentReporter()
+        reporter = Reporter()
         reporter.say = said.append  # type: ignore[method-assign]
         config = small_config(tmp_path, model, source=source | filters, scoring={"passage": passage})
         manifest = run_job(config, reporter=reporter).manifest
