@@ -13,16 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioqa_pipeline.errors import DatasetError, InputError
-from bioqa_pipeline.evaluation.beside import Comparison
+from bioqa_pipeline.evaluation.beside import METRICS, Comparison
 from bioqa_pipeline.evaluation.bioasq_evaluate import BioasqEvaluation
 from bioqa_pipeline.evaluation.evaluate import Evaluation
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, score_questions
 from bioqa_pipeline.evaluation.page import render_evaluation_page
 from bioqa_pipeline.evaluation.table import format_table
-from bioqa_pipeline.files import SMALL, read_own
 from bioqa_pipeline.inputs import read_json
 from bioqa_pipeline.storage.local import LocalStorage
-from bioqa_pipeline.storage.marker import foreign, mark
+from bioqa_pipeline.storage.marker import foreign, mark, says
 
 QUESTION_SCHEMA = pa.schema(
     [
@@ -59,7 +58,8 @@ BIOASQ_SCHEMA = pa.schema(
     ]
 )
 KIND = "evaluation"
-METRICS = "metrics.json"
+# Of metrics.json.
+OF_EVERY_VERSION = ("dataset", "model", "threshold", "metrics", "reliability")
 TABLE_SCHEMA = pa.schema([("metric", pa.string()), ("value", pa.float64()), ("value_at_0", pa.float64())])
 
 
@@ -94,7 +94,7 @@ def check_out(out: Path) -> None:
         DatasetError: it holds something else.
     """
     try:
-        reason = foreign(out, KIND, _is_old)
+        reason = foreign(out, KIND, lambda out: says(out / METRICS, *OF_EVERY_VERSION))
     except OSError as exc:
         raise DatasetError(f"{out} cannot be read: {exc.strerror}") from exc
     if reason:
@@ -185,15 +185,6 @@ def _parquet(table: pa.Table, compression: str = "snappy") -> memoryview:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression=compression)
     return memoryview(sink.getvalue())
-
-
-def _is_old(out: Path) -> bool:
-    """Whether an earlier version wrote an evaluation there."""
-    try:
-        found = json.loads(read_own(out / METRICS, max_bytes=SMALL))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.keys() >= {"dataset", "model", "threshold", "metrics", "reliability"}
 
 
 def _read_by_id(path: Path, gold: Sequence[GoldQuestion], kind: type | tuple[type, ...]) -> dict[str, Any]:

@@ -69,6 +69,15 @@ def mark(folder: Path, kind: str) -> None:
             raise
 
 
+def says(path: Path, *names: str) -> bool:
+    """Whether a file holds a JSON object with these names, as earlier versions wrote it into folders of theirs."""
+    try:
+        found = json.loads(read_own(path, max_bytes=SMALL))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {*names}
+
+
 def _misfit(folder: Path, kind: str) -> str | None:
     try:
         said = json.loads(read_own(folder / MARKER, max_bytes=SMALL))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 
 from bioqa_pipeline.errors import TrainingError
-from bioqa_pipeline.files import SMALL, read_own
 from bioqa_pipeline.qa.tokenizer_files import TOKENIZER_FILES
-from bioqa_pipeline.storage.marker import foreign, mark
+from bioqa_pipeline.storage.marker import foreign, mark, says
 
 KIND = "checkpoint"
 SETTINGS_FILE = "training.json"
@@ -32,7 +30,7 @@ _WRITTEN = (
     *TOKENIZER_FILES,
 )
 # Settings that every version kept of a training.
-_SETTINGS = frozenset({"base_model", "data", "epochs", "learning_rate", "windows"})
+_SETTINGS = ("base_model", "data", "epochs", "learning_rate", "windows")
 
 
 def check_out(out: Path) -> None:
@@ -42,7 +40,7 @@ def check_out(out: Path) -> None:
         TrainingError: it holds something else, or a link that would be written through.
     """
     try:
-        reason = foreign(out, KIND, _is_old) or _link(out)
+        reason = foreign(out, KIND, lambda out: says(out / SETTINGS_FILE, *_SETTINGS)) or _link(out)
     except OSError as exc:
         raise TrainingError(f"{out} cannot be read: {exc.strerror}") from exc
     if reason:
@@ -81,12 +79,3 @@ def _link(out: Path) -> str | None:
         if path.is_symlink():
             return f"{path}: a symbolic link, which the training could write through; delete it, or give another folder"
     return None
-
-
-def _is_old(out: Path) -> bool:
-    """Whether an earlier version trained there."""
-    try:
-        found = json.loads(read_own(out / SETTINGS_FILE, max_bytes=SMALL))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.keys() >= _SETTINGS
