@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.errors import InputError
+from bioqa_pipeline.evaluation.squad import check_ids
 from bioqa_pipeline.text import normalize_text
 
 _PMID = re.compile(r"(?:.*(?:pubmed/|pubmed\.ncbi\.nlm\.nih\.gov/))?(\d{1,9})/?")
@@ -71,13 +72,7 @@ def bioasq_questions(content: Any, path: Path) -> list[BioasqQuestion]:
     if not is_bioasq(content) or not isinstance(content["questions"], list):
         raise InputError("has no list 'questions': not a BioASQ file", path)
     questions = [_question(entry, number, path) for number, entry in enumerate(content["questions"], start=1)]
-    seen: set[str] = set()
-    for question in questions:
-        if question.id in seen:
-            raise InputError(f"question id {question.id} stands there twice", path)
-        seen.add(question.id)
-    if not questions:
-        raise InputError("holds no question", path)
+    check_ids([question.id for question in questions], path)
     return questions
 
 

@@ -21,6 +21,10 @@ from bioqa_pipeline.evaluation.findings import Findings, find
 from bioqa_pipeline.evaluation.judged import JudgedQuestion
 from bioqa_pipeline.qa.calibration import ReliabilityBin, auroc, expected_calibration_error, reliability
 
+# The challenge's figures, each the mean of a field of the scores of its type.
+_FACTOID_MEASURES = {"strict_accuracy": "strict", "lenient_accuracy": "lenient", "mrr": "reciprocal_rank"}
+_LIST_MEASURES = {"list_precision": "precision", "list_recall": "recall", "list_f1": "f1"}
+
 
 @dataclass(frozen=True, slots=True)
 class BioasqEvaluation:
@@ -66,16 +70,8 @@ class BioasqEvaluation:
     def findings(self) -> Findings:
         """What the questions say together, beside the official measures."""
         own = [self.scores[q.id] for q in self.judged]
-        factoids = [s if isinstance(s, FactoidScore) else None for s in own]
-        lists = [s if isinstance(s, ListScore) else None for s in own]
-        values: dict[str, Sequence[float | None]] = {
-            "strict_accuracy": [s.strict if s else None for s in factoids],
-            "lenient_accuracy": [s.lenient if s else None for s in factoids],
-            "mrr": [s.reciprocal_rank if s else None for s in factoids],
-            "list_precision": [s.precision if s else None for s in lists],
-            "list_recall": [s.recall if s else None for s in lists],
-            "list_f1": [s.f1 if s else None for s in lists],
-        }
+        names = _FACTOID_MEASURES | _LIST_MEASURES
+        values = {measure: [getattr(score, name, None) for score in own] for measure, name in names.items()}
         return find(self.judged, values, grouped="question type", certainty=self.certainty)
 
     def submission(self) -> bytes:
@@ -138,18 +134,11 @@ def _measures(
     questions: Sequence[BioasqQuestion], scores: Mapping[str, FactoidScore | ListScore]
 ) -> Iterator[tuple[str, float]]:
     """The challenge's figures, 0 to 1, and how many questions they come from."""
-    factoids = [s for s in scores.values() if isinstance(s, FactoidScore)]
-    lists = [s for s in scores.values() if isinstance(s, ListScore)]
-    if factoids:
-        yield "strict_accuracy", sum(s.strict for s in factoids) / len(factoids)
-        yield "lenient_accuracy", sum(s.lenient for s in factoids) / len(factoids)
-        yield "mrr", sum(s.reciprocal_rank for s in factoids) / len(factoids)
-        yield "factoid_total", len(factoids)
-    if lists:
-        yield "list_precision", sum(s.precision for s in lists) / len(lists)
-        yield "list_recall", sum(s.recall for s in lists) / len(lists)
-        yield "list_f1", sum(s.f1 for s in lists) / len(lists)
-        yield "list_total", len(lists)
+    kinds = ("factoid", FactoidScore, _FACTOID_MEASURES), ("list", ListScore, _LIST_MEASURES)
+    for kind, of_kind, measures in kinds:
+        if own := [score for score in scores.values() if isinstance(score, of_kind)]:
+            yield from ((measure, sum(getattr(s, name) for s in own) / len(own)) for measure, name in measures.items())
+            yield f"{kind}_total", len(own)
     yield "answered_total", sum(q.type in QUOTED for q in questions)
     yield "not_answered_total", sum(q.type not in QUOTED for q in questions)
 

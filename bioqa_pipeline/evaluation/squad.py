@@ -86,14 +86,19 @@ def squad_paragraphs(content: Any, path: Path, *, may_lack_labels: bool = False)
     questions = [q for p in paragraphs for q in p.questions]
     if any(not q.is_labelled for q in questions) and any(q.answers for q in questions):
         paragraphs = read(True, True)
-    seen: set[str] = set()
-    for question in questions:
-        if question.id in seen:
-            raise InputError(f"question id {question.id} stands there twice", path)
-        seen.add(question.id)
-    if not seen:
-        raise InputError("holds no question", path)
+    check_ids([question.id for question in questions], path)
     return paragraphs
+
+
+def check_ids(ids: Sequence[str], path: Path) -> None:
+    """Raises InputError where a file has no question, or two with one id."""
+    if not ids:
+        raise InputError("holds no question", path)
+    seen: set[str] = set()
+    for question_id in ids:
+        if question_id in seen:
+            raise InputError(f"question id {question_id} stands there twice", path)
+        seen.add(question_id)
 
 
 def questions_with_passages(paragraphs: Sequence[SquadParagraph]) -> Iterator[tuple[SquadQuestion, Passage]]:
