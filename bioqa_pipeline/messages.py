@@ -101,6 +101,8 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def first_few(items: Sequence[object], most: int) -> str:
-    """ "a, b and 3 more"."""
-    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")
+def first_few(items: Sequence[object], most: int, joint: str = ", ") -> str:
+    """ "a, b and 3 more", or with another joint "a; b; and 3 more"."""
+    last = " " if joint == ", " else joint
+    more = f"{last}and {len(items) - most:,} more" if len(items) > most else ""
+    return joint.join(map(str, items[:most])) + more

@@ -16,10 +16,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.files import NotRegularError, open_file
+from bioqa_pipeline.messages import first_few
 
 MEBIBYTE = 1 << 20
 # The largest in use: a configuration of 20 KB, a multilingual tokenizer.json of 4 MB.
@@ -30,6 +31,12 @@ TOLD_PROBLEMS = 3
 TOLD_CHARS = 60
 
 _T = TypeVar("_T")
+
+
+class FileValues(BaseModel):
+    """What is taken of somebody's file: of the types that it ought to have, and nothing else that stands there."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
 
 def is_there(path: Path) -> bool:
@@ -145,8 +152,7 @@ def checked(validate: Callable[[Any], _T], values: object, path: Path) -> _T:
         return validate(values)
     except ValidationError as exc:
         problems = [_problem(str(e["type"]), e["loc"], e["msg"], e["input"]) for e in exc.errors(include_url=False)]
-    more = f"; and {len(problems) - TOLD_PROBLEMS} more" if len(problems) > TOLD_PROBLEMS else ""
-    raise CheckpointError(f"{path}: {'; '.join(problems[:TOLD_PROBLEMS])}{more}")
+    raise CheckpointError(f"{path}: {first_few(problems, TOLD_PROBLEMS, '; ')}")
 
 
 def _problem(kind: str, place: tuple[int | str, ...], message: str, value: object) -> str:

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from bioqa_pipeline.qa.model_files import FileValues
 from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE, TokenizerKind
 
 CONFIG_FILE = "config.json"
@@ -23,7 +24,7 @@ Shape = tuple[int, ...]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
-class NetworkConfig(BaseModel):
+class NetworkConfig(FileValues):
     """What is taken from a `config.json`; the names are those of transformers, and so are the defaults.
 
     The five sizes have no default: of a file that lacks one nobody knows what network it means. This is BERT, ELECTRA
@@ -38,8 +39,6 @@ class NetworkConfig(BaseModel):
         dropout_is_set: whether its dropout is one of the numbers that are taken.
         ignored_weights: beginnings of the names of weights that question answering does not use.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
     tokenizer: ClassVar[TokenizerKind] = WORD_PIECE
     mask: ClassVar[Mask] = "pairs"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from bioqa_pipeline.qa.model_files import FileValues
 from bioqa_pipeline.qa.network_config import Activation, Mask, NetworkConfig, Shape
 from bioqa_pipeline.qa.tokenizer_kinds import MODERN, TokenizerKind
 
 Layer = Literal["full_attention", "sliding_attention"]
 
 
-class Rotation(BaseModel):
+class Rotation(FileValues):
     """Of the positions of one kind of layers; only the plain one is built."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
     rope_theta: float = Field(gt=1, le=1e9, allow_inf_nan=False)
     rope_type: Literal["default"] = "default"

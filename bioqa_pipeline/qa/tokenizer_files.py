@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from bioqa_pipeline.config import Casing
 from bioqa_pipeline.errors import CheckpointError
 from bioqa_pipeline.qa.byte_level import BYTES_FILE, MERGES_FILE, ByteLevel, parse_byte_level, read_byte_level
 from bioqa_pipeline.qa.model_files import (
     TOKENIZER_BYTES,
+    FileValues,
     checked,
     is_there,
     parse_json_object,
@@ -44,10 +43,8 @@ NORMALIZERS = frozenset({"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "N
 PRE_TOKENIZERS = frozenset({"BertPreTokenizer"})
 
 
-class TokenizerConfig(BaseModel):
+class TokenizerConfig(FileValues):
     """What is taken from `tokenizer_config.json`; null is as good as absent."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
     do_lower_case: bool | None = None
     strip_accents: bool | None = None

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bioqa_pipeline.errors import CheckpointError
-from bioqa_pipeline.qa.model_files import checked, shortened
+from bioqa_pipeline.qa.model_files import FileValues, checked, shortened
 from bioqa_pipeline.qa.tokenizer_kinds import TokenizerKind
 
 logger = logging.getLogger(__name__)
@@ -22,10 +22,8 @@ VOCABULARY_PADDING = 128
 MOST_ADDED = 1024
 
 
-class AddedToken(BaseModel):
+class AddedToken(FileValues):
     """A token that stands beside the vocabulary of the model; one that is not special is looked for in texts first."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
     id: int = Field(ge=0)
     content: str

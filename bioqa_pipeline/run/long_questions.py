@@ -32,9 +32,8 @@ def long_question_notes(questions: Sequence[Question], tokenizer: TextTokenizer,
 
 def _notes(cut: Sequence[tuple[Question, int, str]], equal: Sequence[Sequence[Question]], most: int) -> Iterator[str]:
     if cut:
-        named = "; ".join(f'{_name(q)} has {n:,} and is read up to "… {end}"' for q, n, end in cut[:NAMED])
-        more = f"; and {len(cut) - NAMED:,} more" if len(cut) > NAMED else ""
-        yield f"{len(cut):,} asked in part, for the model reads the first {most} tokens of a question: {named}{more}"
+        named = first_few([f'{_name(q)} has {n:,} and is read up to "… {end}"' for q, n, end in cut], NAMED, "; ")
+        yield f"{len(cut):,} asked in part, for the model reads the first {most} tokens of a question: {named}"
     for group in equal[:NAMED]:
         yield (
             f"one question to the model, which reads their first {most} tokens, so that they get the same answers: "
