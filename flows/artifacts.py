@@ -26,8 +26,9 @@ from prefect.assets import Asset, AssetProperties
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import shortened
-from bioqa_pipeline.dataset.schemas import RUNS
+from bioqa_pipeline.dataset.schemas import page_path
 from bioqa_pipeline.html.page import cut
+from bioqa_pipeline.notify.news import page_url
 from bioqa_pipeline.pubmed.links import pubmed_url
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import content_digest
@@ -129,8 +130,7 @@ def data_set_asset(config: RunConfig) -> Asset:
 
 def page_address(config: RunConfig, run_id: str) -> str:
     """Where people find the page of a run: below `public_url`, where that is set."""
-    name = f"{RUNS}/{run_id}.html"
-    return f"{config.public_url.rstrip('/')}/{name}" if config.public_url else _address(config, f"/{name}")
+    return page_url(config, run_id) or _address(config, f"/{page_path(run_id)}")
 
 
 def _address(config: RunConfig, name: str) -> str:
