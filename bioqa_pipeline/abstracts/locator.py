@@ -169,11 +169,6 @@ class Locator:
         cursor = self._connection.execute(query, (json.dumps(list(pmids)),))
         return {row[0]: Entry._make(row[1:]) for row in cursor}
 
-    def present(self, after: int, limit: int) -> list[int]:
-        """PMIDs that are there and not deleted, ascending, from the first one above `after`."""
-        query = "SELECT pmid FROM records WHERE pmid > ? AND NOT flags & ? ORDER BY pmid LIMIT ?"
-        return [pmid for (pmid,) in self._connection.execute(query, (after, IS_DELETED, limit))]
-
     def without_abstract(self) -> int:
         """How many records are there that have no abstract."""
         query = "SELECT COUNT(*) FROM records WHERE NOT flags & ? AND NOT flags & ?"

@@ -137,10 +137,6 @@ class AbstractStore:
                 found |= {record.content_hash: record for record in find_contents(part_path(self.path, part), lacking)}
         return found
 
-    def pmids(self, *, after: int = 0, limit: int = 100_000) -> list[int]:
-        """PMIDs that are there, ascending, from the first one above `after`."""
-        return self._ask(lambda locator: locator.present(after, limit), [])
-
     def without_abstract(self) -> int:
         """How many records are there that have no abstract; looks at each, so a large store takes a while."""
         return self._ask(Locator.without_abstract, 0)

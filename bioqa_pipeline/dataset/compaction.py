@@ -61,17 +61,16 @@ def plan_compaction(storage: Storage, *, most_bytes: int = MOST_BYTES) -> list[G
     return _plan(storage, contents.whole(_data_set(storage, contents), *_FOLDERS), most_bytes)
 
 
-def compact(storage: Storage, *, wait: bool = True, most_bytes: int = MOST_BYTES) -> list[Group]:
+def compact(storage: Storage, *, most_bytes: int = MOST_BYTES) -> list[Group]:
     """Merges small files; gives the groups. A second call finds nothing to do.
 
     Raises:
-        DatasetLockedError: a run writes it, and `wait` is False.
         DatasetError: there is no data set, it is not whole, or a file cannot be written; no row is lost by that.
     """
     contents = Contents(storage)
     _data_set(storage, contents)
     run_id = f"compact-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    with storage.lock(run_id, wait=wait) as lock:
+    with storage.lock(run_id, wait=True) as lock:
         data_set = opened(storage, contents, run_id, lock).id
         merged: list[Group] = []
         # A merged file is smaller than its parts were, and may find company.

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import re
 
-import polars as pl
-
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.html.page import asset, environment, html_page
@@ -48,28 +46,17 @@ STATUS = {
 }
 
 
-def make_run_page(
-    dataset: Dataset,
-    run_id: str,
-    *,
-    manifest: RunManifest | None = None,
-    limits: Limits | None = None,
-    current: pl.DataFrame | None = None,
-) -> str:
+def make_run_page(dataset: Dataset, run_id: str, *, limits: Limits | None = None) -> str:
     """The page of one run as HTML.
 
     Args:
-        manifest: of a run that is about to write it; None reads the one that the data set holds.
         limits: how much is shown at most.
-        current: the answers over all runs as such a run leaves them.
 
     Raises:
         DatasetError: there is no such run, or the data set cannot be read.
     """
-    if manifest is None:
-        manifest = read_manifest(dataset, run_id)
-        current = read_current(dataset, manifest)
-    return render_run_page(read_report(dataset, manifest, limits or Limits(), current))
+    manifest = read_manifest(dataset, run_id)
+    return render_run_page(read_report(dataset, manifest, limits or Limits(), read_current(dataset, manifest)))
 
 
 def render_run_page(report: RunReport) -> str:

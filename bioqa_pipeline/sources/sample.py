@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from pathlib import Path
 
 from bioqa_pipeline.config import SourceConfig
 from bioqa_pipeline.errors import SourceError
@@ -29,15 +28,14 @@ class SampleSource(MedlineSource):
         self,
         config: SourceConfig = UNRESTRICTED,
         *,
-        folder: Path = SAMPLE,
         since: datetime | None = None,
         with_titles: bool = False,
     ) -> None:
-        files = sorted(folder.glob("*.xml"))
+        files = sorted(SAMPLE.glob("*.xml"))
         if not files:
             raise SourceError(
-                f"{folder}: the sample records are not there: install the project again, or name another source"
+                f"{SAMPLE}: the sample records are not there: install the project again, or name another source"
             )
         digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
         home = cache_dir() / "sample" / digest.hexdigest()[:32]
-        super().__init__(folder, config, home=home, since=since, with_titles=with_titles, workers=1)
+        super().__init__(SAMPLE, config, home=home, since=since, with_titles=with_titles, workers=1)

@@ -10,6 +10,7 @@ import pytest
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records.texts import Abstract
+from support.store_processes import held_pmids
 from support.waiting import wait_for
 
 
@@ -32,10 +33,10 @@ def test_a_second_writer_waits_for_the_first(tmp_path: Path, caplog: pytest.LogC
         wait_for(lambda: "another run writes" in caplog.text, "word of the waiting writer")
         writer.add([record(3)], origin="first")
         assert not added.is_set()
-        assert store.pmids() == [1, 3]
+        assert held_pmids(store) == [1, 3]
     thread.join(timeout=30)
     assert added.is_set()
-    assert store.pmids() == [1, 2, 3]
+    assert held_pmids(store) == [1, 2, 3]
     assert len(store.parts()) == 3
 
 
@@ -46,6 +47,6 @@ def test_who_lost_the_lock_commits_nothing(tmp_path: Path) -> None:
         (store.path / ".lock").unlink()
         with pytest.raises(StoreError, match="the lock file was deleted"):
             writer.add([record(2)], origin="first")
-    assert store.pmids() == [1] and len(store.parts()) == 1
+    assert held_pmids(store) == [1] and len(store.parts()) == 1
     with pytest.raises(StoreError, match="while it is open"):
         writer.add([record(3)], origin="first")

@@ -15,7 +15,9 @@ from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.records.scores import SpanAnswer
 from bioqa_pipeline.records.texts import Hit, QueryAttempt, Question, Retrieval, RetrievalOutcome, content_digest
-from bioqa_pipeline.report.page import make_run_page
+from bioqa_pipeline.report.data import Limits
+from bioqa_pipeline.report.page import render_run_page
+from bioqa_pipeline.report.reading import read_report
 from bioqa_pipeline.run.outcomes import stated
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest
 
@@ -114,7 +116,7 @@ def add_run(
             "source": {"kind": "pubmed"},
         }
         done_manifest = manifest(run_id, **{**facts, **changes})
-        page = make_run_page(dataset, run_id, manifest=done_manifest)
+        page = render_run_page(read_report(dataset, done_manifest, Limits()))
         writer.write_page(page)
         writer.finish(done_manifest)
     return page

@@ -1,4 +1,4 @@
-"""A whole record, and processes that write such records into a store; apart from the tests, to start quickly."""
+"""A whole record, what a store holds, and processes that write into one; apart from the tests, to start quickly."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ FULL = Abstract(
     status="MEDLINE",
     date_revised="2020-01-01",
 )
+
+
+def held_pmids(store: AbstractStore) -> list[int]:
+    return sorted(row["pmid"] for changes in store.changes(0, []) for row in changes.current)
 
 
 def add_for_ever(path: Path, seed: int) -> None:

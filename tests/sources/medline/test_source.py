@@ -28,6 +28,7 @@ from bioqa_pipeline.sources.sample import SampleSource
 from support.medline_folder import Article, file_xml, import_folder, numbered, write_file, write_md5, write_twin
 from support.outside import OutsideMaterial
 from support.source_failures import word_of
+from support.store_processes import held_pmids
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def found(source: MedlineSource, question: str, limit: int = 10) -> list[int]:
 
 
 def texts(source: MedlineSource) -> dict[int, str]:
-    return {a.pmid: a.text for a in source.store.get(source.store.pmids())}
+    return {a.pmid: a.text for a in source.store.get(held_pmids(source.store))}
 
 
 def parts(source: MedlineSource) -> dict[Path, int]:
@@ -90,7 +91,7 @@ def test_files_one_by_one_give_the_same_as_all_at_once(folder: Path, home: Path,
         for name in (numbered(folder, number).name, numbered(folder, number).name + ".md5"):
             (tmp_path / "all" / name).rename(folder / name)
         source = MedlineSource(folder, home=home)
-        pmids = [pmid for pmid in source.store.pmids() if pmid != 4]
+        pmids = [pmid for pmid in held_pmids(source.store) if pmid != 4]
         assert sorted(found(source, "a title", 100)) == pmids
         assert (3 in pmids) == (number != 3)
     assert texts(source) == TWIN
@@ -174,7 +175,7 @@ def test_a_bad_file_stops_the_import_and_is_named(
     with pytest.raises(SourceError, match=r"pubmed99n0003\.xml\.gz") as caught:
         MedlineSource(folder, home=home, workers=workers)
     assert word_of(caught.value) == kind
-    kept = AbstractStore(home / "pubmed99").pmids()
+    kept = held_pmids(AbstractStore(home / "pubmed99"))
     assert kept == ([1, 2, 3, 4] if n_imported else [])
     for path in folder.rglob("pubmed99n0003*"):
         path.unlink()
@@ -444,12 +445,13 @@ def test_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert int(source.describe()["abstracts"]) > 50
     (record,) = source.store.get([90000048])
     assert (record.version, source.name, source.store.path.parents[1]) == (2, "sample", tmp_path / "sample")
+    monkeypatch.setattr("bioqa_pipeline.sources.sample.SAMPLE", tmp_path / "other")
+    with pytest.raises(SourceError, match="sample"):
+        SampleSource()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.xml").write_text(file_xml([Article(1)]))
-    assert SampleSource(folder=tmp_path / "other").store.pmids() == [1]
-    assert source.store.pmids()[0] == 90000001
-    with pytest.raises(SourceError, match="sample"):
-        SampleSource(folder=tmp_path / "nowhere")
+    assert held_pmids(SampleSource().store) == [1]
+    assert held_pmids(source.store)[0] == 90000001
 
 
 def test_dates_hold_for_the_sample_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -522,7 +524,7 @@ def test_a_killed_import_goes_on_where_it_was(
     children = workers_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    assert {a.text for a in store.get(store.pmids())} < {f"File {number}." for number in range(1, N_FILES + 1)}
+    assert {a.text for a in store.get(held_pmids(store))} < {f"File {number}." for number in range(1, N_FILES + 1)}
     source = MedlineSource(folder, home=home, workers=1)
     assert texts(source) == expected
     assert len(store.parts()) == N_FILES
