@@ -27,25 +27,36 @@ Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 class NetworkConfig(FileValues):
     """What is taken from a `config.json`; the names are those of transformers, and so are the defaults.
 
-    The five sizes have no default: of a file that lacks one nobody knows what network it means. This is BERT, ELECTRA
-    and MPNet; a subclass is another family.
+    The five sizes have no default: of a file that lacks one nobody knows what network it means. This is BERT; a
+    subclass is another family.
 
     Attributes:
+        attention: transformers' name of the attention: the fused one, or the plain one for a kind that has no other.
         tokenizer: how its texts become tokens and its windows are framed.
         mask: what the network takes for the mask of a batch, so that none is left out for a batch without padding: one
             that its attention uses as it is; the tokens themselves; or one for each of its two kinds of layers.
         head: what the layer is called that makes logits.
         counts_padding: whether positions are counted over the tokens that are not its padding.
+        skips_padding: whether positions are counted from behind the id of its padding.
+        has_segments: whether it can be told which tokens are the passage's.
         dropout_is_set: whether its dropout is one of the numbers that are taken.
         ignored_weights: beginnings of the names of weights that question answering does not use.
+        unused: values that transformers is not told of.
+        attention_maps, attention_norm: names of a layer's weights.
     """
 
     tokenizer: ClassVar[TokenizerKind] = WORD_PIECE
+    attention: ClassVar[str] = "sdpa"
     mask: ClassVar[Mask] = "pairs"
     head: ClassVar[str] = "qa_outputs"
     counts_padding: ClassVar[bool] = False
+    skips_padding: ClassVar[bool] = False
+    has_segments: ClassVar[bool] = True
     dropout_is_set: ClassVar[bool] = True
     ignored_weights: ClassVar[tuple[str, ...]] = ()
+    unused: ClassVar[frozenset[str]] = frozenset()
+    attention_maps: ClassVar[tuple[str, ...]] = ("self.query", "self.key", "self.value", "output.dense")
+    attention_norm: ClassVar[str] = "output.LayerNorm"
 
     model_type: str
     vocab_size: int = Field(ge=4, le=1 << 20)
@@ -55,20 +66,18 @@ class NetworkConfig(FileValues):
     intermediate_size: int = Field(ge=1, le=65_536)
     max_position_embeddings: int = Field(512, ge=1, le=65_536)
     type_vocab_size: int = Field(2, ge=2, le=256)
-    embedding_size: int = Field(128, ge=1, le=16_384)
-    relative_attention_num_buckets: int = Field(32, ge=2, le=1024)
     hidden_act: Activation = "gelu"
     hidden_dropout_prob: Share = 0.1
     attention_probs_dropout_prob: Share = 0.1
     layer_norm_eps: float = Field(1e-12, gt=0, le=1e-2, allow_inf_nan=False)
     initializer_range: float = Field(0.02, ge=0, le=10, allow_inf_nan=False)
     pad_token_id: int | None = Field(0, ge=0)
-    position_embedding_type: Literal["absolute"] = "absolute"
-    is_decoder: Literal[False] = False
-    add_cross_attention: Literal[False] = False
+    position_embedding_type: Literal["absolute"] = Field("absolute", exclude=True)
+    is_decoder: Literal[False] = Field(False, exclude=True)
+    add_cross_attention: Literal[False] = Field(False, exclude=True)
     # How the weights are kept, which their file says better; one that is not a kind of float is told from the start.
-    dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = None
-    torch_dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = None
+    dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = Field(None, exclude=True)
+    torch_dtype: Literal["float16", "bfloat16", "float32", "float64"] | None = Field(None, exclude=True)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -95,18 +104,12 @@ class NetworkConfig(FileValues):
     @property
     def longest_window(self) -> int:
         """Tokens that the position embeddings reach."""
-        # MPNet counts positions from behind its padding id.
-        return self.max_position_embeddings - (self.padding + 1 if self.model_type == "mpnet" else 0)
+        return self.max_position_embeddings - (self.padding + 1 if self.skips_padding else 0)
 
     @property
     def takes_segments(self) -> bool:
         """Whether it is told which tokens are the passage's."""
-        return True
-
-    @property
-    def attention(self) -> str:
-        """transformers' name of the attention: the fused one, or the plain one for a kind that has no other."""
-        return "eager" if self.model_type == "mpnet" else "sdpa"
+        return self.has_segments and self.type_vocab_size > 0
 
     @property
     def encoder(self) -> str:
@@ -115,15 +118,7 @@ class NetworkConfig(FileValues):
 
     def arguments(self) -> dict[str, Any]:
         """What transformers builds this network from."""
-        unused = {"dtype", "torch_dtype", "position_embedding_type"}
-        if self.model_type != "electra":
-            unused |= {"embedding_size"}
-        unused |= (
-            {"type_vocab_size", "is_decoder", "add_cross_attention"}
-            if self.model_type == "mpnet"
-            else {"relative_attention_num_buckets"}
-        )
-        return self.model_dump(exclude=unused)
+        return self.model_dump(by_alias=True, exclude={*self.unused})
 
     def weight_shapes(self) -> dict[str, Shape]:
         """Name and shape of every weight of the network, its question-answering head included."""
@@ -132,39 +127,24 @@ class NetworkConfig(FileValues):
         return shapes | {"qa_outputs.weight": (2, hidden), "qa_outputs.bias": (2,)}
 
     def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        hidden, is_mpnet = self.hidden_size, self.model_type == "mpnet"
-        width = self.embedding_size if self.model_type == "electra" else hidden
-        yield "embeddings.word_embeddings.weight", (self.vocab_size, width)
-        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, width)
-        if is_mpnet:
-            yield (
-                "encoder.relative_attention_bias.weight",
-                (
-                    self.relative_attention_num_buckets,
-                    self.num_attention_heads,
-                ),
-            )
-        else:
-            yield "embeddings.token_type_embeddings.weight", (self.type_vocab_size, width)
-        yield from norm("embeddings.LayerNorm", width)
-        if width != hidden:
-            yield from linear("embeddings_project", hidden, width)
-        attention = (
-            [f"attention.attn.{name}" for name in "qkvo"]
-            if is_mpnet
-            else [
-                *(f"attention.self.{name}" for name in ("query", "key", "value")),
-                "attention.output.dense",
-            ]
-        )
+        hidden = self.hidden_size
+        yield from self._embeddings()
         for index in range(self.num_hidden_layers):
             layer = f"encoder.layer.{index}"
-            for name in attention:
-                yield from linear(f"{layer}.{name}", hidden, hidden)
-            yield from norm(f"{layer}.attention.{'' if is_mpnet else 'output.'}LayerNorm", hidden)
+            for name in self.attention_maps:
+                yield from linear(f"{layer}.attention.{name}", hidden, hidden)
+            yield from norm(f"{layer}.attention.{self.attention_norm}", hidden)
             yield from linear(f"{layer}.intermediate.dense", self.intermediate_size, hidden)
             yield from linear(f"{layer}.output.dense", hidden, self.intermediate_size)
             yield from norm(f"{layer}.output.LayerNorm", hidden)
+
+    def _embeddings(self, width: int = 0) -> Iterator[tuple[str, Shape]]:
+        width = width or self.hidden_size
+        yield "embeddings.word_embeddings.weight", (self.vocab_size, width)
+        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, width)
+        if self.type_vocab_size and "type_vocab_size" not in self.unused:
+            yield "embeddings.token_type_embeddings.weight", (self.type_vocab_size, width)
+        yield from norm("embeddings.LayerNorm", width)
 
 
 def linear(name: str, n_out: int, n_in: int) -> Iterator[tuple[str, Shape]]:

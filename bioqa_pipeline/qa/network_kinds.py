@@ -17,11 +17,41 @@ from bioqa_pipeline.qa.tokenizer_files import TokenizerFiles
 from bioqa_pipeline.qa.tokenizer_kinds import ALBERT, DEBERTA, ROBERTA, TokenizerKind
 
 
+class ElectraConfig(NetworkConfig):
+    """BERT whose embeddings may be narrower than its layers."""
+
+    embedding_size: int = Field(128, ge=1, le=16_384)
+
+    def _embeddings(self, width: int = 0) -> Iterator[tuple[str, Shape]]:
+        yield from super()._embeddings(self.embedding_size)
+        if self.embedding_size != self.hidden_size:
+            yield from linear("embeddings_project", self.hidden_size, self.embedding_size)
+
+
+class MpnetConfig(NetworkConfig):
+    """BERT without segments, which also sees how far apart tokens stand, if roughly."""
+
+    attention: ClassVar[str] = "eager"
+    skips_padding: ClassVar[bool] = True
+    unused: ClassVar[frozenset[str]] = frozenset({"type_vocab_size"})
+    attention_maps: ClassVar[tuple[str, ...]] = ("attn.q", "attn.k", "attn.v", "attn.o")
+    attention_norm: ClassVar[str] = "LayerNorm"
+
+    relative_attention_num_buckets: int = Field(32, ge=2, le=1024)
+
+    def _embeddings(self, width: int = 0) -> Iterator[tuple[str, Shape]]:
+        yield from super()._embeddings(width)
+        shape = (self.relative_attention_num_buckets, self.num_attention_heads)
+        yield "encoder.relative_attention_bias.weight", shape
+
+
 class RobertaConfig(NetworkConfig):
     """BERT without segments, over bytes; positions are counted from behind the padding id."""
 
     tokenizer: ClassVar[TokenizerKind] = ROBERTA
     counts_padding: ClassVar[bool] = True
+    skips_padding: ClassVar[bool] = True
+    has_segments: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("roberta.pooler.", "lm_head.")
 
     model_type: Literal["roberta"]
@@ -29,54 +59,26 @@ class RobertaConfig(NetworkConfig):
     type_vocab_size: int = Field(2, ge=1, le=256)
     pad_token_id: int = Field(1, ge=0)
 
-    @property
-    def takes_segments(self) -> bool:
-        return False
-
-    @property
-    def longest_window(self) -> int:
-        return self.max_position_embeddings - self.padding - 1
-
 
 class DistilBertConfig(NetworkConfig):
     """BERT without segments, with half its layers; its sizes have names of their own."""
 
+    has_segments: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("vocab_transform.", "vocab_layer_norm.", "vocab_projector.")
+    unused: ClassVar[frozenset[str]] = frozenset({"type_vocab_size", "layer_norm_eps"})
 
     model_type: Literal["distilbert"]
-    hidden_size: int = Field(ge=1, le=16_384, validation_alias="dim")
-    num_hidden_layers: int = Field(ge=1, le=128, validation_alias="n_layers")
-    num_attention_heads: int = Field(ge=1, le=256, validation_alias="n_heads")
-    intermediate_size: int = Field(ge=1, le=65_536, validation_alias="hidden_dim")
-    hidden_act: Activation = Field("gelu", validation_alias="activation")
-    hidden_dropout_prob: Share = Field(0.1, validation_alias="dropout")
-    attention_probs_dropout_prob: Share = Field(0.1, validation_alias="attention_dropout")
-
-    @property
-    def takes_segments(self) -> bool:
-        return False
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "model_type": self.model_type,
-            "vocab_size": self.vocab_size,
-            "dim": self.hidden_size,
-            "n_layers": self.num_hidden_layers,
-            "n_heads": self.num_attention_heads,
-            "hidden_dim": self.intermediate_size,
-            "activation": self.hidden_act,
-            "dropout": self.hidden_dropout_prob,
-            "attention_dropout": self.attention_probs_dropout_prob,
-            "initializer_range": self.initializer_range,
-            "max_position_embeddings": self.max_position_embeddings,
-            "pad_token_id": self.pad_token_id,
-        }
+    hidden_size: int = Field(ge=1, le=16_384, alias="dim")
+    num_hidden_layers: int = Field(ge=1, le=128, alias="n_layers")
+    num_attention_heads: int = Field(ge=1, le=256, alias="n_heads")
+    intermediate_size: int = Field(ge=1, le=65_536, alias="hidden_dim")
+    hidden_act: Activation = Field("gelu", alias="activation")
+    hidden_dropout_prob: Share = Field(0.1, alias="dropout")
+    attention_probs_dropout_prob: Share = Field(0.1, alias="attention_dropout")
 
     def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
         hidden, inner = self.hidden_size, self.intermediate_size
-        yield "embeddings.word_embeddings.weight", (self.vocab_size, hidden)
-        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, hidden)
-        yield from norm("embeddings.LayerNorm", hidden)
+        yield from self._embeddings()
         for index in range(self.num_hidden_layers):
             layer = f"transformer.layer.{index}"
             for name in ("q_lin", "k_lin", "v_lin", "out_lin"):
@@ -91,13 +93,14 @@ class DebertaConfig(NetworkConfig):
     """DeBERTa of the second and third version: attention between what tokens are and how far apart they stand."""
 
     tokenizer: ClassVar[TokenizerKind] = DEBERTA
+    attention: ClassVar[str] = "eager"
     mask: ClassVar[Mask] = "tokens"
     ignored_weights: ClassVar[tuple[str, ...]] = ("deberta.pooler.", "lm_predictions.", "mask_predictions.", "lm_head.")
 
     model_type: Literal["deberta-v2"]
     type_vocab_size: int = Field(0, ge=0, le=256)
     layer_norm_eps: float = Field(1e-7, gt=0, le=1e-2, allow_inf_nan=False)
-    embedding_size: int | None = Field(None, ge=1, le=16_384)  # type: ignore[assignment]
+    embedding_size: int | None = Field(None, ge=1, le=16_384)
     relative_attention: bool = False
     max_relative_positions: int = Field(-1, ge=-1, le=65_536)
     position_buckets: int = Field(-1, ge=-1, le=65_536)
@@ -106,7 +109,7 @@ class DebertaConfig(NetworkConfig):
     norm_rel_ebd: Literal["none", "layer_norm"] = "none"
     position_biased_input: bool = True
     # Those of the second version with a convolution are too large to answer here.
-    conv_kernel_size: Literal[0] = 0
+    conv_kernel_size: Literal[0] = Field(0, exclude=True)
 
     @field_validator("pos_att_type", mode="before")
     @classmethod
@@ -114,21 +117,12 @@ class DebertaConfig(NetworkConfig):
         return [part.strip() for part in value.lower().split("|")] if isinstance(value, str) else value
 
     @property
-    def takes_segments(self) -> bool:
-        return self.type_vocab_size > 0
-
-    @property
-    def attention(self) -> str:
-        return "eager"
-
-    @property
     def encoder(self) -> str:
         return "deberta"
 
     def arguments(self) -> dict[str, Any]:
-        unused = {"dtype", "torch_dtype", "position_embedding_type", "is_decoder", "add_cross_attention"}
-        unused |= {"relative_attention_num_buckets", "conv_kernel_size"}
-        return self.model_dump(exclude=unused | ({"embedding_size"} if self.embedding_size is None else set()))
+        values = super().arguments()
+        return values if self.embedding_size else {k: v for k, v in values.items() if k != "embedding_size"}
 
     def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
         hidden = self.hidden_size
@@ -170,6 +164,7 @@ class AlbertConfig(NetworkConfig):
     ignored_weights: ClassVar[tuple[str, ...]] = ("albert.pooler.", "predictions.", "sop_classifier.")
 
     model_type: Literal["albert"]
+    embedding_size: int = Field(128, ge=1, le=16_384)
     num_hidden_groups: int = Field(1, ge=1, le=128)
     inner_group_num: int = Field(1, ge=1, le=16)
     hidden_act: Activation = "gelu_new"
@@ -182,16 +177,9 @@ class AlbertConfig(NetworkConfig):
             )
         return self
 
-    def arguments(self) -> dict[str, Any]:
-        unused = {"dtype", "torch_dtype", "position_embedding_type", "is_decoder", "add_cross_attention"}
-        return self.model_dump(exclude=unused | {"relative_attention_num_buckets"})
-
     def _encoder_shapes(self) -> Iterator[tuple[str, Shape]]:
         hidden, width = self.hidden_size, self.embedding_size
-        yield "embeddings.word_embeddings.weight", (self.vocab_size, width)
-        yield "embeddings.position_embeddings.weight", (self.max_position_embeddings, width)
-        yield "embeddings.token_type_embeddings.weight", (self.type_vocab_size, width)
-        yield from norm("embeddings.LayerNorm", width)
+        yield from self._embeddings(width)
         yield from linear("encoder.embedding_hidden_mapping_in", hidden, width)
         for group in range(self.num_hidden_groups):
             for index in range(self.inner_group_num):
@@ -206,8 +194,8 @@ class AlbertConfig(NetworkConfig):
 
 FAMILIES: Mapping[str, type[NetworkConfig]] = {
     "bert": NetworkConfig,
-    "electra": NetworkConfig,
-    "mpnet": NetworkConfig,
+    "electra": ElectraConfig,
+    "mpnet": MpnetConfig,
     "roberta": RobertaConfig,
     "distilbert": DistilBertConfig,
     "deberta-v2": DebertaConfig,

@@ -27,36 +27,36 @@ class ModernBertConfig(NetworkConfig):
     tokenizer: ClassVar[TokenizerKind] = MODERN
     mask: ClassVar[Mask] = "local"
     head: ClassVar[str] = "classifier"
+    has_segments: ClassVar[bool] = False
     dropout_is_set: ClassVar[bool] = False
     ignored_weights: ClassVar[tuple[str, ...]] = ("decoder.",)
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"type_vocab_size", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
+    )
 
     model_type: Literal["modernbert"]
     max_position_embeddings: int = Field(8192, ge=1, le=65_536)
-    hidden_act: Activation = Field("gelu", validation_alias="hidden_activation")
-    layer_norm_eps: float = Field(1e-5, gt=0, le=1e-2, allow_inf_nan=False, validation_alias="norm_eps")
+    hidden_act: Activation = Field("gelu", alias="hidden_activation")
+    layer_norm_eps: float = Field(1e-5, gt=0, le=1e-2, allow_inf_nan=False, alias="norm_eps")
     pad_token_id: int | None = Field(50_283, ge=0)
     local_attention: int = Field(128, ge=2, le=65_536)
-    global_attn_every_n_layers: int = Field(3, ge=1, le=128)
+    global_attn_every_n_layers: int = Field(3, ge=1, le=128, exclude=True)
     layer_types: list[Layer] | None = None
-    global_rope_theta: float = Field(160_000.0, gt=1, le=1e9, allow_inf_nan=False)
-    local_rope_theta: float | None = Field(10_000.0, gt=1, le=1e9, allow_inf_nan=False)
+    global_rope_theta: float = Field(160_000.0, gt=1, le=1e9, allow_inf_nan=False, exclude=True)
+    local_rope_theta: float | None = Field(10_000.0, gt=1, le=1e9, allow_inf_nan=False, exclude=True)
     rope_parameters: dict[Layer, Rotation] | None = None
-    rope_scaling: None = None
+    rope_scaling: None = Field(None, exclude=True)
     classifier_activation: Activation = "gelu"
-    norm_bias: Literal[False] = False
-    attention_bias: Literal[False] = False
-    mlp_bias: Literal[False] = False
-    classifier_bias: Literal[False] = False
+    norm_bias: Literal[False] = Field(False, exclude=True)
+    attention_bias: Literal[False] = Field(False, exclude=True)
+    mlp_bias: Literal[False] = Field(False, exclude=True)
+    classifier_bias: Literal[False] = Field(False, exclude=True)
 
     @model_validator(mode="after")
     def _layers_are_as_many(self) -> Self:
         if self.layer_types is not None and len(self.layer_types) != self.num_hidden_layers:
             raise ValueError(f"{len(self.layer_types)} layer_types, but num_hidden_layers {self.num_hidden_layers}")
         return self
-
-    @property
-    def takes_segments(self) -> bool:
-        return False
 
     @property
     def encoder(self) -> str:
@@ -70,22 +70,8 @@ class ModernBertConfig(NetworkConfig):
         layers = self.layer_types or [
             "sliding_attention" if index % every else "full_attention" for index in range(self.num_hidden_layers)
         ]
-        return {
-            "model_type": self.model_type,
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "num_hidden_layers": self.num_hidden_layers,
-            "num_attention_heads": self.num_attention_heads,
-            "intermediate_size": self.intermediate_size,
-            "max_position_embeddings": self.max_position_embeddings,
-            "hidden_activation": self.hidden_act,
-            "norm_eps": self.layer_norm_eps,
-            "pad_token_id": self.pad_token_id,
-            "local_attention": self.local_attention,
-            "classifier_activation": self.classifier_activation,
-            "layer_types": layers,
-            "rope_parameters": {k: {"rope_type": "default", "rope_theta": v} for k, v in thetas.items()},
-        }
+        rotations = {layer: {"rope_type": "default", "rope_theta": theta} for layer, theta in thetas.items()}
+        return super().arguments() | {"layer_types": layers, "rope_parameters": rotations}
 
     def weight_shapes(self) -> dict[str, Shape]:
         hidden = self.hidden_size
