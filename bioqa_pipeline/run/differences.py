@@ -51,7 +51,7 @@ class Cause:
     now: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One value that is not what it was.
 
@@ -65,10 +65,10 @@ class Difference:
     question_id: str
     pmid: int
     pair_id: str
+    window_index: int | None = None
     then: Any
     now: Any
     why: tuple[str, ...]
-    window_index: int | None = None
 
 
 @dataclass(slots=True)

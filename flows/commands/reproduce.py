@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bioqa_pipeline.errors import BioqaError, ConfigError
@@ -161,29 +162,15 @@ def _as_json(place: str, found: Reproduction) -> str:
             **model.model_dump(include={"name", "device", "precision", "engine"}),
             "processor": found.asked_again.processor,
         },
-        "causes": [{"why": c.why, "then": c.then, "now": c.now} for c in found.causes],
+        "causes": [asdict(cause) for cause in found.causes],
         "counts": [
-            {"table": table, "column": column, "why": list(why), "values": n}
+            {"table": table, "column": column, "why": why, "values": n}
             for (table, column, why), n in sorted(differences.counts.items())
         ],
-        "differences": [_as_object(difference) for difference in differences.first],
+        "differences": [asdict(difference) for difference in differences.first],
         "notes": list(found.notes),
     }
     return json.dumps(_finite(said), indent=1) + "\n"
-
-
-def _as_object(difference: Difference) -> dict[str, Any]:
-    return {
-        "table": difference.table,
-        "column": difference.column,
-        "question_id": difference.question_id,
-        "pmid": difference.pmid,
-        "pair_id": difference.pair_id,
-        "window_index": difference.window_index,
-        "then": difference.then,
-        "now": difference.now,
-        "why": list(difference.why),
-    }
 
 
 def _finite(value: Any) -> Any:
