@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from bioqa_pipeline.evaluation.bioasq_metrics import (
 )
 from bioqa_pipeline.evaluation.findings import Findings, find
 from bioqa_pipeline.evaluation.judged import JudgedQuestion
-from bioqa_pipeline.qa.calibration import ReliabilityBin, auroc, expected_calibration_error, reliability
+from bioqa_pipeline.qa.calibration import ReliabilityBin, auroc, chance_of, expected_calibration_error, reliability
 
 # The challenge's figures, each the mean of a field of the scores of its type.
 _FACTOID_MEASURES = {"strict_accuracy": "strict", "lenient_accuracy": "lenient", "mrr": "reciprocal_rank"}
@@ -155,9 +154,6 @@ def _judged(
         is_factoid = isinstance(score, FactoidScore)
         exact = score.strict if isinstance(score, FactoidScore) else float(score.f1 == 1.0)
         said = "; ".join(found.answers[:1] if is_factoid else found.answers) or None
-        chance = found.answerability
-        if chance is None and found.margin is not None:
-            chance = 0.5 * (1.0 + math.tanh(0.5 * found.margin))
         yield JudgedQuestion(
             id=question.id,
             question=question.text,
@@ -169,6 +165,6 @@ def _judged(
             f1=score.reciprocal_rank if isinstance(score, FactoidScore) else score.f1,
             best_exact=exact,
             certainty=found.margin if found.answerability is None else found.answerability,
-            probability=chance,
+            probability=None if found.margin is None else chance_of(found.answerability, found.margin),
             evidence=found.evidence,
         )

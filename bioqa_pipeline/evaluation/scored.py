@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.evaluation.judged import evidence
 from bioqa_pipeline.evaluation.squad import SquadParagraph, questions_with_passages
+from bioqa_pipeline.qa.calibration import chance_of
 from bioqa_pipeline.qa.scoring import PairScorer
 
 PAIRS_AT_ONCE = 512
@@ -38,8 +38,8 @@ class ScoredQuestion:
 
     @property
     def probability(self) -> float:
-        """Without a calibration the margin's own scale has to do."""
-        return 0.5 * (1.0 + math.tanh(0.5 * self.margin)) if self.answerability is None else self.answerability
+        """That it has an answer, if roughly."""
+        return chance_of(self.answerability, self.margin)
 
 
 def score_paragraphs(

@@ -20,7 +20,7 @@ from bioqa_pipeline.qa.model_files import (
 )
 from bioqa_pipeline.qa.tokenizer_kinds import TokenizerKind
 from bioqa_pipeline.qa.tokenizer_rules import rules_of
-from bioqa_pipeline.qa.vocabularies import AddedToken, check_id, join_added, model_of
+from bioqa_pipeline.qa.vocabularies import AddedToken, join_added, model_of, vocabulary_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,15 +98,12 @@ def read_byte_level(folder: Path, *, rows: int) -> tuple[dict[str, int], ByteLev
 
 
 def _vocabulary(values: object, path: Path, rows: int) -> dict[str, int]:
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a tokenizer file: its model has no vocab")
-    for token, number in values.items():
-        check_id(token, number, path, rows)
-    if absent := [char for char in Alphabet.alphabet() if char not in values]:
+    vocabulary = vocabulary_of(values, path, rows)
+    if absent := [char for char in Alphabet.alphabet() if char not in vocabulary]:
         logger.warning(
             "%s: %d of the 256 bytes have no token: texts lose the characters they are part of", path, len(absent)
         )
-    return dict(values)
+    return vocabulary
 
 
 def _merges(values: object, vocabulary: Mapping[str, int], path: Path) -> tuple[tuple[str, str], ...]:

@@ -47,6 +47,11 @@ class Calibration(Settings):
         return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
 
 
+def chance_of(answerability: float | None, margin: float) -> float:
+    """The answerability; without a calibration the margin's own scale has to do."""
+    return 0.5 * (1.0 + math.tanh(0.5 * margin)) if answerability is None else answerability
+
+
 CALIBRATE = "python -m flows.calibrate"
 # What people are told in the place of probabilities where a model has no calibration.
 UNCALIBRATED = (

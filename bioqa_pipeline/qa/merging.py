@@ -8,12 +8,12 @@ An abbreviation of the question in full is an answer: to "What is FRDA?" it is t
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bioqa_pipeline.abbreviations import SHORT_CHARS, Abbreviation, defined_abbreviations, expanded
+from bioqa_pipeline.qa.calibration import chance_of
 from bioqa_pipeline.qa.merge_key import answer_key
 from bioqa_pipeline.qa.ranking import Voter, votes
 from bioqa_pipeline.records.scores import MergedAnswer
@@ -97,10 +97,7 @@ def _voter(candidate: Candidate, own_key: str | None) -> Voter:
         (own_key if own_key and text == answer else answer_key(expanded(text, candidate.abbreviations)), score)
         for text, score in spans
     ]
-    chance = candidate.answerability
-    if chance is None:  # without a calibration the margin's own scale has to do
-        chance = 0.5 * (1.0 + math.tanh(0.5 * candidate.margin))
-    return Voter(_work(candidate), chance, keyed)
+    return Voter(_work(candidate), chance_of(candidate.answerability, candidate.margin), keyed)
 
 
 def merge_keys(candidates: Sequence[Candidate]) -> list[str]:

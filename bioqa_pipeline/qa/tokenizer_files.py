@@ -29,7 +29,7 @@ from bioqa_pipeline.qa.model_files import (
 from bioqa_pipeline.qa.tokenizer_kinds import WORD_PIECE, TokenizerKind
 from bioqa_pipeline.qa.tokenizer_rules import rules_of
 from bioqa_pipeline.qa.unigram import Unigram, parse_unigram
-from bioqa_pipeline.qa.vocabularies import check_id, check_vocabulary, join_added, model_of
+from bioqa_pipeline.qa.vocabularies import check_vocabulary, join_added, model_of, vocabulary_of
 from bioqa_pipeline.records.scores import SpecialIds
 
 logger = logging.getLogger(__name__)
@@ -198,11 +198,7 @@ def parse_tokenizer(content: bytes, path: Path, *, rows: int) -> tuple[dict[str,
     prefix = model.get("continuing_subword_prefix", "##")
     if prefix != "##" or model.get("unk_token", "[UNK]") != "[UNK]":
         raise CheckpointError(f"{path}: BERT's pieces begin with ## and its unknown token is [UNK]; another tokenizer")
-    vocabulary = model.get("vocab")
-    if not isinstance(vocabulary, dict):
-        raise CheckpointError(f"{path} is not a tokenizer file: its model has no vocab")
-    for token, number in vocabulary.items():
-        check_id(token, number, path, rows)
+    vocabulary = vocabulary_of(model.get("vocab"), path, rows)
     join_added(values.get("added_tokens"), vocabulary, path, rows, WORD_PIECE)
     rules_of(values.get("pre_tokenizer"), "pretokenizers", PRE_TOKENIZERS, path, WORD_PIECE.owner)
     rules = rules_of(values.get("normalizer"), "normalizers", NORMALIZERS, path, WORD_PIECE.owner)

@@ -70,6 +70,15 @@ def model_of(values: Mapping[str, Any], kind: TokenizerKind, path: Path) -> dict
     return model
 
 
+def vocabulary_of(values: object, path: Path, rows: int) -> dict[str, int]:
+    """The ids by their tokens, as a file says them."""
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} is not a tokenizer file: its model has no vocab")
+    for token, number in values.items():
+        check_id(token, number, path, rows)
+    return values
+
+
 def check_id(token: str, number: object, path: Path, rows: int) -> None:
     """Raises CheckpointError where the network has no row for this token."""
     if type(number) is not int or not 0 <= number < rows:

@@ -154,7 +154,7 @@ def read_questions(path: Path) -> QuestionFile:
         path,
         questions,
         merged,
-        notes=notes_of(rows, left_out),
+        notes=tuple(notes_of(rows, left_out)),
         pasted=frozenset(q.id for q in questions if q.query is None and q.text in pasted),
     )
 

@@ -26,12 +26,8 @@ class LeftOut:
     is_mark: bool = False
 
 
-def notes_of(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> tuple[str, ...]:
+def notes_of(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> Iterator[str]:
     """One sentence each for comments, list marks, own columns, what repetitions say in them, and near repetitions."""
-    return tuple(_notes(rows, left_out))
-
-
-def _notes(rows: Sequence[Row], left_out: Sequence[LeftOut]) -> Iterator[str]:
     for is_mark, kind in ((False, "comments"), (True, "list marks without a question")):
         if lines := [(part.line, part.text) for part in left_out if part.is_mark is is_mark]:
             yield f"left out as {kind}: {named_lines(lines)}"

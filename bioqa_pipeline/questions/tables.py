@@ -36,16 +36,18 @@ def delimiter_of(content: str, expected: str) -> str:
     if stated := _SEPARATOR_LINE.match(content):
         return stated[1]
     for delimiter in dict.fromkeys((expected, *DELIMITERS)):
-        if "question" in {cell.strip().lower() for cell in _first_cells(content, delimiter)}:
+        if _names_question(content, delimiter):
             return delimiter
     return expected
 
 
 def has_header(content: str) -> bool:
     """Whether the first line names a column `question`, by any delimiter."""
-    return any(
-        "question" in {cell.strip().lower() for cell in _first_cells(content, delimiter)} for delimiter in DELIMITERS
-    )
+    return any(_names_question(content, delimiter) for delimiter in DELIMITERS)
+
+
+def _names_question(content: str, delimiter: str) -> bool:
+    return "question" in {cell.strip().lower() for cell in _first_cells(content, delimiter)}
 
 
 def _first_cells(content: str, delimiter: str) -> list[str]:
