@@ -18,7 +18,7 @@ from bioqa_pipeline.evaluation.metrics import GoldQuestion
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.questions import files
 from bioqa_pipeline.questions.files import read_questions
-from bioqa_pipeline.sources.pmids import read_pmids
+from bioqa_pipeline.sources.pmids import read_list
 from bioqa_pipeline.training.recipe import MAX_RECIPE_BYTES, read_toml
 
 GOLD = (GoldQuestion("q", ()),)
@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "questions.txt": read_questions,
     "questions.csv": read_questions,
     "questions.jsonl": read_questions,
-    "pmids.txt": read_pmids,
+    "pmids.txt": read_list,
     "squad.json": read_squad,
     "predictions.json": lambda path: read_predictions(path, GOLD),
     "odds.json": lambda path: read_no_answer_scores(path, GOLD),

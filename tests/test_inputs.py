@@ -16,12 +16,12 @@ from bioqa_pipeline.evaluation.files import read_predictions
 from bioqa_pipeline.evaluation.squad import read_squad
 from bioqa_pipeline.qa.model_files import read_json_object
 from bioqa_pipeline.questions.files import read_questions
-from bioqa_pipeline.sources.pmids import read_pmids
+from bioqa_pipeline.sources.pmids import read_list
 from bioqa_pipeline.training.recipe import read_toml
 
 READERS: dict[str, Callable[[Path], object]] = {
     "questions": read_questions,
-    "PMIDs": read_pmids,
+    "PMIDs": read_list,
     "SQuAD": read_squad,
     "recipe": read_toml,
     "predictions": lambda path: read_predictions(path, ()),
@@ -84,7 +84,7 @@ def test_a_byte_order_mark_is_read_over_in_every_input(tmp_path: Path) -> None:
     squad = marked("s.json", json.dumps({"version": "x", "data": [{"title": "t", "paragraphs": [paragraph]}]}))
     assert [paragraph.context for paragraph in read_squad(squad)] == ["vitamin C"]
     assert read_predictions(marked("p.json", '{"1": "vitamin C"}'), ()) == {}
-    assert read_pmids(marked("p.txt", "12\n")) == (12,)
+    assert read_list(marked("p.txt", "12\n")) == (12,)
     assert read_toml(marked("r.toml", "x = 1\n")) == {"x": 1}
     for name, text in (("q.txt", "Who?\n"), ("q.csv", "id,question\n1,Who?\n"), ("q.jsonl", '{"question": "Who?"}\n')):
         assert [question.text for question in read_questions(marked(name, text)).questions] == ["Who?"]

@@ -175,13 +175,11 @@ _DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d+)(?![\d.,]*\d)")
 _GENUS_A = re.compile(r"(?<![\w.])A\.\s?(?=[a-z])")
 _INITIALISM = re.compile(r"(?<![A-Za-z.])(?:[A-Za-z]\.){2,}(?![A-Za-z])")
 _DATES = (
-    re.compile(r"(?<![\d-])(?P<year>[12]\d{3})-(?P<number>0[1-9]|1[0-2])-(?P<day>[0-2]\d|3[01])(?![\d-])"),
-    re.compile(
-        rf"(?<!\d)(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH},?\s(?P<year>[12]\d{{3}})\b", re.IGNORECASE
-    ),
-    re.compile(rf"\b{_MONTH}\s(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,\s?|\s)(?P<year>[12]\d{{3}})\b", re.IGNORECASE),
-    re.compile(rf"\b{_MONTH}\s(?P<day>\d{{1,2}})(?:st|nd|rd|th)?$", re.IGNORECASE),
-    re.compile(rf"\b{_MONTH},?\s(?:of\s)?(?P<year>[12]\d{{3}})\b", re.IGNORECASE),
+    re.compile(rf"(?<![\d-]){_YEAR}-(?P<number>0[1-9]|1[0-2])-(?P<day>[0-2]\d|3[01])(?![\d-])"),
+    re.compile(rf"(?<!\d){_DAY}\s(?:of\s)?{_MONTH},?\s{_YEAR}\b", re.IGNORECASE),
+    re.compile(rf"\b{_MONTH}\s{_DAY}(?:,\s?|\s){_YEAR}\b", re.IGNORECASE),
+    re.compile(rf"\b{_MONTH}\s{_DAY}$", re.IGNORECASE),
+    re.compile(rf"\b{_MONTH},?\s(?:of\s)?{_YEAR}\b", re.IGNORECASE),
 )
 
 

@@ -76,9 +76,9 @@ def check_source(config: SourceConfig) -> None:
     if config.medline_dir is not None and not config.medline_dir.is_dir():
         raise ConfigError(f"`medline_dir {config.medline_dir}`: no such folder")
     if config.pmids_file is not None:
-        from bioqa_pipeline.sources.pmids import read_pmids
+        from bioqa_pipeline.sources.pmids import read_list
 
-        read_pmids(config.pmids_file)
+        read_list(config.pmids_file)
     if config.files is not None:
         from bioqa_pipeline.sources.files.finding import find_files
         from bioqa_pipeline.sources.files.gathering import check_files

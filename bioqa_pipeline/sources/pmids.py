@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
@@ -20,28 +19,11 @@ logger = logging.getLogger(__name__)
 REPETITIONS_NAMED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What a list names.
+def read_list(path: Path) -> tuple[int | str, ...]:
+    """PMIDs, and DOIs and PMCIDs in their place, of a list or of records in any format that source files reads.
 
-    Attributes:
-        names: PMIDs, and DOIs and PMCIDs in their place, in the order of the list, each once.
-        n_nameless: records that have none of them.
-    """
-
-    names: tuple[int | str, ...]
-    n_nameless: int = 0
-
-    def others(self) -> list[str]:
-        """The DOIs and PMCIDs."""
-        return [name for name in self.names if isinstance(name, str)]
-
-
-def read_list(path: Path) -> Listed:
-    """The PMIDs, PMCIDs and DOIs of a list, or of records in any format that source files reads.
-
-    In a list blank lines, what follows a `#` and a first line of words alone are skipped; repetitions are merged and
-    logged.
+    They come in the order of the list, each once. In a list blank lines, what follows a `#` and a first line of words
+    alone are skipped; repetitions are merged and logged.
 
     Raises:
         InputError: the file cannot be read, a word of a list is none of them, or there is none.
@@ -54,7 +36,7 @@ def read_list(path: Path) -> Listed:
     return _listed(content, is_list)
 
 
-def _listed(content: FileContent, is_list: bool) -> Listed:
+def _listed(content: FileContent, is_list: bool) -> tuple[int | str, ...]:
     lines: dict[int | str, int] = {}
     n_nameless, repeated = 0, list[str]()
     for record in content.records:
@@ -73,12 +55,7 @@ def _listed(content: FileContent, is_list: bool) -> Listed:
         logger.warning("%s: %d records have neither PMID nor DOI and are left out", content.path, n_nameless)
     if not lines:
         raise InputError(f"none of {n_nameless:,} records has a PMID, PMCID or DOI", content.path)
-    return Listed(tuple(lines), n_nameless)
-
-
-def read_pmids(path: Path) -> tuple[int, ...]:
-    """The PMIDs of a list alone; see `read_list`."""
-    return tuple(name for name in read_list(path).names if isinstance(name, int))
+    return tuple(lines)
 
 
 class PmidsSource:
@@ -95,10 +72,11 @@ class PmidsSource:
         self._filters = filters
         self._records, self.store = records, records.store
         listed = read_list(path)
-        found = self._converted(listed.others())
-        pmids = (name if isinstance(name, int) else found.get(name) for name in listed.names)
+        others = [name for name in listed if isinstance(name, str)]
+        found = self._converted(others)
+        pmids = (name if isinstance(name, int) else found.get(name) for name in listed)
         self._pmids = tuple(dict.fromkeys(pmid for pmid in pmids if pmid))
-        self._n_converted, self._n_not = len(found), len(listed.others()) - len(found)
+        self._n_converted, self._n_not = len(found), len(others) - len(found)
         if not self._pmids:
             raise InputError(f"none of {self._n_not:,} DOIs and PMCIDs has a PMID that {records.name} knows", path)
         # One tuple for all questions: a long list times many questions would not fit into memory.

@@ -59,6 +59,6 @@ def _given(source: SourceConfig) -> list[str]:
 
     assert source.pmids_file is not None
     listed = read_list(source.pmids_file)
-    others = len(listed.others())
+    others = sum(isinstance(name, str) for name in listed)
     said = f"; DOIs and PMCIDs to be converted: {others:,}" if others else ""
-    return [f"{source.pmids_file}: {counted(len(listed.names) - others, 'PMID')}{said}"]
+    return [f"{source.pmids_file}: {counted(len(listed) - others, 'PMID')}{said}"]

@@ -38,7 +38,7 @@ from bioqa_pipeline.sources.entrez.client import _decode_records
 from bioqa_pipeline.sources.entrez.exchange import Exchange
 from bioqa_pipeline.sources.entrez.responses import check_body, check_status, decode_count, decode_search
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
-from bioqa_pipeline.sources.pmids import read_pmids
+from bioqa_pipeline.sources.pmids import read_list
 from bioqa_pipeline.text import normalize_text, sentences
 from bioqa_pipeline.training.recipe import read_recipe
 from fuzz.mutation import broken
@@ -274,7 +274,7 @@ def queries(given: tuple[str, str | None, frozenset[str]], folder: Path) -> None
 def pmid_lists(data: bytes, folder: Path) -> None:
     path = folder / "pmids.txt"
     path.write_bytes(data)
-    found = read_pmids(path)
+    found = [name for name in read_list(path) if isinstance(name, int)]
     assert found and len(set(found)) == len(found) and all(0 < pmid <= MAX_PMID for pmid in found)
 
 

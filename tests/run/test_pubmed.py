@@ -13,8 +13,9 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.paths import DATA
 from bioqa_pipeline.records.texts import FetchStatus
-from bioqa_pipeline.run.job import RunResult, run_job
-from bioqa_pipeline.sources.pmids import read_pmids
+from bioqa_pipeline.run.job import run_job
+from bioqa_pipeline.run.records import RunResult
+from bioqa_pipeline.sources.pmids import read_list
 from support.checkpoints import make_checkpoint
 from support.eutils_faults import QUICK, Faults
 from support.eutils_records import ServerRecord, read_records
@@ -156,6 +157,6 @@ def test_a_bad_list_of_pmids_names_its_line(tmp_path: Path, content: bytes, mess
     path = tmp_path / "pmids.txt"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_pmids(path)
+        read_list(path)
     with pytest.raises(InputError, match="cannot be read"):
-        read_pmids(tmp_path / "nowhere.txt")
+        read_list(tmp_path / "nowhere.txt")

@@ -22,7 +22,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from bioqa_pipeline.abstracts.parts import write_part
-from bioqa_pipeline.abstracts.store import AbstractStore, StoreWriter
+from bioqa_pipeline.abstracts.store import AbstractStore
+from bioqa_pipeline.abstracts.writer import StoreWriter
 from bioqa_pipeline.errors import SourceError, StoreError
 from bioqa_pipeline.pubmed import archives
 from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord
