@@ -34,7 +34,7 @@ from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import content_digest
 from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import statuses, weighed
-from bioqa_pipeline.run.job import RunResult
+from bioqa_pipeline.run.records import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.console import uncalibrated_note
 

@@ -24,9 +24,10 @@ from bioqa_pipeline.dataset.manifest import RunManifest, shortened
 from bioqa_pipeline.errors import BioqaError, ConfigError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.notify.telling import tell
-from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.preflight import Preflight
 from bioqa_pipeline.run.progress import Reporter
+from bioqa_pipeline.run.records import RunResult
 from bioqa_pipeline.run.workers import worker_count
 from flows.artifacts import data_set_asset, show_result
 from flows.blocks import tell_block

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +65,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     texts = {item.path: item.path.read_text("utf-8") for item in items}
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The stores of abstracts of all tests, apart from the user's own."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIOQA_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a tiny BERT with random weights."""
+    from support.checkpoints import make_checkpoint
+
+    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
 
 
 @pytest.fixture(scope="session")

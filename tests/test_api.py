@@ -19,11 +19,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_checkpoint(tmp_path_factory.mktemp("model")))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def test_questions_become_a_frame_in_their_order(model: str) -> None:
     frame = bioqa_pipeline.answer(QUESTIONS, model=model, max_abstracts=4, threshold=1e9, device="cpu")
     assert frame["question"].unique(maintain_order=True).to_list() == QUESTIONS

@@ -17,7 +17,8 @@ import pytest
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, ScoringConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, TABLES, Table, make_pair_id
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, TABLES, make_pair_id
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import file_metadata
 from bioqa_pipeline.qa.checkpoint import open_checkpoint
 from bioqa_pipeline.run.job import run_job
@@ -50,9 +51,8 @@ RUNS = ["20261126T235020Z-9f9bd0", "20261126T235046Z-55f233"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A copy, to be written to."""
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     return Path(shutil.copytree(OLD, tmp_path / "old"))
 
 

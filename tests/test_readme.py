@@ -7,7 +7,8 @@ import tomllib
 
 import pytest
 
-from bioqa_pipeline.dataset.schemas import TABLES, Table
+from bioqa_pipeline.dataset.schemas import TABLES
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.questions.rows import FIELDS
 from support.paths import ROOT
 

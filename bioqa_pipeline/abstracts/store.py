@@ -33,8 +33,6 @@ from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.filelock import FileLock
 
-__all__ = ["AbstractStore", "AddCount", "PartChanges", "StoreWriter"]
-
 T = TypeVar("T")
 
 _LOOKUP_RECORDS = 1_000

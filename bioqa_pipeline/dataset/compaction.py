@@ -24,8 +24,9 @@ from bioqa_pipeline.dataset.log import LogEntry
 from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.opening import opened, publish_entry
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, SUMMARY, Table, make_shard_id
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, PARQUET, STAGING, SUMMARY, make_shard_id
 from bioqa_pipeline.dataset.staging import clear, stage
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import decode, encode, file_metadata, in_order, joined
 from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.storage.base import Storage

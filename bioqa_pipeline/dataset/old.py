@@ -31,11 +31,11 @@ from bioqa_pipeline.dataset.schemas import (
     STAGING,
     SUMMARY,
     TABLES,
-    Table,
     make_shard_id,
     manifest_path,
 )
 from bioqa_pipeline.dataset.staging import is_staged
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.messages import words_of

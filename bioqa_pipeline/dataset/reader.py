@@ -61,20 +61,18 @@ from bioqa_pipeline.dataset.schemas import (
     FEED,
     RUNS,
     SUMMARY,
-    Table,
     is_manifest,
     manifest_path,
     summary_path,
 )
-from bioqa_pipeline.dataset.staging import check_name, write_staged
+from bioqa_pipeline.dataset.staging import check_name
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import decode, empty_frame, file_metadata, joined
 from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError, NoDatasetError
 from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage
 from bioqa_pipeline.storage.places import storage_at
-
-__all__ = ["Dataset", "DatasetWriter", "write_staged"]
 
 
 class Dataset:

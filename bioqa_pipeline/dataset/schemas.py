@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from bioqa_pipeline.dataset.table import PMID
-from bioqa_pipeline.dataset.table import Table as Table
+from bioqa_pipeline.dataset.table import PMID, Table
 from bioqa_pipeline.records.scores import SpanAnswer
 from bioqa_pipeline.records.texts import content_digest
 

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow, Table
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, Row, SummaryRow
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.records.scores import MergedAnswer

@@ -19,10 +19,10 @@ from bioqa_pipeline.dataset.schemas import (
     PARQUET,
     SUMMARY,
     TABLES,
-    Table,
     is_manifest,
     make_shard_id,
 )
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import column_faults, file_metadata
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.messages import words_of

@@ -34,12 +34,10 @@ from bioqa_pipeline.inputs import (
 )
 from bioqa_pipeline.questions.marks import is_comment, is_lone_mark, without_comment
 from bioqa_pipeline.questions.notes import LeftOut, notes_of
-from bioqa_pipeline.questions.rows import MAX_QUESTION_CHARS, Row, checked_row
+from bioqa_pipeline.questions.rows import Row, checked_row
 from bioqa_pipeline.questions.tables import delimiter_of, has_header, json_rows, lines_of, table_rows
 from bioqa_pipeline.records.texts import Question, content_digest
 from bioqa_pipeline.text import normalize_text
-
-__all__ = ["MAX_QUESTION_CHARS", "MergedQuestion", "QuestionFile", "default_id", "read_questions"]
 
 MAX_QUESTIONS = 1_000_000
 

@@ -18,8 +18,9 @@ from pydantic import SecretStr
 
 from bioqa_pipeline.config import NUMBERS, RunConfig
 from bioqa_pipeline.dataset.manifest import MOST_NAMED, RunManifest, SkippedRecord, shortened
-from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
 from bioqa_pipeline.qa.engines import faster_engine, resolve_engine
@@ -34,8 +35,7 @@ from bioqa_pipeline.run.pages import RunPages
 from bioqa_pipeline.run.plan import automatic_shard_pairs, count_statuses, plan_run, scan_plan
 from bioqa_pipeline.run.preflight import Preflight, preflight
 from bioqa_pipeline.run.progress import Reporter
-from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, ShardReport
-from bioqa_pipeline.run.records import RunResult as RunResult
+from bioqa_pipeline.run.records import FailedPair, RunIdentity, RunPlan, RunResult, ShardReport
 from bioqa_pipeline.run.retrieve import retrieve
 from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.summarise import summarise

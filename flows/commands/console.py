@@ -29,8 +29,8 @@ from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.report.delta import Delta
 from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import PROBABILITY, statuses, weighed
-from bioqa_pipeline.run.job import RunResult
 from bioqa_pipeline.run.progress import Progress, Reporter, progress_text
+from bioqa_pipeline.run.records import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.spelling import spelled
 

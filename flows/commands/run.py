@@ -23,9 +23,9 @@ from flows.commands.resolved import add_file_options, as_toml, given, has_settin
 from flows.commands.settings_file import NAME
 
 if TYPE_CHECKING:
-    from bioqa_pipeline.run.job import RunResult
     from bioqa_pipeline.run.preflight import Preflight
     from bioqa_pipeline.run.progress import Reporter
+    from bioqa_pipeline.run.records import RunResult
 
 # By name: the flow's module starts this command, and importing it is importing Prefect.
 FLOW = "flows.run:run_for_command_line"

@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bioqa_pipeline.abstracts.locator import Locator
 from bioqa_pipeline.abstracts.parts import ROW_GROUP_RECORDS, SCHEMA_VERSION, write_part
-from bioqa_pipeline.abstracts.store import AbstractStore, AddCount
+from bioqa_pipeline.abstracts.store import AbstractStore
+from bioqa_pipeline.abstracts.writer import AddCount
 from bioqa_pipeline.errors import StoreError
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.local import LocalStorage

@@ -104,8 +104,7 @@ def test_a_long_chain_is_one_work() -> None:
     assert set(group_works(chain).values()) == {1}
 
 
-def test_a_run_counts_preprint_article_and_republication_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def test_a_run_counts_preprint_article_and_republication_once(tmp_path: Path) -> None:
     text = "Quinine is the drug that treats malaria."
     articles = [
         Article(301, text, "A preprint", links=(("UpdateIn", 302),)),

@@ -25,8 +25,9 @@ import polars as pl
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from bioqa_pipeline.abstracts.store import AbstractStore  # noqa: E402
-from bioqa_pipeline.dataset.reader import Dataset, write_staged  # noqa: E402
+from bioqa_pipeline.dataset.reader import Dataset  # noqa: E402
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id  # noqa: E402
+from bioqa_pipeline.dataset.staging import write_staged  # noqa: E402
 from bioqa_pipeline.records.texts import Question, Retrieval  # noqa: E402
 from bioqa_pipeline.run.current import update_current  # noqa: E402
 from bioqa_pipeline.run.records import RunIdentity  # noqa: E402

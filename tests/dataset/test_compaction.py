@@ -11,8 +11,9 @@ import pytest
 
 from bioqa_pipeline.dataset import compaction
 from bioqa_pipeline.dataset.compaction import KINDS, compact, plan_compaction
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SUMMARY, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage

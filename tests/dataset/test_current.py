@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer
 

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from bioqa_pipeline.dataset import contents
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.quarantine import quarantine
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import ANSWERS, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.dataset.tables import decode, encode, to_table
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError, OtherVersionError

@@ -21,8 +21,10 @@ import pytest
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.manifest import FileRecord, RetrievalRecord
 from bioqa_pipeline.dataset.marker import read_marker
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
-from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, Table, make_shard_id
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.schemas import ANSWERS, CHUNKS, SCHEMA_VERSION, SUMMARY, AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import decode, summary_rows, to_table
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Hit, QueryAttempt, Retrieval, RetrievalOutcome

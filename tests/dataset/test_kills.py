@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from support.dataset_processes import GENERATION, check_whole, numbers, pair, read_forever, run_once, write_forever
 from support.dataset_rows import METADATA, chunk_rows
 

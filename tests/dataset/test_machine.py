@@ -13,8 +13,10 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Stored
 from bioqa_pipeline.storage.filelock import Held

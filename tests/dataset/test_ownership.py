@@ -13,8 +13,9 @@ from bioqa_pipeline.dataset import opening
 from bioqa_pipeline.dataset.log import LogEntry
 from bioqa_pipeline.dataset.marker import MARKER, NEW_MARKER, read_marker
 from bioqa_pipeline.dataset.opening import publish_entry
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.storage.base import Storage

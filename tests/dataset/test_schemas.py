@@ -23,10 +23,10 @@ from bioqa_pipeline.dataset.schemas import (
     ChunkRow,
     CurrentRow,
     SummaryRow,
-    Table,
     make_pair_id,
     make_shard_id,
 )
+from bioqa_pipeline.dataset.table import Table
 from bioqa_pipeline.dataset.tables import decode, empty_frame, encode, file_metadata, summary_rows, to_table
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.records.scores import SpanAnswer

@@ -173,13 +173,8 @@ def test_a_list_has_what_passes_the_threshold_and_a_factoid_is_filled_up(model: 
 
 
 def test_over_documents_and_over_what_a_source_finds(
-    golden: Path,
-    model: ModelConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    golden: Path, model: ModelConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     (tmp_path / "records").mkdir()
     write_records(tmp_path / "records", ARTICLES[1:])
     source = SourceConfig(kind="medline", medline_dir=tmp_path / "records", max_abstracts=1)

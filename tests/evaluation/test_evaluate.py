@@ -12,10 +12,11 @@ from lxml import html
 
 from bioqa_pipeline.config import ModelConfig, ScoringConfig
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate_predictions, fit_settings, score_paragraphs
+from bioqa_pipeline.evaluation.evaluate import Evaluation, evaluate_predictions, fit_settings
 from bioqa_pipeline.evaluation.job import evaluate_checkpoint, evaluate_prediction_files
 from bioqa_pipeline.evaluation.metrics import GoldQuestion, official_metrics
 from bioqa_pipeline.evaluation.page import render_evaluation_page
+from bioqa_pipeline.evaluation.scored import score_paragraphs
 from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion, read_squad
 from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.html.plots import Mark, Series, histogram, line_plot

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.evaluation.evaluate import gold_questions
 from bioqa_pipeline.evaluation.metrics import (
     GoldQuestion,
     apply_threshold,
@@ -22,6 +21,7 @@ from bioqa_pipeline.evaluation.metrics import (
     threshold_curve,
 )
 from bioqa_pipeline.evaluation.squad import read_squad
+from bioqa_pipeline.evaluation.squad_judged import gold_questions
 from support.outside import OutsideMaterial
 from support.own_predictions import own_predictions
 

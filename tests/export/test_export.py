@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.errors import ConfigError, DatasetError
 from bioqa_pipeline.export import spreadsheets
 from bioqa_pipeline.export.export import export

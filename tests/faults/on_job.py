@@ -16,7 +16,8 @@ import polars as pl
 import pytest
 
 from bioqa_pipeline.config import RunConfig
-from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter
+from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.qa.scoring import PairScorer, PairScores
 from bioqa_pipeline.records.texts import Passage

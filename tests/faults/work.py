@@ -12,10 +12,12 @@ from functools import cache
 import polars as pl
 
 from bioqa_pipeline.dataset.compaction import compact
-from bioqa_pipeline.dataset.reader import Dataset, DatasetWriter, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.replacing import Replacement
 from bioqa_pipeline.dataset.schemas import ANSWERS, INDEX, STAGING, AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.dataset.tables import to_table
+from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import BioqaError
 from faults.ledger import PROVENANCE, Ledger
 from support.dataset_processes import WINDOWS, pair, shards

@@ -12,7 +12,8 @@ import pytest
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ConfigError
-from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.job import run_job
+from bioqa_pipeline.run.records import RunResult
 from flows import artifacts
 from flows.run_logs import RAISED, log_errors_in_one_line
 from support.checkpoints import make_checkpoint
@@ -23,11 +24,9 @@ from support.small_runs import small_config, write_records
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, RunConfig]:
     """A run that answers what it is asked."""
     folder = tmp_path_factory.mktemp("artifacts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIOQA_CACHE", str(folder / "cache"))
-        write_records(folder / "records")
-        config = small_config(folder, make_checkpoint(folder / "model", layers=1), threshold=100.0)
-        return run_job(config), config
+    write_records(folder / "records")
+    config = small_config(folder, make_checkpoint(folder / "model", layers=1), threshold=100.0)
+    return run_job(config), config
 
 
 def shown(run: tuple[RunResult, RunConfig], monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, Any]:

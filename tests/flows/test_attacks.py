@@ -54,7 +54,7 @@ class Box(PrefectBox):
     def up(self) -> None:
         """Waits for the API."""
         self.env["PREFECT_API_URL"] = f"{self.url}/api"
-        wait_for(self.healthy, "the server does not answer", 240)
+        wait_for(self.healthy, "the server does not answer", seconds=240)
         self.login = read_settings(self.settings)[CLIENT_LOGIN]
 
 

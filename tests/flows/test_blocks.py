@@ -23,7 +23,6 @@ from support.told import SECRET, ToldServer
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> RunConfig:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(webhook, "PAUSES_SECONDS", ())
     write_records(tmp_path / "records")
     return small_config(tmp_path, make_checkpoint(tmp_path / "model", layers=1), threshold=1e9)

@@ -68,9 +68,8 @@ def test_a_file_or_model_that_is_not_there_is_wrong_input(
 
 
 def test_a_data_set_that_cannot_be_written_is_a_failure_and_not_wrong_usage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     write_records(tmp_path / "records")
     (tmp_path / "q.txt").write_text("Which drug treats malaria?\n")
     model = make_checkpoint(tmp_path / "model", layers=1)

@@ -21,8 +21,9 @@ from bioqa_pipeline.records.scores import AnswerOutcome, MergedAnswer
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
 from bioqa_pipeline.report.compare import compare_runs
 from bioqa_pipeline.report.unanswered import accounted, best_words
-from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.outcomes import stated
+from bioqa_pipeline.run.records import RunResult
 from bioqa_pipeline.sources.medline.source import MedlineSource
 from flows.artifacts import _table_description, answer_table, summary_markdown
 from flows.commands.console import print_answers, print_outcome
@@ -40,8 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def records(tmp_path: Path) -> None:
     write_records(tmp_path / "records")
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from bioqa_pipeline.config import ModelConfig, RunConfig, Settings
+from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import ConfigError, InputError
+from bioqa_pipeline.setting_values import Settings
 from bioqa_pipeline.training.recipe import TrainingConfig
 from flows import serve
 from flows.commands import calibrate, evaluate, run, train

@@ -174,10 +174,7 @@ def data_set_of_an_earlier_version() -> Path:
     return Path(__file__).parents[1] / "data" / "dataset_da5435d" / "dataset"
 
 
-def test_links_in_a_data_set_are_refused_by_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def test_links_in_a_data_set_are_refused_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_records(tmp_path / "records")
     (tmp_path / "q.txt").write_text("Which drug treats malaria?\n")
     model, out = make_checkpoint(tmp_path / "model", layers=1), tmp_path / "out"

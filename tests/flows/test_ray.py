@@ -21,30 +21,20 @@ import pytest
 
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError, ShardError
-from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.progress import Progress
-from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.records import RunResult, ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob, load_pair_scorer
 from flows.commands.run import main
 from flows.on_ray.cluster import NodeReport, Share, raise_problems, share_of
-from support.checkpoints import make_checkpoint
 from support.dataset_rows import check_same_rows
 from support.paths import ROOT
+from support.waiting import wait_for
 
 QUESTIONS = "What causes scurvy?\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"
 INSTALL = "Ray is not installed: pip install -c constraints.txt prefect-ray ray"
 # Ray's own, about sockets and files that it leaves to the end of the process.
 QUIET = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture
@@ -256,7 +246,7 @@ def test_a_node_killed_in_the_middle_costs_nothing(
 
     def kill_a_node() -> None:
         raylets = {n.all_processes["raylet"][0].process.pid for n in cluster.worker_nodes}
-        lost.append(wait_for(lambda: unfinished(notes, raylets)))
+        lost.append(wait_for(lambda: unfinished(notes, raylets) or [], "a shard that a worker has begun"))
         for pid in [parent(int(lost[0][0])), int(lost[0][0])]:
             os.kill(pid, signal.SIGKILL)
 
@@ -287,29 +277,20 @@ def parent(pid: int) -> int:
         return -1
 
 
-def wait_for(get: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while (value := get()) is None:
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return value
-
-
 def task_states() -> set[str]:
     """Of the score tasks of the newest flow run, once Prefect's server knows all their ends."""
     from prefect import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.client.schemas.sorting import FlowRunSort
 
-    def ended() -> set[str] | None:
+    def ended() -> set[str]:
         with get_client(sync_client=True) as client:
             [newest] = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
             found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[newest.id])))
         names = {str(t.state_name) for t in found if t.name.startswith("score-")}
-        return None if names & {"Running", "Pending", "AwaitingRetry"} or not names else names
+        return set() if names & {"Running", "Pending", "AwaitingRetry"} else names
 
-    states: set[str] = wait_for(ended)
-    return states
+    return wait_for(ended, "the ends of all tasks")
 
 
 @pytest.mark.slow

@@ -14,24 +14,13 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.run.executor import Executor
-from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.progress import Progress
-from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.records import RunResult, ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
 from flows.commands.run import main
-from support.checkpoints import make_checkpoint
 
 QUESTIONS = "What causes scurvy?\n# a comment\n\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from support.small_runs import QUESTION, write_records
 
 
 @pytest.fixture
-def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def options(tmp_path: Path) -> list[str]:
     """All of a small run but its questions."""
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     write_records(tmp_path / "records")
     model = make_checkpoint(tmp_path / "model", layers=1)
     return [

@@ -22,7 +22,6 @@ from bioqa_pipeline.notify.news import read_news
 from bioqa_pipeline.notify.telling import tell
 from bioqa_pipeline.run.job import run_job
 from flows.commands.run import main
-from support.checkpoints import make_checkpoint
 from support.medline_folder import Article
 from support.small_runs import ARTICLES, QUESTION, small_config, write_records
 from support.told import SECRET, ToldServer
@@ -30,14 +29,8 @@ from support.told import SECRET, ToldServer
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
-
-
 @pytest.fixture(autouse=True)
 def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(webhook, "PAUSES_SECONDS", (0.0, 0.0))
     write_records(tmp_path / "records")
 

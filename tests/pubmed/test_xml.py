@@ -19,7 +19,8 @@ from lxml import etree
 
 from bioqa_pipeline.errors import SourceError
 from bioqa_pipeline.pubmed import xml as pubmed_xml
-from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records, without_references
+from bioqa_pipeline.pubmed.references import without_references
+from bioqa_pipeline.pubmed.xml import BadRecord, DeletedRecord, parse_records
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.text import normalize_text
 from support.outside import OutsideMaterial

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -113,21 +112,19 @@ def test_a_reduced_precision_decides_as_fp32_does_on_real_abstracts(
 
 
 @pytest.fixture(scope="module", params=["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
-def in_one_shard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
+def in_one_shard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run in one process and one shard."""
     folder = tmp_path_factory.mktemp("one")
     questions = folder / "q.txt"
     questions.write_text("Which gene is mutated in cystic fibrosis?\nWho discovered vitamin D?\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIOQA_CACHE", str(folder / "cache"))
-        config = RunConfig(
-            questions=questions,
-            out=folder / "one",
-            model=ModelConfig(device="cpu", precision=request.param),
-            source=SourceConfig(max_abstracts=4),
-        )
-        run_job(config)
-        yield config
+    config = RunConfig(
+        questions=questions,
+        out=folder / "one",
+        model=ModelConfig(device="cpu", precision=request.param),
+        source=SourceConfig(max_abstracts=4),
+    )
+    run_job(config)
+    return config
 
 
 @pytest.mark.parametrize(("executor", "shard_pairs"), [(Pooled(2), 2), (Executor(), 3)])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioqa_pipeline.qa.merging import Candidate, answer_key, merge_answers
+from bioqa_pipeline.qa.merge_key import answer_key
+from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Question
 

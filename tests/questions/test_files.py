@@ -16,8 +16,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bioqa_pipeline.errors import InputError
-from bioqa_pipeline.questions.files import MAX_QUESTION_CHARS, MergedQuestion, QuestionFile, default_id, read_questions
+from bioqa_pipeline.questions.files import MergedQuestion, QuestionFile, default_id, read_questions
 from bioqa_pipeline.questions.marks import is_lone_mark, without_list_mark
+from bioqa_pipeline.questions.rows import MAX_QUESTION_CHARS
 from bioqa_pipeline.records.texts import Question
 from bioqa_pipeline.text import normalize_text
 

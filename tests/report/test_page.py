@@ -55,8 +55,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def config(tmp_path: Path) -> RunConfig:
     file = tmp_path / "q.txt"
     file.write_text("What causes scurvy?\nWho discovered insulin?\nWhat is zzyzx?\n")
     return RunConfig(
@@ -68,7 +67,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     )
 
 
-def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tmp_path: Path) -> None:
+def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tmp_path: Path, cache: Path) -> None:
     result = run_job(config)
     run_id = result.manifest.run_id
     page = (config.out / "runs" / f"{run_id}.html").read_text("utf-8")
@@ -101,7 +100,7 @@ def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tm
     about = text(html.fromstring(page).xpath("//details[@class='about']")[0])
     for private in ("BM25", result.manifest.scoring_key, "pieces of text", str(config.questions)):
         assert private.casefold() not in whole.replace(about, "").casefold()
-    assert str(tmp_path / "cache") not in page
+    assert str(cache) not in page
 
     assert main(["--data-set", str(config.out), "--out", str(tmp_path / "again.html")]) == 0
     assert (tmp_path / "again.html").read_text("utf-8") == page

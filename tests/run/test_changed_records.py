@@ -12,23 +12,14 @@ from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.records.texts import FetchStatus
-from bioqa_pipeline.run.job import Executor, ScoringJob, run_job
+from bioqa_pipeline.run.executor import Executor
+from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
-from support.checkpoints import make_checkpoint
+from bioqa_pipeline.run.score import ScoringJob
+from bioqa_pipeline.sources.medline.source import MedlineSource
 from support.medline_folder import Article
 from support.small_runs import ARTICLES, small_config, write_records
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
-
 
 CHANGES = {
     "retracted": replace(ARTICLES[0], is_retracted=True, revised="2024-02-02"),
@@ -108,6 +99,5 @@ def test_a_record_that_changes_under_a_run_is_not_scored_under_its_old_id(tmp_pa
     config.questions.write_text("What was revised since?", "utf-8")
     assert run_job(config).manifest.n_scored == 1
     [row] = Dataset(config.out).answers().filter(pmid=11).collect().iter_rows(named=True)
-    [locator] = (tmp_path / "cache").rglob("locator-*.sqlite")
-    [record] = AbstractStore(locator.parent).get([11])
+    [record] = MedlineSource(tmp_path / "records").store.get([11])
     assert (row["content_hash"], record.text) == (record.content_hash, "Revised since.")

@@ -16,8 +16,7 @@ from support.small_runs import small_config, write_records
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def config(tmp_path: Path) -> RunConfig:
     write_records(tmp_path / "records")
     return small_config(tmp_path, make_checkpoint(tmp_path / "model", layers=1))
 

@@ -18,22 +18,11 @@ from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.job import run_job
 from flows.commands.console import print_answers, print_outcome
 from flows.report import main
-from support.checkpoints import make_checkpoint
 from support.medline_folder import Article
 from support.paths import ROOT
 from support.small_runs import ARTICLES, QUESTION, small_config, write_records
 
 OTHER = "What does quinine treat?"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
 
 
 def night(config: RunConfig) -> str:

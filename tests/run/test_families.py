@@ -33,8 +33,7 @@ def check_rows(out: Path, n_pairs: int) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("family", ["roberta", "modernbert"])
-def test_what_a_family_goes_through(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def test_what_a_family_goes_through(family: str, tmp_path: Path) -> None:
     model = make_other_checkpoint(tmp_path / "model", family)
     write_records(tmp_path / "records")
     config = small_config(tmp_path, model, threshold=100.0)

@@ -13,22 +13,11 @@ from bioqa_pipeline.report.data import Limits, Searches
 from bioqa_pipeline.run.retrieve import MOST_UNANSWERED, NAMED, TOLD
 from flows.artifacts import TABLE_ROWS, answer_table, summary_markdown
 from flows.commands import console
-from support.checkpoints import make_checkpoint
 from support.dataset_rows import manifest
 from support.many_questions import WAYS, Left, run_many
 
 N = 2100
 ENDS = {"sample": "no_hits", "nothing": "no_hits", "refused": "failed", "unanswered": "failed"}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
-
-
-def run(folder: Path, model: Path, n: int, way: str, monkeypatch: pytest.MonkeyPatch) -> Left:
-    monkeypatch.setenv("BIOQA_CACHE", str(folder / "cache"))
-    return run_many(folder, model, n, way=None if way == "sample" else way)
 
 
 def check(left: Left, folder: Path, way: str, n: int) -> None:
@@ -57,7 +46,7 @@ def test_what_is_left_of_many_questions(
     way: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(console, "TABLE_ROWS", 50)  # the real ones take seconds to print
-    left = run(tmp_path, model, N, way, monkeypatch)
+    left = run_many(tmp_path, model, N, way=way)
     check(left, tmp_path, way, N)
     summing_up = [record.getMessage() for record in caplog.records if "named above" in record.getMessage()]
     n_nothing, n_failed = (0, N) if way == "unanswered" else (N, 0)
@@ -73,10 +62,9 @@ def test_what_is_left_of_many_questions(
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("way", ["sample", *WAYS])
-def test_what_is_left_of_100_000_questions(
-    way: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check(run(tmp_path, model, 100_000, way, monkeypatch), tmp_path, way, 100_000)
+def test_what_is_left_of_100_000_questions(way: str, tmp_path: Path, model: Path) -> None:
+    left = run_many(tmp_path, model, 100_000, way=None if way == "sample" else way)
+    check(left, tmp_path, way, 100_000)
 
 
 def retrieval(number: int, outcome: str = "no_hits", chars: int = 10) -> Retrieval:

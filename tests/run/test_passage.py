@@ -41,20 +41,15 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     (folder / "records" / "r.xml").write_bytes(document(TITLED, BOTH))
     (folder / "pmids.txt").write_text("311\n312\n")
     source = {"kind": "pmids", "pmids_file": folder / "pmids.txt", "medline_dir": folder / "records"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIOQA_CACHE", str(folder / "cache"))
-        for passage, n_scored in (("abstract", 1), ("title+abstract", 2), ("abstract", 0)):
-            config = small_config(folder, model, source=source, threshold=100.0, scoring={"passage": passage})
-            manifest = run_job(config).manifest
-            assert (manifest.n_scored, len(manifest.skipped)) == (n_scored, passage == "abstract")
+    for passage, n_scored in (("abstract", 1), ("title+abstract", 2), ("abstract", 0)):
+        config = small_config(folder, model, source=source, threshold=100.0, scoring={"passage": passage})
+        manifest = run_job(config).manifest
+        assert (manifest.n_scored, len(manifest.skipped)) == (n_scored, passage == "abstract")
     return Dataset(folder / "out").answers().collect()
 
 
 @pytest.mark.parametrize("kind", ["pmids", "medline", "files"])
-def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def test_records_that_do_not_pass_are_counted_and_a_title_alone_is_found(tmp_path: Path, kind: str) -> None:
     model = make_checkpoint(tmp_path / "model", layers=1)
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "r.xml").write_bytes(document(TITLED, BOTH))

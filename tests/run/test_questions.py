@@ -25,11 +25,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("model") / "model", layers=1)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
-
-
 def test_own_columns_and_notes_reach_answers_summary_manifest_and_page(tmp_path: Path, model: Path) -> None:
     write_records(tmp_path / "records")
     asked = tmp_path / "q.csv"

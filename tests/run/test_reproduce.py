@@ -34,16 +34,6 @@ LONG = Article(14, "A drug treats malaria. " + "No drug treats malaria in the he
 QUESTIONS = (QUESTION, "Which malaria treats a drug?")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def config(tmp_path: Path, model: Path) -> RunConfig:
     write_records(tmp_path / "records", [*ARTICLES, LONG])
@@ -153,20 +143,15 @@ BY_HAND: dict[str, tuple[str, Callable[[pa.Table], pa.Table]]] = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Path, str]:
-    """A folder with a run's data set, records and cache, to be copied, and the run."""
+    """A folder with a run's data set and records, to be copied, and the run."""
     folder = tmp_path_factory.mktemp("written")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIOQA_CACHE", str(folder / "cache"))
-        write_records(folder / "records", [*ARTICLES, LONG])
-        return folder, run_job(small_config(folder, model, *QUESTIONS)).manifest.run_id
+    write_records(folder / "records", [*ARTICLES, LONG])
+    return folder, run_job(small_config(folder, model, *QUESTIONS)).manifest.run_id
 
 
 @pytest.mark.parametrize("what", BY_HAND)
-def test_a_value_that_was_changed_by_hand_is_named(
-    tmp_path: Path, written: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+def test_a_value_that_was_changed_by_hand_is_named(tmp_path: Path, written: tuple[Path, str], what: str) -> None:
     folder, run_id = written
-    monkeypatch.setenv("BIOQA_CACHE", str(folder / "cache"))
     table, change = BY_HAND[what]
     copy = Path(shutil.copytree(folder / "out", tmp_path / "copy"))
     alter(copy, table, change)

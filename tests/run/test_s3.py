@@ -25,10 +25,7 @@ QUESTIONS = "What causes scurvy?\nWhich gene is mutated in cystic fibrosis?\n"
 
 
 @pytest.fixture
-def config(
-    s3: S3Server, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> RunConfig:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def config(s3: S3Server, tmp_path: Path) -> RunConfig:
     questions = tmp_path / "q.txt"
     questions.write_text(QUESTIONS)
     return RunConfig(

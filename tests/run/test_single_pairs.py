@@ -13,18 +13,11 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.records.texts import FetchStatus, Hit, Question, Retrieval
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.sources.medline.source import MedlineSource
-from support.checkpoints import make_checkpoint
 from support.small_runs import QUESTION, small_config, write_records
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("model"), layers=1)
-
-
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path / "cache"))
+def records(tmp_path: Path) -> None:
     write_records(tmp_path / "records")
 
 

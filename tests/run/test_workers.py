@@ -7,8 +7,6 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from bioqa_pipeline.run.records import ShardReport
 from bioqa_pipeline.run.workers import Pooled, WorkerPool, in_flight
 from support.fake_job import FakeJob, shards
 from support.paths import ROOT, TESTS
+from support.waiting import wait_for
 
 
 def test_dead_workers_are_replaced_and_cost_only_their_shard(tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
         [mark] = tmp_path.glob("pid-*")
         worker = int(mark.name.split("-")[1])
         parent.kill()
-    wait_for(lambda: not is_running(worker))
+    wait_for(lambda: not is_running(worker), "the end of a worker")
 
 
 def is_running(pid: int) -> bool:
@@ -93,13 +92,6 @@ def is_running(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
         return False
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_in_flight_is_bounded_and_keeps_the_order() -> None:
@@ -125,7 +117,7 @@ def test_leaving_a_pool_early_ends_its_processes(tmp_path: Path) -> None:
     outcomes = Pooled(1).score(FakeJob(tmp_path), shards("fine-1", "fine-2", "fine-3"), lambda _: None)  # type: ignore[arg-type]
     next(iter(outcomes))
     outcomes.close()  # type: ignore[attr-defined]
-    wait_for(lambda: set(multiprocessing.active_children()) <= before)
+    wait_for(lambda: set(multiprocessing.active_children()) <= before, "the end of all workers")
 
 
 def test_one_pool_serves_several_threads(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.errors import DatasetError, StoreError
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.local import LocalStorage

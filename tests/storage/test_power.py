@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.storage.local import LocalStorage
 from support.dataset_rows import METADATA, answer_row, chunk_rows, manifest, merged_answer

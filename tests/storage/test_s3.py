@@ -20,15 +20,18 @@ import pyarrow.dataset as pads
 import pyarrow.fs
 import pytest
 
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.errors import DatasetError, DatasetLockedError
+from bioqa_pipeline.storage.filelock import Held
 from bioqa_pipeline.storage.places import storage_at
 from bioqa_pipeline.storage.s3 import ObjectStorage
 from bioqa_pipeline.storage.uri import ObjectUri, place
 from support.dataset_processes import pair, run_once
 from support.dataset_rows import METADATA, chunk_rows, manifest, merged_answer
 from support.s3_server import ACCESS_KEY, SECRET_KEY, Fault, S3Server
+from support.waiting import wait_for
 
 CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -266,11 +269,13 @@ class TestFailingServer:
         assert places[0].read("t/x") == str(won.index(True)).encode()
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
+def checked(lock: Held) -> str:
+    """What the lock says that it lost, or nothing."""
+    try:
+        lock.check()
+    except DatasetError as exc:
+        return str(exc)
+    return ""
 
 
 def renewals(storage: ObjectStorage) -> int:
@@ -285,7 +290,7 @@ class TestLease:
         other = storage_in(s3, storage.location, lease=1)
         with storage.lock("first", wait=False) as lock:
             # Long after the first lease and its margin.
-            wait_for(lambda: renewals(storage) > 16)
+            wait_for(lambda: renewals(storage) > 16, "renewals")
             lock.check()
             with pytest.raises(DatasetLockedError, match=r"run first .* within 2 seconds"):
                 other.lock("second", wait=False).__enter__()
@@ -299,7 +304,7 @@ class TestLease:
         storage.write("s/one", b"1")
         with storage.lock("first", wait=False) as lock, s3.failing(first(3, "PUT", "/.lock", fault)):
             before = renewals(storage)
-            wait_for(lambda: renewals(storage) > before + 8)
+            wait_for(lambda: renewals(storage) > before + 8, "renewals")
             lock.check()
             assert storage.publish("s/one", "t/x")
 
@@ -308,15 +313,7 @@ class TestLease:
         storage.write("s/one", b"1")
         with storage.lock("first", wait=False) as lock:
             with s3.failing(lambda method, path: Fault(500) if path.endswith("/.lock") else None):
-
-                def refused() -> bool:
-                    try:
-                        lock.check()
-                    except DatasetError as exc:
-                        return "failed (500" in str(exc)
-                    return False
-
-                wait_for(refused)
+                wait_for(lambda: "failed (500" in checked(lock), "the lock's refusal")
                 with pytest.raises(DatasetError, match=r"\.lock: the store .* failed \(500"):
                     storage.publish("s/one", "t/x")
                 assert storage.list("t") == []
@@ -356,15 +353,7 @@ class TestLease:
         storage = storage_in(s3, lease=1)
         with storage.lock("first", wait=False) as lock:
             storage.delete(".lock")
-
-            def lost() -> bool:
-                try:
-                    lock.check()
-                except DatasetError as exc:
-                    return "the lock was deleted while run first wrote" in str(exc)
-                return False
-
-            wait_for(lost)
+            wait_for(lambda: "the lock was deleted while run first wrote" in checked(lock), "its loss")
 
     @pytest.mark.slow
     def test_a_killed_holder_is_followed(self, s3: S3Server) -> None:

@@ -17,7 +17,8 @@ from bioqa_pipeline.errors import RetryableSourceError, SourceError
 from bioqa_pipeline.questions.query import QueryFilters
 from bioqa_pipeline.records.texts import Missing, Question, Retrieval
 from bioqa_pipeline.run import job
-from bioqa_pipeline.run.job import RunResult, run_job
+from bioqa_pipeline.run.job import run_job
+from bioqa_pipeline.run.records import RunResult
 from bioqa_pipeline.sources.entrez.responses import SearchAnswer
 from bioqa_pipeline.sources.entrez.search import SearchPlan, search_question
 from flows.commands.console import print_answers, print_outcome

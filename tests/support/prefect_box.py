@@ -13,12 +13,13 @@ import urllib.error
 import urllib.request
 import uuid
 from base64 import b64encode
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.server_settings import new_login
+from support import waiting
 from support.paths import ROOT
 
 
@@ -34,12 +35,7 @@ PATIENCE_SECONDS = 900.0
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.3)
-    return found
+wait_for = partial(waiting.wait_for, seconds=PATIENCE_SECONDS, pause=0.3)
 
 
 class PrefectBox:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bioqa_pipeline.dataset.manifest import RetrievalRecord
-from bioqa_pipeline.dataset.reader import Dataset, write_staged
+from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.schemas import AnswerRow, make_shard_id
+from bioqa_pipeline.dataset.staging import write_staged
 from bioqa_pipeline.qa.merging import Candidate, merge_answers
 from bioqa_pipeline.questions.kinds import asks_yes_or_no
 from bioqa_pipeline.records.scores import SpanAnswer

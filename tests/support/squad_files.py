@@ -31,6 +31,20 @@ def write_squad(paragraphs: Sequence[SquadParagraph], path: Path) -> None:
     path.write_text(json.dumps({"version": "v2.0", "data": articles}, ensure_ascii=False), "utf-8")
 
 
+def about_genes(path: Path, n_questions: int, *, held_out: bool = False) -> Path:
+    """The answer is the word after "gene", and there is none without it; every fifth may be of an article H."""
+    rng = random.Random(0)
+    paragraphs = []
+    for number in range(n_questions):
+        words = rng.sample([w for w in WORDS if w != "gene"], 8)
+        context = " ".join([*words[:4], "gene", *words[4:]] if number % 3 else words)
+        answers = (GoldAnswer(words[4], context.index("gene") + 5),) if number % 3 else ()
+        title = "H" if held_out and number % 5 == 4 else "T"
+        paragraphs.append(SquadParagraph(title, context, (SquadQuestion(str(number), "which gene", answers),)))
+    write_squad(paragraphs, path)
+    return path
+
+
 def labelled(path: Path, n_questions: int, share_answerable: float, *, seed: int) -> Path:
     """Two questions a passage, of which this share can be answered."""
     rng = random.Random(seed)

@@ -6,16 +6,19 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 SECONDS = 60.0
+T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], object], what: str, *, seconds: float = SECONDS) -> None:
-    """Returns once the condition holds; fails where it does not in time."""
+def wait_for(condition: Callable[[], T], what: str, *, seconds: float = SECONDS, pause: float = 0.005) -> T:
+    """What the condition gives once it holds; fails where it does not in time."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, f"waited {seconds:.0f} s for this: {what}"
-        time.sleep(0.005)
+        time.sleep(pause)
+    return found
 
 
 def exit_code(child: int, *, seconds: float = SECONDS) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import random
 import tomllib
 import zipfile
 from hashlib import sha256
@@ -18,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from transformers import MPNetConfig, MPNetModel
 
 from bioqa_pipeline.errors import CheckpointError, InputError, TrainingError
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.qa.pins import Pin
 from bioqa_pipeline.training import base_models
@@ -30,9 +28,9 @@ from bioqa_pipeline.training.losses import distillation_loss
 from bioqa_pipeline.training.recipe import DistillationConfig, TrainingConfig, check_training_config, read_recipe
 from bioqa_pipeline.training.teacher import ask_teacher
 from bioqa_pipeline.training.trainer import TrainingResult, train
-from support.checkpoints import WORDS, make_checkpoint, vocabulary
+from support.checkpoints import make_checkpoint, vocabulary
 from support.other_checkpoints import make_other_checkpoint
-from support.squad_files import write_squad
+from support.squad_files import about_genes
 
 MPNET_FRONT = ["<s>", "<pad>", "</s>", "<unk>"]
 
@@ -44,18 +42,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The answer is the word after "gene", and there is none without it; article H is held out."""
-    rng = random.Random(0)
-    paragraphs = []
-    for number in range(60):
-        words = rng.sample([w for w in WORDS if w != "gene"], 8)
-        context = " ".join(words if number % 3 == 0 else [*words[:4], "gene", *words[4:]])
-        answers = (GoldAnswer(words[4], context.index("gene") + 5),) if number % 3 else ()
-        title = "H" if number % 5 == 4 else "T"
-        paragraphs.append(SquadParagraph(title, context, (SquadQuestion(str(number), "which gene", answers),)))
-    path = tmp_path_factory.mktemp("squad") / "train.json"
-    write_squad(paragraphs, path)
-    return path
+    return about_genes(tmp_path_factory.mktemp("squad") / "train.json", 60, held_out=True)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import resource
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import torch
 from safetensors.torch import load_file
 
 from bioqa_pipeline.errors import TrainingError
-from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQuestion
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
 from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.losses import span_loss
@@ -26,9 +24,9 @@ from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.states import last_state
 from bioqa_pipeline.training.trainer import train
 from bioqa_pipeline.training.weights import ORIGINS, goes_on
-from support.checkpoints import WORDS, make_checkpoint
+from support.checkpoints import make_checkpoint
 from support.paths import ROOT, TESTS
-from support.squad_files import write_squad
+from support.squad_files import about_genes
 
 
 class Killed(BaseException):
@@ -42,21 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 questions; the answer is the word after "gene", and there is none without it."""
-    rng = random.Random(0)
-    paragraphs = []
-    for number in range(48):
-        words = rng.sample([w for w in WORDS if w != "gene"], 8)
-        answers: tuple[GoldAnswer, ...] = ()
-        if number % 3:
-            context = " ".join([*words[:4], "gene", *words[4:]])
-            answers = (GoldAnswer(words[4], context.index("gene") + 5),)
-        else:
-            context = " ".join(words)
-        paragraphs.append(SquadParagraph("T", context, (SquadQuestion(str(number), "which gene", answers),)))
-    path = tmp_path_factory.mktemp("squad") / "train.json"
-    write_squad(paragraphs, path)
-    return path
+    return about_genes(tmp_path_factory.mktemp("squad") / "train.json", 48)
 
 
 def settings(base: Path, squad: Path, **changes: object) -> TrainingConfig:

@@ -29,6 +29,7 @@ from support.medline_folder import Article, file_xml, import_folder, numbered, w
 from support.outside import OutsideMaterial
 from support.source_failures import word_of
 from support.store_processes import held_pmids
+from support.waiting import wait_for
 
 
 @pytest.fixture
@@ -454,8 +455,7 @@ def test_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert held_pmids(source.store)[0] == 90000001
 
 
-def test_dates_hold_for_the_sample_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BIOQA_CACHE", str(tmp_path))
+def test_dates_hold_for_the_sample_too() -> None:
     question = Question(id="q", text="Which patients and which treatment?")
     found = [open_source(SourceConfig(mindate=day)).search(question, 50).hits for day in (None, date(2010, 1, 1))]
     assert len(found[0]) > len(found[1]) > 0
@@ -531,10 +531,7 @@ def test_a_killed_import_goes_on_where_it_was(
     assert len(found(source, "file", 10_000)) == len(expected)
     # Parsing processes do not outlive the importer that started them.
     assert len(children) >= 2
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "their end")
 
 
 def test_two_importers_at_once(
