@@ -110,6 +110,11 @@ class NetworkConfig(BaseModel):
         return "eager" if self.model_type == "mpnet" else "sdpa"
 
     @property
+    def packs(self) -> bool:
+        """Whether windows may stand one behind the other: attention needs to know no more than where each begins."""
+        return self.mask == "pairs" and self.attention == "sdpa"
+
+    @property
     def encoder(self) -> str:
         """What the names of the encoder's weights begin with."""
         return self.model_type
