@@ -79,3 +79,35 @@ def pad_windows(windows: Windows, order: Places, *, pad_id: int, length: int | N
         attention_mask=real.astype(np.int64),
         order=order,
     )
+
+
+def pack_windows(windows: Windows, *, token_budget: int, most_windows: int, pad_id: int) -> Iterator[Batch]:
+    """Batches of one row of `token_budget` tokens, in which windows stand one behind the other, in their order.
+
+    `attention_mask` says of each token which of the batch's windows it belongs to, from 1 on; 0 is filler.
+
+    Args:
+        token_budget: at least the tokens of the longest window.
+    """
+    lengths, offset, text = windows.lengths, windows.passage_offset, windows.passage - windows.shifts
+    ends = np.cumsum(lengths)
+    first = 0
+    while first < len(windows):
+        before = ends[first - 1] if first else 0
+        last = min(int(np.searchsorted(ends, before + token_budget, side="right")), first + most_windows)
+        own = slice(first, last)
+        bounds = ends[own] - before
+        numbers = np.repeat(np.arange(last - first), lengths[own])
+        column = np.arange(bounds[-1]) - (bounds - lengths[own])[numbers]
+        behind = column >= offset[own][numbers]
+        place = np.where(behind, text[own][numbers], windows.head[own][numbers]) + column
+        ids = windows.ids.take(place, mode="clip")
+        ids[bounds - 1] = windows.sep
+        filler = (0, token_budget - bounds[-1])
+        yield Batch(
+            input_ids=np.pad(ids.astype(np.int64), filler, constant_values=pad_id)[None],
+            token_type_ids=np.pad(behind.astype(np.int64), filler)[None],
+            attention_mask=np.pad(numbers + 1, filler)[None],
+            order=np.arange(first, last),
+        )
+        first = last

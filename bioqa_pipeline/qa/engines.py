@@ -58,11 +58,13 @@ def load_scorer(
     precision: Precision = "auto",
     engine: Engine = "auto",
     n_pairs: int = 0,
+    token_budget: int | None = None,
 ) -> Scorer:
     """The checkpoint on its device, ready to score.
 
     Args:
         n_pairs: size of the job, by which engine "auto" is decided.
+        token_budget: tokens of a batch of torch's, where the device's own are too many.
 
     Raises:
         ConfigError: device, precision or engine cannot be had here.
@@ -70,7 +72,7 @@ def load_scorer(
     where = resolve_device(device)
     how = resolve_precision(precision, where)
     if resolve_engine(engine, where, n_pairs=n_pairs) == "torch":
-        return _torch_scorer(checkpoint, device=where, precision=how)
+        return _torch_scorer(checkpoint, device=where, precision=how, token_budget=token_budget)
     # An extra; and it starts slowly.
     from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer, UntraceableError
 
@@ -85,8 +87,13 @@ def load_scorer(
         return _torch_scorer(checkpoint, device=where, precision=how)
 
 
-def _torch_scorer(checkpoint: Checkpoint, *, device: str, precision: str) -> Scorer:
-    # Not before it is needed: torch takes seconds.
+def _torch_scorer(checkpoint: Checkpoint, *, device: str, precision: str, token_budget: int | None = None) -> Scorer:
+    # Not before they are needed: torch and transformers take seconds.
+    if device.startswith("cuda"):
+        from bioqa_pipeline.qa.packed_engine import PackedScorer, can_pack
+
+        if can_pack(checkpoint.config, device, precision):
+            return PackedScorer(checkpoint, device=device, precision=precision, token_budget=token_budget)
     from bioqa_pipeline.qa.torch_engine import TorchScorer
 
-    return TorchScorer(checkpoint, device=device, precision=precision)
+    return TorchScorer(checkpoint, device=device, precision=precision, token_budget=token_budget)

@@ -57,6 +57,16 @@ class Scorer(ABC):
     def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """Start and end logits, both (n_rows, length) float32; padded columns and rows hold anything."""
 
+    def batches(self, windows: Windows) -> Iterator[Batch]:
+        """The batches in which these windows are taken; a window's bits hang on no other."""
+        return make_batches(
+            windows,
+            token_budget=self.info.token_budget,
+            pad_id=self.info.pad_id,
+            max_length=self.info.max_length,
+            fixed_rows=self.info.fixed_rows,
+        )
+
     def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
         """Starts a batch; what is returned waits for its logits, or for its spans and null scores.
 
@@ -68,17 +78,6 @@ class Scorer(ABC):
         """
         found = self.logits(batch)
         return lambda: found
-
-
-def batches_of(windows: Windows, info: ScorerInfo) -> Iterator[Batch]:
-    """The batches in which a scorer takes these windows."""
-    return make_batches(
-        windows,
-        token_budget=info.token_budget,
-        pad_id=info.pad_id,
-        max_length=info.max_length,
-        fixed_rows=info.fixed_rows,
-    )
 
 
 def score_windows(
@@ -108,7 +107,7 @@ def score_windows(
         if on_batch:
             on_batch(len(batch.order))
 
-    for batch in batches_of(windows, scorer.info):
+    for batch in scorer.batches(windows):
         ahead.append((batch, scorer.begin(batch, results.columns[batch.order], config)))
         if len(ahead) > 2 * scorer.info.lanes:
             take()

@@ -112,6 +112,11 @@ class NetworkConfig(FileValues):
         return self.has_segments and self.type_vocab_size > 0
 
     @property
+    def packs(self) -> bool:
+        """Whether windows may stand one behind the other: attention needs to know no more than where each begins."""
+        return self.mask == "pairs" and self.attention == "sdpa"
+
+    @property
     def encoder(self) -> str:
         """What the names of the encoder's weights begin with."""
         return self.model_type

@@ -29,23 +29,30 @@ def begin_decoding(
     Raises:
         NonFiniteLogitError: a logit of a real token is not finite; raised by what is returned.
     """
-    device = start_logits.device
-    shifts = columns[:, 4, None]
     known = torch.from_numpy(columns)
-    if device.type == "cuda":
+    if start_logits.device.type == "cuda":
         known = known.pin_memory()
-    known = known.to(device, non_blocking=True)
-    count = config.n_best
-    numbers, places = _decode(start_logits.float(), end_logits.float(), known, config)
+    known = known.to(start_logits.device, non_blocking=True)
+    return to_host(*decode_on_device(start_logits.float(), end_logits.float(), known, config), columns)
+
+
+def to_host(numbers: torch.Tensor, places: torch.Tensor, columns: Places) -> Callable[[], WindowScores]:
+    """What `decode_on_device` found for the windows of `columns`, its first rows; what is returned waits for it.
+
+    Raises:
+        NonFiniteLogitError: see `begin_decoding`.
+    """
+    n = len(columns)
+    count, shifts = places.shape[1] // 2, columns[:, 4, None]
     fetch_numbers, fetch_places = _fetched(numbers), _fetched(places)
 
     def finish() -> WindowScores:
-        found = fetch_numbers().numpy()
+        found = fetch_numbers().numpy()[:n]
         if not found[:, -1].all():
             raise NonFiniteLogitError(NOT_FINITE)
         null_score, log_normaliser, span_logsumexp = (np.ascontiguousarray(found[:, i]) for i in range(3))
         scores = np.ascontiguousarray(found[:, 3 : 3 + count])
-        spans = fetch_places().numpy()
+        spans = fetch_places().numpy()[:n]
         return WindowScores(
             null_score=null_score,
             null_log_prob=null_score - log_normaliser,
@@ -60,7 +67,7 @@ def begin_decoding(
     return finish
 
 
-def _decode(
+def decode_on_device(
     start: torch.Tensor, end: torch.Tensor, columns: torch.Tensor, config: SpanConfig
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Null score, log normaliser, span log-sum-exp, the best spans' scores and whether all is finite as

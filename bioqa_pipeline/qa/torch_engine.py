@@ -1,4 +1,4 @@
-"""The torch engine: transformers' own network, on a CPU or a GPU."""
+"""The torch engine: transformers' own network, on a CPU, and in fp32 or where windows cannot be packed on a GPU."""
 
 from __future__ import annotations
 
@@ -29,24 +29,30 @@ class TorchScorer(Scorer):
     Args:
         device: resolved, see `resolve_device`.
         precision: resolved, see `resolve_precision`.
+        token_budget: tokens of a batch, where the device's own are too many.
         as_on_gpu: fixed rows and decoding on the device; None does so on anything but a CPU.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, precision: str, as_on_gpu: bool | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str,
+        precision: str,
+        token_budget: int | None = None,
+        as_on_gpu: bool | None = None,
+    ) -> None:
         self._device = torch.device(device)
         self._as_on_gpu = self._device.type != "cpu" if as_on_gpu is None else as_on_gpu
         self._lanes = _lanes() if self._device.type == "cpu" else None
         self._network = checkpoint.config
-        model: Any = load_model(checkpoint)
-        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        if self._dtype:
-            _reduce_linear_layers(model, checkpoint.config.head, self._dtype, self._device.type)
-        self._model = model.to(self._device)
+        self._model, self._dtype = network_of(checkpoint, self._device, precision)
+        most = TOKEN_BUDGETS[self._device.type]
         self.info = ScorerInfo(
             device=device,
             precision=precision,
             engine="torch",
-            token_budget=TOKEN_BUDGETS[self._device.type],
+            token_budget=min(token_budget or most, most),
             pad_id=checkpoint.config.padding,
             max_length=checkpoint.config.longest_window,
             fixed_rows=self._as_on_gpu,
@@ -82,6 +88,23 @@ class TorchScorer(Scorer):
         if self._device.type == "cuda":
             return tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._device)
+
+
+def network_of(
+    checkpoint: Checkpoint, device: torch.device, precision: str, *, attention: str | None = None
+) -> tuple[Any, torch.dtype | None]:
+    """The network on its device, and what it is to be run under autocast in; None is fp32, without.
+
+    Args:
+        attention: transformers' name of another than the network's own.
+    """
+    model: Any = load_model(checkpoint)
+    if attention:
+        model.set_attn_implementation(attention)
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if dtype:
+        _reduce_linear_layers(model, checkpoint.config.head, dtype, device.type)
+    return model.to(device), dtype
 
 
 def network_mask(tokens: torch.Tensor, network: NetworkConfig, config: Any) -> torch.Tensor | dict[str, torch.Tensor]:

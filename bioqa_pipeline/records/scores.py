@@ -117,11 +117,13 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows padded to one length.
+    """Windows padded to one length, or packed one behind the other.
 
     Attributes:
-        input_ids, token_type_ids, attention_mask: (n_windows, length) int64; 1 in the mask is a real token.
-        order: (n_windows,) position of each row in the list that was batched.
+        input_ids, token_type_ids: (n_windows, length) int64; (1, length) where windows are packed.
+        attention_mask: as they; 1 is a real token, 0 filler. Where windows are packed, a token's number is that of its
+            window, from 1 on.
+        order: (n_windows,) position of each window in the list that was batched.
     """
 
     input_ids: Places

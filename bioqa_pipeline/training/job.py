@@ -6,19 +6,17 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from bioqa_pipeline.config import ScoringConfig, SpanConfig
+from bioqa_pipeline.config import ScoringConfig
 from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.evaluation.evaluate import Evaluation, fit_settings
 from bioqa_pipeline.evaluation.squad import SquadParagraph, read_squad
 from bioqa_pipeline.evaluation.table import format_table
 from bioqa_pipeline.qa.checkpoint import CheckpointSettings, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
-from bioqa_pipeline.qa.inference import Found, Scorer
 from bioqa_pipeline.qa.scoring import PairScorer
-from bioqa_pipeline.records.scores import Batch, FloatArray, Places
 from bioqa_pipeline.training.card import write_card
 from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.output import MADE_FIRST, check_out, check_unfinished, mark_out, remove_training
@@ -178,7 +176,7 @@ def calibrate_checkpoint(
     """
     checkpoint = open_checkpoint(str(folder))
     checkpoint.check_windows(config.windows)
-    scorer = _SmallerBatches(load_scorer(checkpoint, device=device), eval_batch * config.windows.max_seq_length)
+    scorer = load_scorer(checkpoint, device=device, token_budget=eval_batch * config.windows.max_seq_length)
     pairs = PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=None)
     try:
         settings, found = fit_settings(paragraphs, pairs)
@@ -187,17 +185,3 @@ def calibrate_checkpoint(
     write_settings(folder, settings)
     logger.info("held out:\n%s", format_table(found))
     return settings, found
-
-
-class _SmallerBatches(Scorer):
-    """A scorer whose batches hold at most so many tokens."""
-
-    def __init__(self, scorer: Scorer, token_budget: int) -> None:
-        self._scorer = scorer
-        self.info = replace(scorer.info, token_budget=min(scorer.info.token_budget, token_budget))
-
-    def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        return self._scorer.logits(batch)
-
-    def begin(self, batch: Batch, columns: Places, config: SpanConfig) -> Callable[[], Found]:
-        return self._scorer.begin(batch, columns, config)

@@ -124,7 +124,7 @@ def main() -> None:
         scorer = TorchScorer(checkpoint, device=device, precision=precision)
     pad_id, budget, per_round = scorer.info.pad_id, scorer.info.token_budget, args.windows // args.rounds
     few = synthetic(real, min(FORWARD_WINDOWS, per_round), seed=0)
-    batches = list(batches_of(few, scorer.info))
+    batches = list(batches_of(few, scorer))
     wide = padded_batches(few[: min(PADDED_WINDOWS, len(few))], pad_id)
     forward(scorer, [*batches[:3], wide[0]], device)
     mean = statistics.mean(map(len, few))

@@ -196,7 +196,7 @@ def report(checkpoint: Checkpoint, args: argparse.Namespace, stack: ExitStack) -
     reference = TorchScorer(checkpoint, device="cpu", precision="fp32")
     pad_id = reference.info.pad_id
     pairs, windows = pairs_of(checkpoint, args.windows)
-    sorted_batches = list(batches_of(windows, reference.info))
+    sorted_batches = list(batches_of(windows, reference))
     wide = padded_batches(windows, pad_id)
     scorers: dict[str, Scorer] = {"torch fp32": reference}
     for engine in ("torch", "openvino"):
@@ -284,7 +284,7 @@ def _add_decoding_and_numerics(
     if not args.numerics or args.size == "base":
         return
     _, more = pairs_of(checkpoint, args.numerics)
-    more_batches = list(batches_of(more, reference.info))
+    more_batches = list(batches_of(more, reference))
     exact, _ = scores(reference, more, more_batches)
     for name, scorer in scorers.items():
         if scorer is not reference:

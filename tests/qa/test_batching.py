@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bioqa_pipeline.qa.batching import BUCKET_TOKENS, padded_lengths
 from bioqa_pipeline.records.scores import Batch, Window
 from support.builders import SPECIAL, pair_windows, window_lists
-from support.windows import make_batches, pad_batch
+from support.windows import make_batches, pack_windows, pad_batch
 
 
 def plain_rows(batch: Batch) -> list[tuple[list[int], list[int], list[int]]]:
@@ -77,6 +77,26 @@ def test_a_padded_length_is_the_next_multiple_within_what_the_network_takes(n_to
 
 def test_no_windows_make_no_batch() -> None:
     assert list(make_batches([], token_budget=10, pad_id=0, max_length=512)) == []
+
+
+@given(windows=window_lists(), more=st.integers(0, 60), most_windows=st.integers(1, 5), pad_id=st.integers(0, 9))
+def test_packed_windows_stand_one_behind_the_other(
+    windows: list[Window], more: int, most_windows: int, pad_id: int
+) -> None:
+    token_budget = max(map(len, windows), default=0) + more
+    batches = list(pack_windows(windows, token_budget=token_budget, most_windows=most_windows, pad_id=pad_id))
+    assert [i for batch in batches for i in batch.order.tolist()] == list(range(len(windows)))
+    for batch, following in zip(batches, [*batches[1:], None], strict=True):
+        own = [windows[i] for i in batch.order]
+        used = sum(map(len, own))
+        assert 1 <= len(own) <= most_windows and used <= token_budget
+        assert not following or len(own) == most_windows or used + len(windows[following.order[0]]) > token_budget
+        filler = token_budget - used
+        assert batch.input_ids.tolist() == [[i for w in own for i in w.input_ids.tolist()] + [pad_id] * filler]
+        segments = [int(place >= w.passage_offset) for w in own for place in range(len(w))]
+        assert batch.token_type_ids.tolist() == [segments + [0] * filler]
+        numbers = [number for number, w in enumerate(own, start=1) for _ in range(len(w))]
+        assert batch.attention_mask.tolist() == [numbers + [0] * filler]
 
 
 @pytest.mark.parametrize("order", [[0], [2, 0], [1, 1]])

@@ -18,6 +18,7 @@ from bioqa_pipeline.evaluation.squad import GoldAnswer, SquadParagraph, SquadQue
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Scorer
+from bioqa_pipeline.qa.packed_engine import PackedScorer
 from bioqa_pipeline.records.scores import Window
 from bioqa_pipeline.training.recipe import DataConfig, TrainingConfig
 from bioqa_pipeline.training.trainer import train
@@ -90,7 +91,7 @@ def test_logits_are_those_of_transformers(checkpoint: Checkpoint, scorer: Scorer
     model = AutoModelForQuestionAnswering.from_pretrained(checkpoint.folder, dtype=torch.float32).eval()
     passage = passage_of(12)
     [window] = windows_of(checkpoint, QUESTION, passage, WindowConfig())
-    [batch] = batches_of([window], scorer.info)
+    [batch] = batches_of([window], scorer)
     start, end = scorer.logits(batch)
     with torch.inference_mode():
         # transformers 5 leaves ALBERT's type ids out unless it is asked; those that were trained had them.
@@ -100,6 +101,22 @@ def test_logits_are_those_of_transformers(checkpoint: Checkpoint, scorer: Scorer
     np.testing.assert_allclose(end[0, : len(window)], output.end_logits[0].numpy(), atol=2e-5)
     [score] = score_windows([window], scorer, SpanConfig())
     assert score.null_score == pytest.approx(float(output.start_logits[0, 0] + output.end_logits[0, 0]), abs=5e-5)
+
+
+def test_packed_windows_give_the_logits_of_padded_ones(checkpoint: Checkpoint, scorer: Scorer) -> None:
+    if not checkpoint.config.packs:
+        pytest.skip(f"attention of {checkpoint.config.model_type} knows how far apart tokens are")
+    windows = [w for n in (30, 3, 60) for w in windows_of(checkpoint, QUESTION, passage_of(n, seed=n))]
+    packed = PackedScorer(checkpoint, device="cpu", precision="fp32", token_budget=200)
+    batches = list(batches_of(windows, packed))
+    assert len(batches) > 1 and {batch.input_ids.shape for batch in batches} == {(1, packed.info.token_budget)}
+    for batch in batches:
+        found = packed.logits(batch)
+        for row, number in enumerate(batch.order):
+            [alone] = batches_of([windows[number]], scorer)
+            length = len(windows[number])
+            for ours, theirs in zip(found, scorer.logits(alone), strict=True):
+                np.testing.assert_allclose(ours[row, :length], theirs[0, :length], atol=2e-5)
 
 
 @given(text=texts, data=st.data())

@@ -19,6 +19,7 @@ from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import faster_engine, load_scorer, resolve_engine
 from bioqa_pipeline.qa.inference import Scorer
+from bioqa_pipeline.qa.packed_engine import PackedScorer
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
@@ -40,17 +41,32 @@ def openvino_scorer(checkpoint: Checkpoint) -> Scorer:
     return load_scorer(checkpoint, device="cpu", precision="fp32", engine="openvino")
 
 
-@pytest.fixture(scope="module", params=["torch", "torch, decoding as on a GPU", "openvino"])
-def scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
-    """Each engine in turn, in the same precision."""
-    if request.param == "torch, decoding as on a GPU":
+ENGINES = ("torch", "torch, decoding as on a GPU", "openvino")
+
+
+def scorer_of(kind: str, checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
+    if kind == "torch, packed as on a GPU":
+        return PackedScorer(checkpoint, device="cpu", precision="fp32", token_budget=300)
+    if kind == "torch, decoding as on a GPU":
         return TorchScorer(checkpoint, device="cpu", precision="fp32", as_on_gpu=True)
-    if request.param == "openvino":
+    if kind == "openvino":
         scorer: Scorer = request.getfixturevalue("openvino_scorer")
     else:
-        scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine=request.param)
-    assert scorer.info.engine == request.param
+        scorer = load_scorer(checkpoint, device="cpu", precision="fp32", engine="torch")
+    assert scorer.info.engine == kind
     return scorer
+
+
+@pytest.fixture(scope="module", params=[*ENGINES, "torch, packed as on a GPU"])
+def scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
+    """Each engine in turn, in the same precision."""
+    return scorer_of(request.param, checkpoint, request)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def padding_scorer(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> Scorer:
+    """Those that take padded windows."""
+    return scorer_of(request.param, checkpoint, request)
 
 
 def texts(count: int, seed: int) -> list[str]:
@@ -108,9 +124,9 @@ def pair_scorer(checkpoint: Checkpoint, scorer: Scorer) -> PairScorer:
     return PairScorer(scorer, checkpoint.tokenizer(), config, threshold=0.0, calibration=Calibration())
 
 
-def test_a_logit_that_is_not_finite_is_an_error(checkpoint: Checkpoint, scorer: Scorer) -> None:
+def test_a_logit_that_is_not_finite_is_an_error(checkpoint: Checkpoint, padding_scorer: Scorer) -> None:
     [malaria] = checkpoint.tokenizer()(["malaria"])
-    poisoned = pair_scorer(checkpoint, PoisonedScorer(scorer, int(malaria.ids[0])))
+    poisoned = pair_scorer(checkpoint, PoisonedScorer(padding_scorer, int(malaria.ids[0])))
     assert len(poisoned.score([("what", Passage("1", "cancer"))])) == 1
     with pytest.raises(NonFiniteLogitError):
         poisoned.score([("what", Passage("1", "cancer")), ("what", Passage("2", "malaria"))])
@@ -151,14 +167,14 @@ def test_each_text_is_tokenised_once(checkpoint: Checkpoint, scorer: Scorer) -> 
     assert sorted(seen) == sorted({p.text for p in passages} | {"what is cancer", "who treats fever"})
 
 
-def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Checkpoint, scorer: Scorer) -> None:
+def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Checkpoint, padding_scorer: Scorer) -> None:
     """One thread is held on the device until the other has tokenised its pairs."""
     tokenizer = checkpoint.tokenizer()
     on_device = threading.Lock()
     tokenised = threading.Semaphore(0)
 
     class Held(Scorer):
-        info = scorer.info
+        info = padding_scorer.info
 
         def logits(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
             assert on_device.acquire(blocking=False)
@@ -166,7 +182,7 @@ def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Chec
                 if not met.is_set():
                     assert all(tokenised.acquire(timeout=30) for _ in range(2))
                     met.set()
-                return scorer.logits(batch)
+                return padding_scorer.logits(batch)
             finally:
                 on_device.release()
 
@@ -186,7 +202,7 @@ def test_threads_take_turns_on_the_device_and_prepare_meanwhile(checkpoint: Chec
         together = list(threads.map(ours.score, shards))
     met.set()
     for shard, found in zip(shards, together, strict=True):
-        alone = pair_scorer(checkpoint, scorer).score(shard)
+        alone = pair_scorer(checkpoint, padding_scorer).score(shard)
         spans = [[[(a.start, a.end) for a in s.n_best] for s in scores] for scores in (found, alone)]
         assert spans[0] == spans[1]
 
@@ -208,13 +224,13 @@ def test_openvino_gives_the_logits_of_torch_for_any_shape(checkpoint: Checkpoint
                 np.testing.assert_allclose(ours[real], theirs[real], atol=1e-4)
 
 
-def test_a_scorer_keeps_what_it_gave_earlier(checkpoint: Checkpoint, scorer: Scorer) -> None:
+def test_a_scorer_keeps_what_it_gave_earlier(checkpoint: Checkpoint, padding_scorer: Scorer) -> None:
     first, second = list(
         make_batches(windows_of(checkpoint, texts(2, seed=8)), token_budget=1, pad_id=0, max_length=512)
     )[:2]
-    start, _ = scorer.logits(first)
+    start, _ = padding_scorer.logits(first)
     before = start.copy()
-    scorer.logits(second)
+    padding_scorer.logits(second)
     np.testing.assert_array_equal(start, before)
 
 

@@ -12,6 +12,7 @@ from bioqa_pipeline.config import SPECIAL_TOKENS, Precision, SpanConfig, WindowC
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.engines import load_scorer
 from bioqa_pipeline.qa.inference import Scorer
+from bioqa_pipeline.qa.packed_engine import PackedScorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
 from bioqa_pipeline.records.scores import TokenizedText, Window
 from support.checkpoints import make_checkpoint
@@ -44,6 +45,7 @@ KINDS = {
     "torch bf16": ("torch", "bf16", "tiny"),
     "openvino bf16": ("openvino", "bf16", "wide"),
     "torch fp32 as on a GPU": ("torch on GPU", "fp32", "wide"),
+    "torch fp32, packed": ("packed", "fp32", "wide"),
 }
 
 
@@ -68,6 +70,8 @@ def scorer_of(kind: tuple[str, Precision, Checkpoint], n_threads: int) -> Scorer
             # As many rows of a batch as on a GPU would take seconds here.
             object.__setattr__(scorer.info, "token_budget", 320)
             return scorer
+        if engine == "packed":
+            return PackedScorer(checkpoint, device="cpu", precision=precision, token_budget=320)
         return load_scorer(checkpoint, device="cpu", precision=precision, engine=engine)  # type: ignore[arg-type]
 
 
@@ -128,10 +132,34 @@ def test_the_same_bits_on_a_gpu(precision: Precision) -> None:
     checkpoint = open_checkpoint("embedded")
     windows = windows_of(checkpoint)
     scorer = load_scorer(checkpoint, device="cuda", precision=precision)
-    rows = {batch.input_ids.shape for batch in batches_of(windows, scorer.info)}
-    assert all(shape[0] == scorer.info.token_budget // shape[1] for shape in rows)
+    shapes = {batch.input_ids.shape for batch in batches_of(windows * 100, scorer)}
+    if precision == "fp32":
+        assert all(rows == scorer.info.token_budget // length for rows, length in shapes)
+    else:
+        assert isinstance(scorer, PackedScorer) and shapes == {(1, scorer.info.token_budget)}
     alone = [score_windows([w], scorer, SPANS)[0] for w in windows]
     rng = np.random.default_rng(0)
     for _ in range(20):
         chosen = rng.integers(0, len(windows), size=rng.integers(1, 2000)).tolist()
         assert score_windows([windows[i] for i in chosen], scorer, SPANS) == [alone[i] for i in chosen]
+    assert score_windows(windows, load_scorer(checkpoint, device="cuda", precision=precision), SPANS) == alone
+
+
+@pytest.mark.gpu
+def test_a_gpu_without_a_compiler_scores_nearly_the_same_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = open_checkpoint("embedded")
+    windows = windows_of(checkpoint)
+    compiled = load_scorer(checkpoint, device="cuda", precision="bf16")
+    assert compiled.info.engine == "torch"
+
+    def fails(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("Failed to find C compiler")
+
+    torch.compiler.reset()
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", fails)
+    plain = load_scorer(checkpoint, device="cuda", precision="bf16")
+    assert plain.info.engine == "torch, not compiled" and "Failed to find C compiler" in caplog.text
+    margins = [[s.margin for s in score_windows(windows, scorer, SPANS)] for scorer in (compiled, plain)]
+    np.testing.assert_allclose(*margins, atol=0.1)

@@ -14,7 +14,7 @@ from bioqa_pipeline.qa import batching, inference, spans, windows
 from bioqa_pipeline.qa.answers import answer_pairs
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.char_ranges import CharRanges, char_bounds
-from bioqa_pipeline.qa.inference import Scorer, ScorerInfo
+from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.records.scores import (
     Batch,
     FloatArray,
@@ -85,8 +85,14 @@ def make_batches(
     )
 
 
-def batches_of(some: Sequence[Window], info: ScorerInfo) -> Iterator[Batch]:
-    return inference.batches_of(columns_of_windows(some), info)
+def pack_windows(some: Sequence[Window], *, token_budget: int, most_windows: int, pad_id: int) -> Iterator[Batch]:
+    return batching.pack_windows(
+        columns_of_windows(some), token_budget=token_budget, most_windows=most_windows, pad_id=pad_id
+    )
+
+
+def batches_of(some: Sequence[Window], scorer: Scorer) -> Iterator[Batch]:
+    return scorer.batches(columns_of_windows(some))
 
 
 def pad_batch(some: Sequence[Window], order: Sequence[int], *, pad_id: int, length: int | None = None) -> Batch:
