@@ -9,7 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-from bioqa_pipeline.dataset.schemas import TABLES, Table
+from bioqa_pipeline.dataset.schemas import TABLES
+from bioqa_pipeline.dataset.table import Table
 
 PAGE = Path(__file__).with_name("columns.md")
 

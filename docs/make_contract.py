@@ -18,7 +18,8 @@ import jsonschema
 import pyarrow as pa
 import yaml
 
-from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, TABLES, Table
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, TABLES
+from bioqa_pipeline.dataset.table import Table
 
 PAGE = Path(__file__).with_name("bioqa.odcs.yaml")
 # What Arrow says, in the words of the standard.

@@ -37,6 +37,7 @@ from bioqa_pipeline.sources.medline.files import list_files
 from bioqa_pipeline.sources.medline.importing import import_files, parse_file
 from bioqa_pipeline.sources.medline.state import ImportState
 from support.outside import OutsideMaterial
+from support.store_processes import held_pmids
 
 ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS = ROOT / "tests" / "data" / "retrieval_questions.tsv"
@@ -156,7 +157,7 @@ def search(folder: Path, home: Path) -> dict[str, float]:
 
 def get(folder: Path, home: Path) -> dict[str, float]:
     store = AbstractStore(home)
-    n_records = store.pmids(limit=10**9)[-1]
+    n_records = held_pmids(store)[-1]
     rng = random.Random(1)
 
     def some(n: int) -> list[int]:
@@ -174,7 +175,7 @@ def get(folder: Path, home: Path) -> dict[str, float]:
 def update(folder: Path, home: Path) -> dict[str, float]:
     """A daily file: 5,000 records all over the store, revised."""
     store, made = AbstractStore(home), FullTextIndex(home / "fulltext")
-    there = store.pmids(limit=10**9)
+    there = held_pmids(store)
     pmids = random.Random(2).sample(there, min(5_000, len(there)))
     revised = [replace(r, text=r.text + " Revised.", date_revised="2030-01-01") for r in store.get(pmids)]
     with Clock() as storing:

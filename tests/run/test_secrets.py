@@ -22,6 +22,7 @@ from support.checkpoints import make_checkpoint
 from support.hostile_answers import ENDLESS, MODES
 from support.hostile_echoes import ECHOES
 from support.hostile_service import HostileServer
+from support.store_processes import held_pmids
 
 KEY = "5Ecret0123456789abcdef0123456789qrstuv"
 # Those that take seconds, and those that ask for silence for the rest of the run.
@@ -66,7 +67,7 @@ def everything_written(folder: Path) -> str:
         if path.suffix == ".parquet":
             shown.append(f"{pq.read_table(path).to_pylist()}{pq.read_schema(path).metadata}")
     store = AbstractStore(folder / "cache" / "pubmed")
-    return "\n".join([*shown, *map(repr, store.get(store.pmids()))])
+    return "\n".join([*shown, *map(repr, store.get(held_pmids(store)))])
 
 
 def check_no_key(shown: str) -> None:
@@ -97,7 +98,7 @@ def check_answers(folder: Path) -> None:
     answers = Dataset(folder / "out").answers().filter(pl.col("title").str.contains(REDACTED, literal=True)).collect()
     assert len(answers) >= 3
     store = AbstractStore(folder / "cache" / "pubmed")
-    texts = {abstract.pmid: abstract.text for abstract in store.get(store.pmids())}
+    texts = {abstract.pmid: abstract.text for abstract in store.get(held_pmids(store))}
     for row in answers.iter_rows(named=True):
         text = texts[row["pmid"]]
         assert REDACTED in text and "Oranges heal it." in text

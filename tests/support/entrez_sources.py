@@ -13,6 +13,7 @@ from bioqa_pipeline.records.texts import Abstract
 from bioqa_pipeline.sources.entrez.settings import EntrezSettings
 from bioqa_pipeline.sources.entrez.source import EntrezSource
 from support.eutils_server import EutilsServer, LoggedRequest
+from support.store_processes import held_pmids
 
 EMAIL = "someone@example.org"
 
@@ -47,7 +48,7 @@ def make_source(
 
 def contents(store: AbstractStore) -> dict[int, Abstract]:
     """Every record of a store."""
-    return {abstract.pmid: abstract for abstract in store.get(store.pmids())}
+    return {abstract.pmid: abstract for abstract in store.get(held_pmids(store))}
 
 
 def asked(requests: list[LoggedRequest]) -> list[int]:

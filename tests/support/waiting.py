@@ -12,7 +12,7 @@ SECONDS = 60.0
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, *, seconds: float = SECONDS, pause: float = 0.005) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, *, seconds: float = SECONDS, pause: float = 0.005) -> T:
     """What the condition gives once it holds; fails where it does not in time."""
     end = time.monotonic() + seconds
     while not (found := condition()):

@@ -33,6 +33,7 @@ from support.eutils_search import Corpus
 from support.eutils_server import EutilsServer
 from support.outside import OutsideMaterial
 from support.paths import TESTS
+from support.store_processes import held_pmids
 
 RECORDS = make_records(120)
 CORPUS = Corpus(RECORDS)
@@ -242,7 +243,7 @@ make_source(server, pathlib.Path(sys.argv[2]), batch_size=10).ensure(list(range(
         process.wait()
         store = AbstractStore(tmp_path / "store")
         store.repair()
-        kept = store.pmids()
+        kept = held_pmids(store)
         assert 20 <= len(kept) < len(PMIDS)
         before = len(server.log)
         source = make_source(server, tmp_path)
