@@ -98,13 +98,7 @@ def verify(storage: Storage) -> Report:
 
 def data_set_id(storage: Storage) -> str | None:
     """The id of a data set, by its marker or, where that is damaged, by its log."""
-    try:
-        marker = Contents(storage).marker()
-    except OtherVersionError:
-        raise
-    except DatasetError:
-        marker = None
-    return marker.id if marker else _log_id(storage, storage.list(""))
+    return _identified(storage, storage.list(""))[0]
 
 
 def set_aside_with(path: str) -> tuple[str, ...]:
@@ -116,6 +110,17 @@ def set_aside_with(path: str) -> tuple[str, ...]:
         run_id = name.removesuffix(".json")
         return path, summary_path(run_id), page_path(run_id)
     return (path,)
+
+
+def _identified(storage: Storage, entries: list[str]) -> tuple[str | None, str]:
+    """The id, and what is wrong with the marker."""
+    try:
+        marker = Contents(storage).marker()
+    except OtherVersionError:
+        raise
+    except DatasetError as exc:
+        return _log_id(storage, entries), str(exc)
+    return (marker.id, "") if marker else (_log_id(storage, entries), f"{MARKER} is gone")
 
 
 def _log_id(storage: Storage, entries: list[str]) -> str | None:
@@ -141,16 +146,8 @@ def _verify_old(storage: Storage, report: Report) -> None:
 
 
 def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None:
-    contents = Contents(storage)
-    try:
-        marker = contents.marker()
-        what = f"{MARKER} is gone"
-    except OtherVersionError:
-        raise
-    except DatasetError as exc:
-        marker, what = None, str(exc)
-    data_set = marker.id if marker else _log_id(storage, entries)
-    if marker is None:
+    data_set, what = _identified(storage, entries)
+    if what:
         report.findings.append(Finding(MARKER, what, "with `quarantine` it is made again, where there is a log"))
     if data_set is None:
         return
@@ -166,6 +163,7 @@ def _verify_marked(storage: Storage, report: Report, entries: list[str]) -> None
         return
     log = LogReader(storage).read(data_set, tolerant=True)
     _verify_log(report, log)
+    contents = Contents(storage)
     view = contents.view(data_set, *(folder for folder in folders if folder in FOLDERS), tolerant=True)
     report.view = view
     _verify_files(storage, report, contents, view, data_set)

@@ -45,13 +45,12 @@ class CurvePoint:
     """What one threshold on the no-answer score gives.
 
     Attributes:
-        f1, exact: over all questions, in percent.
+        f1: over all questions, in percent.
         has_answer_f1, no_answer: over the answerable and the other questions, in percent.
     """
 
     threshold: float
     f1: float
-    exact: float
     has_answer_f1: float
     no_answer: float
 
@@ -234,12 +233,11 @@ def threshold_curve(
     has_answer = {q.id: bool(q.answers) for q in gold}
     n_positive = max(1, sum(has_answer.values()))
     n_negative = max(1, len(has_answer) - sum(has_answer.values()))
-    f1, exact, kept = 0.0, 0, float(len(has_answer) - sum(has_answer.values()))
+    f1, kept = 0.0, float(len(has_answer) - sum(has_answer.values()))
     ordered = sorted((i for i in no_answer if i in scores), key=lambda i: no_answer[i])
     for position, question_id in enumerate(ordered):
         if has_answer[question_id]:
             f1 += scores[question_id].f1
-            exact += scores[question_id].exact
         elif predictions[question_id]:
             kept -= 1
         here = no_answer[question_id]
@@ -247,7 +245,6 @@ def threshold_curve(
             yield CurvePoint(
                 threshold=here,
                 f1=100.0 * (f1 + kept) / len(has_answer),
-                exact=100.0 * (exact + kept) / len(has_answer),
                 has_answer_f1=100.0 * f1 / n_positive,
                 no_answer=100.0 * kept / n_negative,
             )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bioqa_pipeline.abstracts.locator import batched
 from bioqa_pipeline.abstracts.store import AbstractStore
 from bioqa_pipeline.errors import SourceError, SourceErrorKind
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Missing
@@ -69,7 +70,7 @@ class Fetcher:
         missing: dict[int, Missing] = {}
         for n_round in range(AGAIN + 1):
             again = []
-            for batch in _batches(unsettled, self._batch_size):
+            for batch in batched(unsettled, self._batch_size):
                 outcome = self._fetch(batch)
                 if outcome.records:
                     self._store.add(outcome.records.values(), origin=ORIGIN)
@@ -155,8 +156,3 @@ def _matched(batch: Sequence[int], answer: FetchAnswer) -> _Outcome:
 
 def _all_missing(batch: Sequence[int], status: FetchStatus, reason: str) -> _Outcome:
     return _Outcome(missing={pmid: Missing(pmid, status, reason) for pmid in batch})
-
-
-def _batches(pmids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(pmids), size):
-        yield pmids[start : start + size]
