@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import pytest
 
-from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
+from bioqa_pipeline.config import RunConfig, SourceConfig
 from bioqa_pipeline.errors import BioqaError, ConfigError, ShardError
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.progress import Progress
@@ -29,6 +29,7 @@ from flows.commands.run import main
 from flows.on_ray.cluster import NodeReport, Share, raise_problems, share_of
 from support.dataset_rows import check_same_rows
 from support.paths import ROOT
+from support.small_runs import small_config
 from support.waiting import wait_for
 
 QUESTIONS = "What causes scurvy?\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"
@@ -39,15 +40,7 @@ QUIET = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture
 def config(tmp_path: Path, model: Path) -> RunConfig:
-    questions = tmp_path / "q.txt"
-    questions.write_text(QUESTIONS)
-    return RunConfig(
-        questions=questions,
-        out=tmp_path / "out",
-        model=ModelConfig(name=str(model), device="cpu", precision="fp32", engine="torch"),
-        source=SourceConfig(max_abstracts=10),
-        shard_pairs=1,
-    )
+    return small_config(tmp_path, model, QUESTIONS, source=SourceConfig(max_abstracts=10), shard_pairs=1)
 
 
 def settings(config: RunConfig, **changes: object) -> RunConfig:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from bioqa_pipeline.abstracts.store import AbstractStore
-from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
+from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.job import run_job
@@ -19,21 +19,14 @@ from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import RunResult, ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
 from flows.commands.run import main
+from support.small_runs import sample_config
 
 QUESTIONS = "What causes scurvy?\n# a comment\n\nWhich gene is mutated in cystic fibrosis?\nWho discovered insulin?\n"
 
 
 @pytest.fixture
 def config(tmp_path: Path, model: Path) -> RunConfig:
-    questions = tmp_path / "q.txt"
-    questions.write_text(QUESTIONS)
-    return RunConfig(
-        questions=questions,
-        out=tmp_path / "out",
-        model=ModelConfig(name=str(model), device="cpu", precision="fp32"),
-        source=SourceConfig(max_abstracts=8),
-        shard_pairs=5,
-    )
+    return sample_config(tmp_path, model, QUESTIONS, most=8, shard_pairs=5)
 
 
 def committed(config: RunConfig) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import pytest
 from lxml import html
 from lxml.html import HtmlElement
 
-from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
+from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.manifest import SkippedRecord
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
@@ -25,9 +25,9 @@ from bioqa_pipeline.report.page import anchor, make_run_page
 from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.job import run_job
 from flows.report import main
-from support.checkpoints import make_checkpoint
 from support.dataset_rows import manifest
 from support.report_sets import add_run, hundred_abstracts, id_of, retrieval, said
+from support.small_runs import sample_config
 
 GENE, VITAMIN, NOBODY = "Which gene is it?", "Which vitamin is it?", "Who is it?"
 HOSTILE = (
@@ -55,16 +55,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    file = tmp_path / "q.txt"
-    file.write_text("What causes scurvy?\nWho discovered insulin?\nWhat is zzyzx?\n")
-    return RunConfig(
-        questions=file,
-        out=tmp_path / "out",
-        model=ModelConfig(name=str(make_checkpoint(tmp_path / "model")), device="cpu", precision="fp32"),
-        source=SourceConfig(max_abstracts=6),
-        threshold=1e9,
-    )
+def config(tmp_path: Path, model: Path) -> RunConfig:
+    questions = ("What causes scurvy?", "Who discovered insulin?", "What is zzyzx?")
+    return sample_config(tmp_path, model, *questions, most=6, threshold=1e9)
 
 
 def test_a_run_leaves_a_page_that_says_what_its_tables_say(config: RunConfig, tmp_path: Path, cache: Path) -> None:

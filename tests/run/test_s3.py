@@ -10,31 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from bioqa_pipeline.config import ModelConfig, RunConfig, SourceConfig
+from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.workers import Pooled
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.run import build_parser, main, parse_config
 from flows.report import main as report
-from support.checkpoints import make_checkpoint
 from support.paths import ROOT
 from support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from support.small_runs import sample_config
 
 QUESTIONS = "What causes scurvy?\nWhich gene is mutated in cystic fibrosis?\n"
 
 
 @pytest.fixture
-def config(s3: S3Server, tmp_path: Path) -> RunConfig:
-    questions = tmp_path / "q.txt"
-    questions.write_text(QUESTIONS)
-    return RunConfig(
-        questions=questions,
-        out=s3.new_uri(),
-        model=ModelConfig(name=str(make_checkpoint(tmp_path / "model")), device="cpu", precision="fp32"),
-        source=SourceConfig(max_abstracts=6),
-        shard_pairs=4,
-    )
+def config(s3: S3Server, tmp_path: Path, model: Path) -> RunConfig:
+    return sample_config(tmp_path, model, QUESTIONS, most=6, out=s3.new_uri(), shard_pairs=4)
 
 
 def arguments(config: RunConfig) -> list[str]:

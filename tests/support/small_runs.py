@@ -22,7 +22,7 @@ def write_records(folder: Path, articles: Sequence[Article] = ARTICLES, *, numbe
     write_file(numbered(folder, number), articles)
 
 
-def small_config(folder: Path, model: Path, *questions: str, **changes: object) -> RunConfig:
+def small_config(folder: Path, model: Path, /, *questions: str, **changes: object) -> RunConfig:
     """A run over the files in `folder`/records; in fp32, so that scores compare on every processor."""
     asked = folder / "q.txt"
     asked.write_text("\n".join(questions or (QUESTION,)), "utf-8")
@@ -33,3 +33,9 @@ def small_config(folder: Path, model: Path, *questions: str, **changes: object) 
         "source": SourceConfig(kind="medline", medline_dir=folder / "records", max_abstracts=10),
     }
     return RunConfig.model_validate(settings | changes)
+
+
+def sample_config(folder: Path, model: Path, *questions: str, most: int, **changes: object) -> RunConfig:
+    """The same over the project's sample, by the engine that a run chooses by itself."""
+    by = ModelConfig(name=str(model), device="cpu", precision="fp32")
+    return small_config(folder, model, *questions, model=by, source=SourceConfig(max_abstracts=most), **changes)
