@@ -68,16 +68,23 @@ def run_command(
     in_options: Callable[[str], str] = str,
     log_level: int = logging.WARNING,
     kept: str = "",
+    only_to_stdout: bool = False,
 ) -> int:
     """Does the work of a command and returns its exit code.
 
     Args:
         in_options: a message of the library into the command's own words, `SettingOptions.in_options`.
         kept: what is left of work that was broken off.
+        only_to_stdout: what is asked for is written there and kept nowhere.
     """
+    is_lost = only_to_stdout and sys.stdout is None
     with forgiving_streams():
         _log_to_terminal(log_level)
-        return _done(work, in_options, kept)
+        return _done(_refused if is_lost else work, in_options, kept)
+
+
+def _refused() -> NoReturn:
+    raise BioqaError("standard output is closed, and what was asked for would be written there alone")
 
 
 def _done(work: Callable[[], int], in_options: Callable[[str], str], kept: str) -> int:

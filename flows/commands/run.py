@@ -177,8 +177,13 @@ def _where() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = parse_options(build_parser(), argv)
-    level = logging.INFO if args.verbose else logging.WARNING
-    return run_command(lambda: _run(args), in_options=partial(in_words, SETTINGS, args), log_level=level, kept=KEPT)
+    return run_command(
+        lambda: _run(args),
+        in_options=partial(in_words, SETTINGS, args),
+        log_level=logging.INFO if args.verbose else logging.WARNING,
+        kept=KEPT,
+        only_to_stdout=args.show_config or args.dry_run,
+    )
 
 
 def leave(code: int) -> NoReturn:
