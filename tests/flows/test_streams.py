@@ -157,8 +157,8 @@ def test_a_stream_that_the_caller_has_closed_ends_no_work(name: str, monkeypatch
     "command",
     [
         "run --show-config", "run --dry-run --questions q", "export --data-set x --out -", "completion bash",
-        "report --data-set x --out -", "report --data-set x --compare a b", "evaluate --dataset q", "--help", "--version",
-        "verify --data-set x --json", "reproduce --data-set x --run a --json",
+        "report --data-set x --out -", "report --data-set x --compare a b", "evaluate --dataset q", "--help",
+        "--version", "verify --data-set x --json", "reproduce --data-set x --run a --json",
     ],
 )  # fmt: skip
 def test_what_can_be_written_nowhere_is_not_done(
