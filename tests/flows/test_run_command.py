@@ -188,3 +188,6 @@ def test_a_run_without_prefect_says_options_for_settings(tmp_path: Path, capsys:
     assert main([*options, "--device", "cpu", "--no-prefect"]) == 0
     said = capsys.readouterr().err
     assert "not searched; --passage title+abstract asks their titles" in said and "`" not in said
+    # Nothing has changed.
+    assert main([*options, "--device", "cpu", "--no-prefect", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
