@@ -13,6 +13,7 @@ from typing import Any
 
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.files import read_descriptor, read_file, read_file_or_pipe
+from bioqa_pipeline.setting_values import is_beyond
 
 MAX_BYTES = 256 * 2**20
 # SQuAD v2.0 has 42 MB; in memory JSON takes some ten times as much.
@@ -180,7 +181,8 @@ def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
         InputError: it is not TOML, or nested too deeply.
     """
     try:
-        return tomllib.loads(text)
+        # What is too large for a number stays as it is written, so that it is refused where it is used.
+        return tomllib.loads(text, parse_float=lambda number: number if is_beyond(number) else float(number))
     except tomllib.TOMLDecodeError as exc:
         place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(exc))
         line = int(place[1]) if place and place[1] else None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Of what is wrong with settings, and of a name or value in it: a file of them may be anybody's.
 _MOST_TOLD, _MOST_CHARS = 10, 200
 _DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?")
+EMPTY = "it is empty: give a value, or leave it out"
 # Rows hold it as such a number; a larger one would be infinite there.
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -37,6 +39,13 @@ def expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         return path
+
+
+def is_empty(value: Any) -> bool:
+    """Whether it is or has a text in which nothing can be seen: no message shows it, as a path it is this folder."""
+    if isinstance(value, list | tuple):
+        return any(map(is_empty, value))
+    return isinstance(value, str) and not any(sign.isprintable() and not sign.isspace() for sign in value)
 
 
 def _expanded_name(name: str) -> str:
@@ -71,10 +80,24 @@ def _names(value: Any) -> Any:
     return tuple(dict.fromkeys(" ".join(name.split()) for name in names))
 
 
+def is_beyond(text: str) -> bool:
+    """Whether these are digits of a number that is too large for one, so that it is read as inf."""
+    try:
+        return abs(float(text)) == inf and any(map(str.isdigit, text))
+    except ValueError:
+        return False
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, str) and is_beyond(value):
+        raise ValueError(f"{_cut(value)} is too large: give a smaller number")
+    return value
+
+
 def _finite_or_endless(value: float) -> float:
     if value != value:
         raise ValueError("nan is no number: give one, or inf, at which every abstract answers")
-    if _FLOAT32_MAX < abs(value) < float("inf"):
+    if _FLOAT32_MAX < abs(value) < inf:
         raise ValueError(f"{value:g} is too large: give a number below 1e38, or inf, at which every abstract answers")
     return value
 
@@ -92,7 +115,8 @@ Address = Annotated[str, AfterValidator(one_address)]
 FirstDay = Annotated[date, BeforeValidator(partial(_day, last=False))]
 LastDay = Annotated[date, BeforeValidator(partial(_day, last=True))]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Threshold = Annotated[float, AfterValidator(_finite_or_endless)]
+Number = Annotated[float, BeforeValidator(_as_written)]
+Threshold = Annotated[Number, AfterValidator(_finite_or_endless)]
 
 
 class Frozen(BaseModel):
@@ -116,10 +140,20 @@ class Settings(Frozen):
         Raises:
             ConfigError: one of them cannot be used, in words.
         """
+        if empty := "; ".join(f"`{path}`: {EMPTY}" for path in _empty(values)):
+            raise ConfigError(empty)
         try:
             return cls.model_validate(values)
         except ValidationError as exc:
             raise ConfigError(_in_words(exc.errors(), _known(cls))) from exc
+
+
+def _empty(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _empty(value, f"{above}{name}.")
+        elif is_empty(value):
+            yield above + name
 
 
 def _known(model: type[BaseModel]) -> Iterator[str]:

@@ -36,7 +36,7 @@ from bioqa_pipeline.report.unanswered import accounted, best_words, listed
 from bioqa_pipeline.report.words import statuses, weighed
 from bioqa_pipeline.run.records import RunResult
 from bioqa_pipeline.storage.uri import ObjectUri
-from flows.commands.console import uncalibrated_note
+from flows.commands.console import changed_questions, changed_words, uncalibrated_note
 
 logger = logging.getLogger(__name__)
 
@@ -208,12 +208,13 @@ def summary_markdown(result: RunResult, out: str, page: str) -> str:
     manifest = result.manifest
     seconds = manifest.timings_seconds.get("score", 0.0)
     rate = f", {manifest.n_windows / seconds:,.1f} pieces of text a second" if seconds and manifest.n_windows else ""
-    best = [a for a in result.answers if a.rank == 1]
+    best, delta = [a for a in result.answers if a.rank == 1], result.delta
     lines = [
         "# " + "".join(accounted((a.outcome for a in best), manifest.n_questions)),
         "",
-        f"Run `{manifest.run_id}`: **{manifest.status}**",
+        f"Run `{manifest.run_id}`: **{manifest.status}**" + (f"; {changed_words(delta)}" if delta else ""),
         *_top_answers(best),
+        *(_listed("Changed", changed_questions(delta), delta.n_questions) if delta else []),
         "",
         "## The run",
         "",
@@ -258,11 +259,12 @@ def _source(source: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in source.items() if value and name not in _OF_THE_CACHE)
 
 
-def _listed(title: str, items: Sequence[str]) -> list[str]:
+def _listed(title: str, items: Sequence[str], n_items: int | None = None) -> list[str]:
     if not items:
         return []
     named = [f"- {_plain(shortened(item))}" for item in items[:LISTED]]
-    more = [f"- … and {len(items) - LISTED:,} more"] if len(items) > LISTED else []
+    n_more = (n_items or len(items)) - len(named)
+    more = [f"- … and {n_more:,} more"] if n_more > 0 else []
     return ["", f"## {title}", "", *named, *more]
 
 

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
     if args.compare:
-        return run_command(lambda: _compare(args.data_set, *args.compare))
-    return run_command(lambda: _write(args.data_set, args.run, args.out))
+        return run_command(lambda: _compare(args.data_set, *args.compare), only_to_stdout=True)
+    return run_command(lambda: _write(args.data_set, args.run, args.out), only_to_stdout=args.out == Path("-"))
 
 
 def _compare(data_set: str, earlier: str, later: str) -> int:

@@ -111,7 +111,7 @@ class _Parse:
             broken = self._unread.cut_broken()
             if broken is None:
                 if chunk is None or self._unread.is_hopeless:
-                    raise self._broken(self._said(error)) from error
+                    raise self._broken(self._said(error) + self._byte(error)) from error
                 return
             self.n_records += 1
             yield BadRecord(broken.pmid, self.n_records, f"its XML is broken: {self._said(error)}")
@@ -146,6 +146,14 @@ class _Parse:
         words = " ".join(str(error.msg).split())
         words = words if len(words) <= _MOST_REASON_CHARS else "…" + words[-_MOST_REASON_CHARS:]
         return _LINE.sub(lambda line: f"line {int(line.group(1)) + self._lines_before}", words)
+
+    def _byte(self, error: etree.XMLSyntaxError) -> str:
+        if error.code == etree.ErrorTypes.ERR_INVALID_ENCODING:  # type: ignore[attr-defined]
+            try:
+                self._unread.rest().decode()
+            except UnicodeDecodeError as exc:
+                return f": byte {exc.object[exc.start]:#04x} is not UTF-8"
+        return ""
 
     def _read(self, element: etree._Element, has_errors: bool) -> Iterator[Abstract | DeletedRecord | BadRecord]:
         if element.tag != "DeleteCitation":

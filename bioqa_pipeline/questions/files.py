@@ -35,7 +35,7 @@ from bioqa_pipeline.inputs import (
 from bioqa_pipeline.questions.marks import is_comment, is_lone_mark, without_comment
 from bioqa_pipeline.questions.notes import LeftOut, notes_of
 from bioqa_pipeline.questions.rows import Row, checked_row
-from bioqa_pipeline.questions.tables import delimiter_of, has_header, json_rows, lines_of, table_rows
+from bioqa_pipeline.questions.tables import delimiter_of, has_header, is_header, json_rows, lines_of, table_rows
 from bioqa_pipeline.records.texts import Question, content_digest
 from bioqa_pipeline.text import normalize_text
 
@@ -202,6 +202,7 @@ def _decoded(raw: bytes, path: Path) -> str:
 
 
 def _text_rows(content: str, path: Path) -> Iterator[Row | LeftOut]:
+    is_first = True
     for line, raw in lines_of(content, path):
         text = normalize_text(raw)
         if not text:
@@ -209,6 +210,9 @@ def _text_rows(content: str, path: Path) -> Iterator[Row | LeftOut]:
         if (is_mark := is_lone_mark(text)) or is_comment(text):
             yield LeftOut(line, text, is_mark)
             continue
+        if is_first and is_header(raw):
+            raise InputError("is the header of a table: name the file .csv, with a column question", path, line)
+        is_first = False
         if "\t" in raw.strip():
             raise InputError("holds a tab: name the file .tsv and give it a header line if it is a table", path, line)
         asked, comment = without_comment(raw.rstrip())

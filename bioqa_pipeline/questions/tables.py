@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from bioqa_pipeline.errors import InputError
@@ -48,6 +49,16 @@ def has_header(content: str) -> bool:
 
 def _names_question(content: str, delimiter: str) -> bool:
     return "question" in {cell.strip().lower() for cell in _first_cells(content, delimiter)}
+
+
+def is_header(line: str) -> bool:
+    """Whether a line says of itself that a table begins: by names of columns, of which one is known or nearly so."""
+    if _SEPARATOR_LINE.match(line) or line.strip().strip('"').lower() == "question":
+        return True
+    cells = ([cell.strip().lower() for cell in _first_cells(line, delimiter)] for delimiter in DELIMITERS)
+    return "?" not in line and any(
+        len(names) > 1 and any(get_close_matches(name, FIELDS, 1, 0.8) for name in names) for names in cells
+    )
 
 
 def _first_cells(content: str, delimiter: str) -> list[str]:

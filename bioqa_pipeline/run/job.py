@@ -124,7 +124,7 @@ class _Run:
             api_key=self.api_key,
             with_titles=self.config.scoring.passage != "abstract",
         )
-        for line in what_source_leaves_out(source.describe(), self.config.scoring.passage):
+        for line in what_source_leaves_out(source.describe(), self.config.source, self.config.scoring.passage):
             self.reporter.say(line)
         self.retrievals = self._retrieve(source)
         plan = self._plan(source, self.retrievals, writer)

@@ -57,13 +57,15 @@ def open_source(
             return _records(config, since, api_key, with_titles=with_titles)
 
 
-def what_source_leaves_out(described: Mapping[str, str], passage: PassageKind) -> Iterator[str]:
-    """What a user should know of the records that cannot be found, by what the source says of itself."""
+def what_source_leaves_out(described: Mapping[str, str], config: SourceConfig, passage: PassageKind) -> Iterator[str]:
+    """What a user should know of the records that cannot be asked, by what the source says of itself."""
     if left_out := described.get("left_out_by_filters"):
         yield f"{left_out} left out by filters: {described['filters']}"
-    if passage == "abstract" and (n := described.get("without_abstract", "0")) != "0":
-        n_records = counted(int(n), "record")
-        yield f"{n_records} without an abstract: not searched; `passage title+abstract` asks their titles"
+    ways_out = ["`passage title+abstract` asks their titles"] if passage == "abstract" else []
+    if config.kind == "files":
+        ways_out = [] if _has_others(config) else [*ways_out, "with `email`, or NCBI_EMAIL, they come from PubMed"]
+    if ways_out and (n := int(described.get("without_abstract", "0"))):
+        yield f"{counted(n, 'record')} without an abstract: not searched; {'; '.join(ways_out)}"
 
 
 def check_source(config: SourceConfig) -> None:

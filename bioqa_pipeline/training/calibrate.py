@@ -169,8 +169,8 @@ def _shares(sizes: Sequence[int], weights: Sequence[float] | None) -> list[float
         return [n / max(1, sum(sizes)) for n in sizes]
     if len(weights) != len(sizes):
         raise ConfigError(f"{len(weights)} weights for {len(sizes)} data sets; give one for each")
-    if not all(math.isfinite(w) and w > 0 for w in weights):
-        raise ConfigError(f"weights {', '.join(f'{w:g}' for w in weights)}: each has to be above 0")
+    if not (math.isfinite(sum(weights)) and all(w > 0 for w in weights)):
+        raise ConfigError(f"weights {', '.join(f'{w:g}' for w in weights)}: each has to be above 0, and none too large")
     return [w / sum(weights) for w in weights]
 
 

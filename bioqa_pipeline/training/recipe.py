@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from bioqa_pipeline.config import AUTO_PRECISION, Precision, WindowConfig
 from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.inputs import parse_toml, read_text
-from bioqa_pipeline.setting_values import Settings
+from bioqa_pipeline.setting_values import Number, Settings
 
 MAX_RECIPE_BYTES = 2**20
 
@@ -100,7 +100,7 @@ class TrainingConfig(Settings):
     )
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="of AdamW")
     adam_epsilon: float = Field(1e-8, gt=0, allow_inf_nan=False, description="of AdamW")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    max_grad_norm: Number = Field(1.0, gt=0, description="gradients are clipped to this norm")
     dropout: float | None = Field(
         None, ge=0, lt=1, description="of hidden states and attention (default: the base model's own)"
     )

@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    return run_command(lambda: _write(args.shell))
+    return run_command(lambda: _write(args.shell), only_to_stdout=True)
 
 
 def _write(shell: str) -> int:

@@ -141,6 +141,13 @@ def print_answers(answers: Sequence[MergedAnswer]) -> None:
         console.print(f"… and {len(best) - TABLE_ROWS:,} more questions; all of them are in the data set")
 
 
+def print_changes(result: RunResult, out: Path | ObjectUri) -> None:
+    """What a run changed and what failed; nothing of one that is like the run before."""
+    changed = _changed(result.delta) if result.delta and result.delta.counts else []
+    if lines := [*changed, *_failed(result)]:
+        _write([*lines, *_where(result, out)])
+
+
 def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     """Counts, what was skipped and why, what failed, and the path written; on standard output."""
     manifest = result.manifest
@@ -154,15 +161,27 @@ def print_outcome(result: RunResult, out: Path | ObjectUri) -> None:
     for words, asked in listed(best):
         lines.append(f"{words}, for {counted(len(asked), 'question')}:")
         lines += _first(asked)
-    if result.failures:
-        lines.append(f"{counted(len(result.failures), 'failure')}; the next run tries again:")
-        lines += _first(result.failures)
+    lines += _failed(result)
     if any(answer.is_uncalibrated for answer in result.answers):
         lines.append(uncalibrated_note(manifest.model["name"]))
+    _write([*lines, *_where(result, out)])
+
+
+def _failed(result: RunResult) -> list[str]:
+    failures = result.failures
+    head = f"{counted(len(failures), 'failure')}; the next run tries again:"
+    return [head, *_first(failures)] if failures else []
+
+
+def _where(result: RunResult, out: Path | ObjectUri) -> list[str]:
+    manifest = result.manifest
     page = f"{out}/{RUNS}/{manifest.run_id}.html"
     if not result.has_page:
         page = f"none; make it with python -m flows.report --data-set {out}"
-    lines += [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
+    return [f"data set: {out}  (run {manifest.run_id})", f"page: {page}"]
+
+
+def _write(lines: Sequence[str]) -> None:
     sys.stdout.write(spelled(shown("\n".join(lines))) + "\n")
 
 
@@ -173,17 +192,22 @@ def uncalibrated_note(model: str) -> str:
 
 
 def _changed(delta: Delta) -> list[str]:
-    """What the page's box says, by question; retractions first, for nobody may miss them."""
+    return [changed_words(delta), *_first(changed_questions(delta), delta.n_questions)]
+
+
+def changed_words(delta: Delta) -> str:
+    """ "changed since the run before: 2 questions (1 new, 1 changed)"."""
     if not delta.counts:
-        return ["nothing changed since the run before"]
+        return "nothing changed since the run before"
+    return f"changed since the run before: {counted(delta.n_questions, 'question')} ({delta.counts})"
+
+
+def changed_questions(delta: Delta) -> list[str]:
+    """What the page's box says, by question; retractions first, for nobody may miss them."""
     asked = defaultdict[str, dict[str, None]](dict)
     for change in sorted(delta.changes, key=lambda change: not change.is_retraction):
         asked[change.question][f"{change.what}, {why(change)}"] = None
-    lines = [f"{shortened(question)}: {'; '.join(said)}" for question, said in asked.items()]
-    return [
-        f"changed since the run before: {counted(delta.n_questions, 'question')} ({delta.counts})",
-        *_first(lines, delta.n_questions),
-    ]
+    return [f"{shortened(question)}: {'; '.join(said)}" for question, said in asked.items()]
 
 
 def _first(texts: Sequence[str], n: int | None = None) -> list[str]:

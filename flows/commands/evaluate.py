@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def in_options(message: str) -> str:
         return SOURCES.in_options(in_words(SETTINGS, args, message))
 
-    return run_command(lambda: score(args), in_options=in_options)
+    return run_command(lambda: score(args), in_options=in_options, only_to_stdout=args.out is None)
 
 
 def _score_files(args: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    return run_command(lambda: _export(args), in_options=_in_options)
+    return run_command(lambda: _export(args), in_options=_in_options, only_to_stdout=args.out == "-")
 
 
 def _in_options(message: str) -> str:

@@ -58,15 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or ["--help"]
     match name:
         case "-h" | "--help":
-            sys.stdout.write(HELP)
-            return 0
+            return _said(HELP)
         case "--version":
             from bioqa_pipeline import __version__
             from bioqa_pipeline.commit import commit
 
             known = commit()
-            sys.stdout.write(f"{PROGRAM} {__version__}" + (f" (commit {known})" if known else "") + "\n")
-            return 0
+            return _said(f"{PROGRAM} {__version__}" + (f" (commit {known})" if known else "") + "\n")
         case "help":
             return main([*rest[:1], "--help"])
     if name not in COMMANDS:
@@ -79,6 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     with spelled_as_bioqa():
         code: int = import_module(COMMANDS[name].module).main(rest)
     return code
+
+
+def _said(text: str) -> int:
+    if sys.stdout is None:  # closed by the caller
+        return 1
+    sys.stdout.write(text)
+    return 0
 
 
 def _unknown(name: str) -> str:

@@ -19,7 +19,7 @@ from bioqa_pipeline.storage.uri import ObjectUri
 # What stands for a value in --help; the first that fits.
 METAVARS = {ObjectUri: "place", Path: "file", date: "date", int: "n", float: "x"}
 # A setting in a message, with or without a value, as `bioqa_pipeline.errors` has it: `device cpu`.
-_NAMED = re.compile(r"`([a-z][a-z0-9_.]*)( [^`]*)?`")
+_NAMED = re.compile(r"`([a-z][a-z0-9_.]*?)(?:\.\d+)?( [^`]*)?`")
 
 
 def finite(text: str) -> float:
@@ -75,6 +75,8 @@ class SettingOptions:
             defaults: the command's own, where the model has none.
             partly: the model's other settings come from elsewhere, so that none has to be given.
         """
+        # Whatever is written, the model says what is wrong with it.
+        parser.register("type", "setting", lambda written: written)
         for title, fields in self._groups.items():
             group = parser.add_argument_group(title)
             for path, field in fields.items():
@@ -158,7 +160,7 @@ def _kind(path: str, field: FieldInfo) -> dict[str, Any]:
     kinds = set(types_of(field.annotation))
     several = {"action": "extend", "nargs": "+"} if any(get_origin(kind) is tuple for kind in kinds) else {}
     word = next((word for kind, word in METAVARS.items() if kind in kinds), path.replace(".", "_").rpartition("_")[2])
-    return {"metavar": "DIR" if path.endswith("_dir") else word.upper()} | several
+    return {"type": "setting", "metavar": "DIR" if path.endswith("_dir") else word.upper()} | several
 
 
 def types_of(annotation: Any) -> Iterator[Any]:

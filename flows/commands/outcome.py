@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bioqa_pipeline.errors import BioqaError, CheckpointError, ConfigError, InputError, NoDatasetError
 from bioqa_pipeline.messages import shown
@@ -22,6 +22,14 @@ EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2,
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in two lines, with the nearest option; the list of all is what --help is for."""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        from bioqa_pipeline.setting_values import EMPTY, is_empty
+
+        is_checked_later = action.type == "setting" or action.choices or action.default == arg_string
+        if is_empty(arg_string) and not is_checked_later:
+            raise argparse.ArgumentError(action, EMPTY)
+        return super()._get_value(action, arg_string)
 
     def error(self, message: str) -> NoReturn:
         from difflib import get_close_matches
@@ -60,16 +68,23 @@ def run_command(
     in_options: Callable[[str], str] = str,
     log_level: int = logging.WARNING,
     kept: str = "",
+    only_to_stdout: bool = False,
 ) -> int:
     """Does the work of a command and returns its exit code.
 
     Args:
         in_options: a message of the library into the command's own words, `SettingOptions.in_options`.
         kept: what is left of work that was broken off.
+        only_to_stdout: what is asked for is written there and kept nowhere.
     """
+    is_lost = only_to_stdout and sys.stdout is None
     with forgiving_streams():
         _log_to_terminal(log_level)
-        return _done(work, in_options, kept)
+        return _done(_refused if is_lost else work, in_options, kept)
+
+
+def _refused() -> NoReturn:
+    raise BioqaError("standard output is closed, and what was asked for would be written there alone")
 
 
 def _done(work: Callable[[], int], in_options: Callable[[str], str], kept: str) -> int:

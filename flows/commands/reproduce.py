@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    return run_command(lambda: _reproduce(args), in_options=_in_options)
+    return run_command(lambda: _reproduce(args), in_options=_in_options, only_to_stdout=args.json)
 
 
 def _in_options(message: str) -> str:

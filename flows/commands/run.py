@@ -82,7 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--show-config", action="store_true", help="say every setting and where it came from, as TOML, then stop"
     )
     group.add_argument("--no-prefect", action="store_true", help="run the same stages without Prefect")
-    group.add_argument("--quiet", action="store_true", help="no progress; results only")
+    group.add_argument(
+        "--quiet", action="store_true", help="no progress, no warnings: results only, and of them what changed"
+    )
     group.add_argument(
         "--verbose", action="store_true", help="say more: queries as PubMed understood them, each part of the run"
     )
@@ -138,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
     from bioqa_pipeline.run.job import run_job
     from bioqa_pipeline.run.preflight import check_place, preflight
     from bioqa_pipeline.sources import check_source
-    from flows.commands.console import TerminalReporter, print_answers, print_outcome
+    from flows.commands.console import TerminalReporter, print_answers, print_changes, print_outcome
 
     if args.no_prefect and any(receiver.kind == "block" for receiver in config.notify):
         raise ConfigError("`notify block:…` names a block of Prefect, which --no-prefect leaves out")
@@ -164,8 +166,11 @@ def _run(args: argparse.Namespace) -> int:
         reporter.say("starting Prefect" + _where())
         run_flow: Callable[[RunConfig, Reporter, Preflight], RunResult] = pkgutil.resolve_name(FLOW)
         result = run_flow(config, reporter, ready)
-    print_answers(result.answers)
-    print_outcome(result, config.out)
+    if args.quiet and result.delta:
+        print_changes(result, config.out)
+    else:
+        print_answers(result.answers)
+        print_outcome(result, config.out)
     return EXIT_FAILED if result.failures else EXIT_DONE
 
 
@@ -177,8 +182,13 @@ def _where() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = parse_options(build_parser(), argv)
-    level = logging.INFO if args.verbose else logging.WARNING
-    return run_command(lambda: _run(args), in_options=partial(in_words, SETTINGS, args), log_level=level, kept=KEPT)
+    return run_command(
+        lambda: _run(args),
+        in_options=partial(in_words, SETTINGS, args),
+        log_level=logging.INFO if args.verbose else logging.ERROR if args.quiet else logging.WARNING,
+        kept=KEPT,
+        only_to_stdout=args.show_config or args.dry_run,
+    )
 
 
 def leave(code: int) -> NoReturn:

@@ -17,6 +17,7 @@ from bioqa_pipeline.config import EMBEDDED, RunConfig
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.files import SMALL
 from bioqa_pipeline.inputs import STANDARD_INPUT, parse_toml, read_text
+from bioqa_pipeline.setting_values import EMPTY, is_empty
 from bioqa_pipeline.storage.uri import ObjectUri
 from flows.commands.front import COMMANDS
 from flows.commands.options import all_fields, types_of
@@ -84,10 +85,9 @@ def read_settings_file(path: Path, options: Mapping[str, str]) -> SettingsFile:
         if (problem := _problem(names, known, sections, options)) is not None:
             raise InputError(problem, path, lines.get(names))
     values = {".".join(names): value for names, value in found.items()}
-    for name, value in values.items():
+    for names, (name, value) in zip(found, values.items(), strict=True):
         if isinstance(value, bool) and name in fields and bool not in types_of(fields[name].annotation):
-            place = lines.get(tuple(name.split(".")))
-            raise InputError(f"{name}: {str(value).lower()} is no value of it", path, place)
+            raise InputError(f"{name}: {str(value).lower()} is no value of it", path, lines.get(names))
     by_path = {".".join(names): line for names, line in lines.items()}
     return SettingsFile(
         path, {name: _located(name, value, fields, path.parent) for name, value in values.items()}, by_path
@@ -109,6 +109,8 @@ def serve_options(file: SettingsFile | None) -> dict[str, Any]:
         of_kind = isinstance(value, kind) and not isinstance(value, bool)
         if not of_kind or (kind is list and not all(isinstance(item, str) for item in value)):
             raise InputError(f"{setting}: give {words}, not {value}", file.path, file.lines[setting])
+        if is_empty(value):
+            raise InputError(f"{setting}: {EMPTY}", file.path, file.lines[setting])
     return found
 
 
@@ -190,7 +192,9 @@ def _located(name: str, value: Any, fields: Mapping[str, Any], folder: Path) -> 
         return value
     kinds = set(types_of(fields[name].annotation)) if name in fields else set()
     if name == "serve.root" or kinds & {Path, ObjectUri}:
-        is_path = bool(value) and "://" not in value and value != str(STANDARD_INPUT) and not value.startswith("~")
+        is_path = (
+            not is_empty(value) and "://" not in value and value != str(STANDARD_INPUT) and not value.startswith("~")
+        )
         return str(folder / value) if is_path else value
     if name == "model.name" and value != EMBEDDED and (value.startswith(".") or _is_folder(folder / value)):
         return f"{folder}/{value}"

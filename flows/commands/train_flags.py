@@ -72,7 +72,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flag("no_cuda", "same as --device cpu", action="store_true")
     flag("overwrite_output_dir", "train anew where --out holds another or a finished training", action="store_true")
     for name, said in EXPLAINED.items():
-        kind = {"metavar": "X"} if said.takes_value else {"action": "store_true"}
+        kind = {"metavar": "X", "default": said.silent} if said.takes_value else {"action": "store_true"}
         flag(name, f"without effect: {said.why}", **kind)
 
 

@@ -44,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     args = build_parser().parse_args(argv)
-    return run_command(lambda: _verify(args.data_set, quarantine=args.quarantine, as_json=args.json))
+    return run_command(
+        lambda: _verify(args.data_set, quarantine=args.quarantine, as_json=args.json), only_to_stdout=args.json
+    )
 
 
 def _verify(data_set: str, *, quarantine: bool, as_json: bool) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ConfigError
+from bioqa_pipeline.report.delta import Change, Delta
 from bioqa_pipeline.run.job import run_job
 from bioqa_pipeline.run.records import RunResult
 from flows import artifacts
@@ -56,6 +57,16 @@ def test_answer_probability_and_a_link_come_first(
     # Nothing that has no value, and no file that is nobody's to read.
     source = next(line for line in summary.splitlines() if line.startswith("- source:"))
     assert ", ," not in source and " ," not in source and "imports.json" not in source
+
+
+def test_the_summary_says_what_changed(run: tuple[RunResult, RunConfig]) -> None:
+    change = Change("new", "Which *drug*?", "Zinc", "new", "a new record", (7,))
+    delta = Delta((change,), n_new=1, n_changed=0, n_gone=0, n_moved=0, n_questions=30)
+    summary = artifacts.summary_markdown(replace(run[0], delta=delta), "out", "page")
+    assert "**completed**; changed since the run before: 30 questions (1 new)\n" in summary
+    assert "\n## Changed\n\n- Which \\*drug\\*?: new, a new record: 7\n- … and 29 more\n" in summary
+    summary = artifacts.summary_markdown(replace(run[0], delta=Delta((), 0, 0, 0, 0)), "out", "page")
+    assert "**completed**; nothing changed since the run before\n" in summary and "## Changed" not in summary
 
 
 def test_a_row_has_room_on_a_screen_and_links_no_pmid_of_the_sample(run: tuple[RunResult, RunConfig]) -> None:

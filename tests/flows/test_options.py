@@ -6,6 +6,7 @@ import argparse
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.setting_values import Settings
 from bioqa_pipeline.training.recipe import TrainingConfig
 from flows import serve
-from flows.commands import calibrate, evaluate, run, train
+from flows.commands import calibrate, evaluate, front, run, train
 from flows.commands.options import SettingOptions
 from flows.commands.train_flags import EXPLAINED
 from support.paths import ROOT
@@ -154,6 +155,17 @@ def test_the_library_names_no_option() -> None:
                 if "python -m flows." in node.value or path.name == "commit.py":
                     continue
                 assert not re.search(r"(?<![\w(-])(?<!pip install )--[a-z]", node.value), f"{path}:{node.lineno}"
+
+
+def test_no_option_of_any_command_takes_an_empty_value(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in front.COMMANDS.values():
+        for action in options_of(import_module(command.module)):
+            # Settings are refused by their model; a choice is named with the others.
+            if action.nargs == 0 or action.choices or action.type == "setting" or action.default == "":
+                continue
+            with pytest.raises(SystemExit):
+                import_module(command.module).build_parser().parse_args([action.option_strings[0], " ", "a"])
+            assert "it is empty: give a value, or leave it out\n" in capsys.readouterr().err, action.dest
 
 
 def test_a_value_is_named_by_its_kind() -> None:

@@ -51,6 +51,10 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--threshold", "nan"], "--threshold: nan is no number"),
         (["--threshold", "1e39"], "--threshold: 1e+39 is too large"),
         (["--threshold=-1e39"], "--threshold: -1e+39 is too large"),
+        (["--threshold", "1e400"], "--threshold: 1e400 is too large"),
+        (["--threshold", ""], "--threshold: it is empty: give a value, or leave it out"),
+        (["--mindate", "\u200b"], "--mindate: it is empty"),
+        (["--files", "a.nbib", " "], "--files: it is empty"),
         (["--mindate", "86400"], "--mindate: 86400 is no date: give a year, month or day"),
         (["--source", "sample", "--pmids", "p.txt"], "--pmids p.txt is not used by source sample"),
         (["--source", "pubmed", "--medline-dir", "d"], "--medline-dir d is not used by source pubmed"),
@@ -184,3 +188,6 @@ def test_a_run_without_prefect_says_options_for_settings(tmp_path: Path, capsys:
     assert main([*options, "--device", "cpu", "--no-prefect"]) == 0
     said = capsys.readouterr().err
     assert "not searched; --passage title+abstract asks their titles" in said and "`" not in said
+    # Nothing has changed.
+    assert main([*options, "--device", "cpu", "--no-prefect", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")

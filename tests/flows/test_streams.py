@@ -16,7 +16,7 @@ import pytest
 
 from bioqa_pipeline.dataset.reader import Dataset
 from flows import serve
-from flows.commands import outcome, run
+from flows.commands import front, outcome, run
 from support.checkpoints import make_checkpoint
 from support.small_runs import QUESTION, write_records
 
@@ -150,6 +150,23 @@ def test_a_stream_that_the_caller_has_closed_ends_no_work(name: str, monkeypatch
     monkeypatch.setattr(sys, name, None)
     assert outcome.run_command(work) == outcome.EXIT_FAILED
     assert getattr(sys, name) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --show-config", "run --dry-run --questions q", "export --data-set x --out -", "completion bash",
+        "report --data-set x --out -", "report --data-set x --compare a b", "evaluate --dataset q", "--help",
+        "--version", "verify --data-set x --json", "reproduce --data-set x --run a --json",
+    ],
+)  # fmt: skip
+def test_what_can_be_written_nowhere_is_not_done(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert front.main(command.split()) == outcome.EXIT_FAILED
+    if not command.startswith("--"):
+        assert capsys.readouterr().err.startswith("error: standard output is closed")
 
 
 @pytest.mark.parametrize(("threshold", "answers"), [("inf", 3), ("-inf", 0)])

@@ -293,6 +293,10 @@ BAD_FILES = [
     ("json.txt", b'[\n "What causes scurvy?"]', None, "JSON Lines"),
     ("asked.gz", b"\x1f\x8b", None, "unpack it"),
     ("tab.txt", b"a\n# c\nWhat is BRCA1?\tg1\n", 3, r"name the file \.tsv"),
+    ("table.txt", b"# mine\nid;Question\n1;What is BRCA1?\n", 2, r"header of a table: name the file \.csv"),
+    ("column.txt", b'"question"\nWhat is BRCA1?\n', 1, "header of a table"),
+    ("nearly.txt", b"Questions,Topic\n", 1, "header of a table"),
+    ("excel.txt", b"sep=;\nid;question\n", 1, "header of a table"),
     ("mark.txt", b"What is BRCA1?\n???\n", 2, "has no words"),
     ("mark.csv", b"question\n1)\n", 2, "has no words: 1"),
     ("marks.txt", b"1)\n-\n", None, "list marks: 2"),
@@ -354,6 +358,11 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_questions(tmp_path / "absent.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_questions(tmp_path)
+
+
+def test_words_of_a_header_in_a_question_are_asked(tmp_path: Path) -> None:
+    text = "Question, id or query: what is that?\nquestion\nIn adults, what is BRCA1, and what is id?\n"
+    assert len(read_questions(write(tmp_path, "asked.txt", text)).questions) == 3
 
 
 def test_longest_question_passes(tmp_path: Path) -> None:

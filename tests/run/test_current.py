@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.dataset.verify import verify
 from bioqa_pipeline.report.page import make_run_page
 from bioqa_pipeline.run.job import run_job
-from flows.commands.console import print_answers, print_outcome
+from flows.commands.console import print_answers, print_changes, print_outcome
 from flows.report import main
 from support.medline_folder import Article
 from support.paths import ROOT
 from support.small_runs import ARTICLES, QUESTION, small_config, write_records
 
 OTHER = "What does quinine treat?"
+QUIET = "what --quiet says:\n"
 
 
 def night(config: RunConfig) -> str:
@@ -30,6 +32,8 @@ def night(config: RunConfig) -> str:
     assert (result.manifest.status, result.failures) == ("completed", ())
     print_answers(result.answers)
     print_outcome(result, config.out)
+    sys.stdout.write(QUIET)
+    print_changes(result, config.out)
     report = verify(Dataset(config.out).storage)
     assert (report.findings, report.notes) == ([], [])
     return result.manifest.run_id
@@ -92,9 +96,11 @@ def test_three_nights(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture
     retracted = replace(ARTICLES[0], is_retracted=True, revised="2024-02-02")
     new = Article(14, "Artemisinin is the drug that treats malaria in children.")
     write_records(tmp_path / "records", [retracted, new], number=2)
-    capsys.readouterr()
+    assert capsys.readouterr().out.endswith(QUIET)
     third = night(config)
-    terminal = capsys.readouterr().out
+    terminal, _, quiet = capsys.readouterr().out.partition(QUIET)
+    assert quiet.startswith("changed since the run before: 2 questions") and "scored" not in quiet
+    assert quiet.endswith(f"\npage: {config.out}/runs/{third}.html\n")
     counts = "2 new, 2 changed; support retracted: 2"
     assert f"\nchanged since the run before: 2 questions ({counts})\n  " in terminal
     assert f"\n  {OTHER}: retracted support, a retraction: 11; new, a new record: 14\n" in terminal

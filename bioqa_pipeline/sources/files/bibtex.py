@@ -10,18 +10,22 @@ from itertools import count
 from typing import Any
 
 from bibtexparser.entrypoint import parse_string
+from bibtexparser.library import Library
 from bibtexparser.middlewares import LatexDecodingMiddleware
-from bibtexparser.model import Entry, ParsingFailedBlock
+from bibtexparser.middlewares.names import InvalidNameError, parse_single_name_into_parts, split_multiple_persons_names
+from bibtexparser.model import Block, Entry, ParsingFailedBlock
 from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
 
-from bioqa_pipeline.sources.files.fields import Citation, record_of
+from bioqa_pipeline.sources.files.fields import Citation, author_name, cited, record_of
 from bioqa_pipeline.sources.files.values import BadPart, Part
 
 BEGIN = re.compile(r"\s*@\s*(?!comment|preamble)[A-Za-z]+\s*[{(]", re.IGNORECASE)
 _KEY = re.compile(
     r"^([ \t]*@[ \t]*(?!comment|preamble|string)[A-Z]+[ \t]*[{(])[^\s,={}()\"]*[ \t]*,", re.IGNORECASE | re.MULTILINE
 )
-_NAMES = re.compile(" and ", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?:[JS]r|[IV]{2,3}|\d(?:nd|rd|th))\.?", re.IGNORECASE)
+# A tie is LaTeX's.
+_BLANK = re.compile(r"[\s~]+")
 # In LaTeX it begins a comment, in BibTeX it does not.
 _PERCENT = re.compile(r"(?<!\\)%")
 # What may be more than text: signs of its own, and those that it makes one of.
@@ -41,7 +45,7 @@ def bibtex_records(text: str) -> Iterator[Part]:
     numbers = count()
     # Entries of one key would not all be read, and nobody asks for a key.
     text = _KEY.sub(lambda key: f"{key[1]}k{next(numbers)},", _PERCENT.sub(r"\\%", text))
-    library = parse_string(text, append_middleware=[LatexDecodingMiddleware(decoder=_decoder())])
+    library = parse_string(text, append_middleware=[_Decoding(decoder=_decoder())])
     for block in library.blocks:
         line = (block.start_line or 0) + 1
         if isinstance(block, Entry):
@@ -49,6 +53,32 @@ def bibtex_records(text: str) -> Iterator[Part]:
         elif isinstance(block, ParsingFailedBlock):
             reason = getattr(block.error, "abort_reason", "") or str(block.error) or "its braces do not pair"
             yield BadPart(line, f"it cannot be read: {' '.join(reason.split())[:_MOST_REASON_CHARS]}")
+
+
+class _Decoding(LatexDecodingMiddleware):
+    """Names are told apart by braces, which decoded texts have no more."""
+
+    def transform_entry(self, entry: Entry, library: Library) -> Block:
+        for field in entry.fields:
+            if field.key.casefold() == "author":
+                field.value = tuple(map(self._author, split_multiple_persons_names(field.value)))
+        return super().transform_entry(entry, library)
+
+    def _author(self, name: str) -> str:
+        try:
+            parts = parse_single_name_into_parts(name)
+        except InvalidNameError:
+            return author_name(self._decoded(name))
+        if _BLANK.sub("", "".join((*parts.first, *parts.von, *parts.last))) == _BLANK.sub("", name):
+            # No comma outside of braces: the name of a group, or of a person as it stands.
+            return decoded if "," in (decoded := self._decoded(name)) else author_name(decoded)
+        last, given, suffix = (self._decoded(" ".join(p)) for p in (parts.von + parts.last, parts.first, parts.jr))
+        if suffix and not _SUFFIX.fullmatch(suffix):  # as others write it: "King, Martin Luther, Jr."
+            given, suffix = suffix, given
+        return cited(last, given, suffix)
+
+    def _decoded(self, text: str) -> str:
+        return self._transform_python_value_string(text)[0]
 
 
 class _Decoder(LatexNodes2Text):  # type: ignore[misc]  # carries no types
@@ -70,7 +100,9 @@ def _decoder() -> LatexNodes2Text:
 
 
 def _record(entry: Entry, line: int) -> Part:
-    fields = {field.key.casefold(): str(field.value) for field in entry.fields}
+    values = {field.key.casefold(): field.value for field in entry.fields}
+    authors = values.pop("author", ())
+    fields = {name: str(value) for name, value in values.items()}
     return record_of(
         Citation(
             title=_words(fields, "title"),
@@ -84,7 +116,7 @@ def _record(entry: Entry, line: int) -> Part:
             accession=_words(fields, "eprint"),
             database=_words(fields, "eprinttype"),
             language=_words(fields, "langid", "language"),
-            authors=tuple(_NAMES.split(" ".join(_words(fields, "author").split()))) if "author" in fields else (),
+            authors=authors,
             types=("Journal Article" if entry.entry_type.casefold() == "article" else "",),
             notes=tuple(_words(fields, name) for name in ("note", "annote", "annotation", "url", "keywords")),
         ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lxml import etree
 
 from bioqa_pipeline.sources.files.chunks import MAX_RECORD_CHARS
-from bioqa_pipeline.sources.files.fields import Citation, record_of
+from bioqa_pipeline.sources.files.fields import Citation, author_name, record_of
 from bioqa_pipeline.sources.files.values import BadPart, Part
 
 _START = re.compile(r"<record(?:\s[^<>]*)?>")
@@ -57,7 +57,7 @@ def _record(element: etree._Element, line: int) -> Part:
             accession=_words(element, "accession-num"),
             database=" ".join((_words(element, "remote-database-name"), _words(element, "remote-database-provider"))),
             language=_words(element, "language"),
-            authors=tuple(_text(author) for author in element.iterfind("contributors/authors/author")),
+            authors=tuple(author_name(_text(author)) for author in element.iterfind("contributors/authors/author")),
             types=(
                 "Journal Article" if kind is not None and kind.get("name") == "Journal Article" else "",
                 _words(element, "work-type"),

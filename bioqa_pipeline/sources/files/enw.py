@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bioqa_pipeline.sources.files.chunks import Chunk, chunks
-from bioqa_pipeline.sources.files.fields import Citation, record_of
+from bioqa_pipeline.sources.files.fields import Citation, author_name, record_of
 from bioqa_pipeline.sources.files.values import BadPart, Part
 
 TAG = re.compile(r"%([0-9A-Z!@#$&()*+<>?=^~\[\]])(?: |$)(.*)")
@@ -34,7 +34,7 @@ def _record(chunk: Chunk) -> Part:
             accession=_first(chunk, "M"),
             database=" ".join((_first(chunk, "~"), _first(chunk, "W"))),
             language=_first(chunk, "G"),
-            authors=tuple(value for tag, value in chunk.fields if tag == "A"),
+            authors=tuple(author_name(value) for tag, value in chunk.fields if tag == "A"),
             types=(kind if kind == "Journal Article" else "", _first(chunk, "9")),
             notes=tuple(value for name in "ZUMF[" for tag, value in chunk.fields if tag == name),
         ),

@@ -31,6 +31,8 @@ _ROUNDED = re.compile(r"[0-9]+(?:[.,][0-9]+)?e\+?[0-9]+|#+", re.IGNORECASE)
 # Enough of any field to find an identifier or a date in.
 _LOOKED_AT_CHARS = 10_000
 _MOST_INITIALS = 3
+# As BibTeX and people say that there are more.
+_MORE_AUTHORS = {"others", "et al", "et al."}
 # As PubMed has them, for those in which most of its records are written.
 _LANGUAGES = {
     "en": "eng", "english": "eng", "de": "ger", "german": "ger", "deu": "ger", "fr": "fre", "french": "fre",
@@ -47,6 +49,7 @@ class Citation:
     Attributes:
         pmid: of a field that holds nothing but PMIDs.
         accession, database: a number, and whose it is.
+        authors: as `author_name` has them.
         notes: texts in which identifiers may stand, the most telling first.
     """
 
@@ -88,7 +91,7 @@ def record_of(citation: Citation, line: int) -> Part:
         pub_date_raw=normalize_text(citation.date or citation.year),
         doi=doi,
         languages=(_LANGUAGES.get(language, language),) if language else (),
-        authors=tuple(filter(None, map(author_name, citation.authors))),
+        authors=tuple(filter(None, map(normalize_text, citation.authors))),
         publication_types=types,
         is_retracted=is_retracted(title, types, ()),
     )
@@ -106,10 +109,15 @@ def checked(record: Abstract, line: int, pmcid: str | None = None) -> Part:
 
 def author_name(name: str) -> str:
     """As PubMed cites them: "Makar, Anna B." is "Makar AB"; a name without a comma stays as it is."""
-    last, comma, given = normalize_text(name).partition(",")
-    if not comma:
-        return last
+    last, _, given = normalize_text(name).partition(",")
+    if last.casefold() in _MORE_AUTHORS:
+        return "et al."
     given, _, suffix = given.partition(",")
+    return cited(last, given, suffix)
+
+
+def cited(last: str, given: str, suffix: str) -> str:
+    """The parts of a name as PubMed cites it: "Makar AB", "King ML Jr"."""
     words = [word for word in re.split(r"[\s.-]+", given) if word[:1].isalpha()]
     are_initials = len(words) == 1 and words[0].isupper() and len(words[0]) <= _MOST_INITIALS
     initials = words[0] if are_initials else "".join(word[0] for word in words)

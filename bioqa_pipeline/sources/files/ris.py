@@ -9,7 +9,7 @@ from typing import Any
 import rispy
 
 from bioqa_pipeline.sources.files.chunks import Chunk, chunks
-from bioqa_pipeline.sources.files.fields import Citation, record_of
+from bioqa_pipeline.sources.files.fields import Citation, author_name, record_of
 from bioqa_pipeline.sources.files.values import BadPart, Part
 
 TAG = re.compile(r"([A-Z][A-Z0-9])  -(?: |$)(.*)")
@@ -47,7 +47,7 @@ def _record(chunk: Chunk, parser: rispy.RisParser) -> Part:
             accession=_text(fields, "accession_number"),
             database=" ".join((_text(fields, "name_of_database"), _text(fields, "database_provider"))),
             language=_text(fields, "language"),
-            authors=tuple(fields.get("authors") or fields.get("first_authors") or ()),
+            authors=tuple(map(author_name, fields.get("authors") or fields.get("first_authors") or ())),
             types=(*(("Journal Article",) if kind in _ARTICLES else ()), _text(fields, "type_of_work")),
             notes=tuple(_text(fields, name) for name in notes),
         ),

@@ -126,12 +126,6 @@ class FilesSource:
             )
         if self._open_others:
             return
-        lacking = gathered.without_abstract()
-        if len(lacking) == len(gathered.records):
-            where = gathered.records[lacking[0]].place
-            logger.warning("%s: none of %d records has an abstract: %s", where, len(lacking), WAY_OUT)
-        elif lacking:
-            logger.warning("%d of %d records have no abstract: %s", len(lacking), len(gathered.records), WAY_OUT)
         if gathered.without_pmid:
             n_named = sum(record.identifier is not None for record in gathered.without_pmid)
             logger.warning(

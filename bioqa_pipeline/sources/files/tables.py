@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from bioqa_pipeline.sources.files.chunks import MAX_RECORD_CHARS
-from bioqa_pipeline.sources.files.fields import Citation, record_of
+from bioqa_pipeline.sources.files.fields import Citation, author_name, record_of
 from bioqa_pipeline.sources.files.values import BadPart, Part
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -108,7 +108,7 @@ def _record(cells: dict[str, str], line: int) -> Part:
 def _names(authors: str) -> tuple[str, ...]:
     """PubMed parts authors by commas ("Makar AB, King ML."), others by semicolons and writes "Makar, Anna"."""
     parted = authors.split(";") if ";" in authors else authors.rstrip(".").split(",")
-    return tuple(name.strip() for name in parted)
+    return tuple(map(author_name, parted))
 
 
 def _first(cells: dict[str, str], columns: Sequence[str]) -> str:

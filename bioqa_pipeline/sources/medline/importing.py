@@ -120,13 +120,18 @@ def parse_file(file: MedlineFile, staged: Path) -> ImportedFile:
 
 
 def _abstracts(file: MedlineFile, bad: list[BadRecord], deleted: dict[int, None]) -> Iterator[Abstract]:
-    for record in archives.parse_file(file.path, name=str(file.path)):
-        if isinstance(record, Abstract):
-            yield record
-        elif isinstance(record, DeletedRecord):
-            deleted[record.pmid] = None
-        else:
-            bad.append(record)
+    try:
+        for record in archives.parse_file(file.path, name=str(file.path)):
+            if isinstance(record, Abstract):
+                yield record
+            elif isinstance(record, DeletedRecord):
+                deleted[record.pmid] = None
+            else:
+                bad.append(record)
+    except SourceError as exc:
+        # An update is not to be lost, so no file is passed over.
+        way_out = "save it as UTF-8, or move it out of the folder" if file.number is None else "download it again"
+        raise SourceError(f"{exc}; {way_out}: what was imported before it stays") from exc
 
 
 def changed_files(listing: Listing, state: ImportState) -> tuple[ImportState, set[str]]:

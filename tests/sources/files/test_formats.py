@@ -13,8 +13,9 @@ import pytest
 from bioqa_pipeline.errors import InputError
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records.texts import Abstract
+from bioqa_pipeline.sources.files.bibtex import bibtex_records
 from bioqa_pipeline.sources.files.reading import FileContent, read_records
-from bioqa_pipeline.sources.files.values import NO_PMID, RecordFormat
+from bioqa_pipeline.sources.files.values import NO_PMID, FoundRecord, RecordFormat
 from support import exported_files as files
 
 QUININE, ZINC = 90_000_001, 90_000_002
@@ -132,6 +133,22 @@ def test_bibtex(tmp_path: Path) -> None:
     assert quinine.authors == ("Makar AB", "Özil M", "Quinine Group")
     assert (zinc.pmid, zinc.text) == (ZINC, "Zinc treats diarrhoea in 100% of us.")
     assert [part.line for part in found.bad] == [16]
+
+
+@pytest.mark.parametrize(
+    ("written", "authors"),
+    [
+        ("Makar, Anna B. and others", ("Makar AB", "et al.")),
+        (r"{Simon and Schuster} AND {\"O}zil, M.~L.", ("Simon and Schuster", "Özil ML")),
+        ("{Smith, Jones and Co} and {Group {A and B}}", ("Smith, Jones and Co", "Group A and B")),
+        ("King, Jr., ML\n and\n van der Berg, III, Jan", ("King ML Jr", "van der Berg J III")),
+        ("King, Martin Luther, Jr. and Makar AB", ("King ML Jr", "Makar AB")),
+        ("{de la Cruz}, Ana and Brand, Ada, Eve, X", ("de la Cruz A", "Brand A Eve, X")),
+    ],
+)
+def test_braces_and_commas_say_in_bibtex_what_is_one_name(written: str, authors: tuple[str, ...]) -> None:
+    (record,) = bibtex_records(f"@article{{a, pmid = {{7}}, Author = {{{written}}}}}")
+    assert isinstance(record, FoundRecord) and record.abstract.authors == authors
 
 
 def test_a_list_of_identifiers(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bioqa_pipeline.errors import ConfigError, InputError
 from bioqa_pipeline.paths import SAMPLE
 from bioqa_pipeline.pubmed.xml import parse_records
 from bioqa_pipeline.records.texts import Abstract, FetchStatus, Question
-from bioqa_pipeline.sources import check_source, open_source
+from bioqa_pipeline.sources import check_source, open_source, what_source_leaves_out
 from bioqa_pipeline.sources.base import Source
 from bioqa_pipeline.sources.files import reading
 from bioqa_pipeline.sources.files.source import FilesSource, describe_files
@@ -129,7 +129,16 @@ def test_what_is_left_out_is_said_with_the_way_out(tmp_path: Path, caplog: pytes
     assert f"{path}:34: no PMID and no DOI: A book without any number" in caplog.messages
     table = write(tmp_path / "in", b_csv=files.PUBMED_CSV) / "b.csv"
     source = opened(table)
-    assert "none of 2 records has an abstract: give an e-mail address" in caplog.text
+    config = SourceConfig(files=(table,))
+    (said,) = what_source_leaves_out(source.describe(), config, "abstract")
+    assert said == (
+        "2 records without an abstract: not searched; `passage title+abstract` asks their titles; with `email`, or "
+        "NCBI_EMAIL, they come from PubMed"
+    )
+    assert "without an abstract" not in caplog.text
+    (said,) = what_source_leaves_out(source.describe(), config, "title+abstract")
+    assert "with `email`" in said and "asks their titles" not in said
+    assert not list(what_source_leaves_out(source.describe(), config.changed(email="me@example.org"), "abstract"))
     assert source.ensure([QUININE, ZINC]) == []
     listed = opened(write(tmp_path / "in", c_txt="90000001\n") / "c.txt")
     assert [missing.status for missing in listed.ensure([QUININE])] == [FetchStatus.NOT_FOUND]

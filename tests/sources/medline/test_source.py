@@ -184,6 +184,27 @@ def test_a_bad_file_stops_the_import_and_is_named(
     assert texts(MedlineSource(folder, home=home)) == TWIN
 
 
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        (b"<!-- \xe9 --><PubmedArticleSet>", ": byte 0xe9 is not UTF-8 (after"),
+        (b'<?xml version="1.0" encoding="latin1"?><PubmedArticleSet>', "is in the encoding 'latin1', not in UTF-8"),
+        (b"\xff\xfe<\0P\0", "is no XML in UTF-8, it starts with"),
+    ],
+    ids=["byte", "declared", "utf-16"],
+)
+def test_a_file_in_another_encoding_is_named_with_the_way_out(
+    folder: Path, home: Path, spoiled: bytes, said: str
+) -> None:
+    folder.mkdir()
+    content = file_xml([Article(1)]).encode()
+    (folder / "mine.xml").write_bytes(spoiled + content[content.index(b"<PubmedArticle>") :])
+    with pytest.raises(SourceError) as caught:
+        MedlineSource(folder, home=home)
+    assert str(caught.value).startswith(f"{folder / 'mine.xml'}: ") and said in str(caught.value)
+    assert "save it as UTF-8, or move it out of the folder" in str(caught.value)
+
+
 def test_other_records_in_the_folder(folder: Path, home: Path) -> None:
     write_twin(folder)
     (folder / "more").mkdir()
