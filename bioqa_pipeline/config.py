@@ -241,8 +241,8 @@ class RunConfig(Settings):
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
         "auto",
-        description="processes that score: a number, or auto: one for each visible GPU, or one on a CPU; on a Ray "
-        "cluster one for each GPU, or, without GPUs, one for each node",
+        description="processes that score: a number, or auto: one on a CPU or a single GPU, two for each of several "
+        "GPUs, which take turns; on a Ray cluster one for each GPU, or, without GPUs, one for each node",
     )
     wait_for_lock: bool = Field(True, description="wait for another run that writes the data set to end")
     runner: Runner = Field("local", description="where abstracts are read: on this machine, or on a Ray cluster")

@@ -16,16 +16,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
 from bioqa_pipeline.errors import ShardError
-from bioqa_pipeline.run.executor import FINISH, Executor
+from bioqa_pipeline.run.executor import FINISH, SHARDS_IN_FLIGHT, Executor, in_flight
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
-from bioqa_pipeline.run.workers import WorkerPool, in_flight
+from bioqa_pipeline.run.workers import WorkerPool
 
 T = TypeVar("T")
-
-# Submitted and not yet taken back, for each worker: one that is scored, one that waits, is prepared or is written.
-SHARDS_IN_FLIGHT = 2
 
 # A concurrency limit on this tag keeps runs on several machines from adding up their request rates.
 NCBI_TAG = "ncbi"

@@ -122,7 +122,7 @@ class RunCost(Frozen):
     Attributes:
         n_tokens: of the windows scored, padding not included.
         seconds: of the scoring stage.
-        device_seconds: `seconds` times the workers, and on a CPU their threads: core- or GPU-seconds.
+        device_seconds: `seconds` times the GPUs, or on a CPU the threads of all workers: GPU- or core-seconds.
         processors, engines: of all workers, as their makers call them.
         precision: resolved.
     """

@@ -117,8 +117,12 @@ class PackedScorer(Scorer):
         except torch.OutOfMemoryError:
             raise
         except Exception as exc:  # whatever Triton, its C compiler and torch's own steps before them raise
-            said = (str(exc).splitlines() or [type(exc).__name__])[0][:200]
-            logger.warning("%s layers are not compiled, and up to a third slower: %s", self._network.model_type, said)
+            said = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
+            logger.warning(
+                "layers are not compiled, and scoring is up to a third slower (torch.compile needs Triton and a C "
+                "compiler): %s",
+                said,
+            )
             for layer in layers:
                 layer._compiled_call_impl = None
             return False

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from bioqa_pipeline.config import ModelConfig
 from bioqa_pipeline.errors import ShardError
+from bioqa_pipeline.qa.devices import visible_gpus
 from bioqa_pipeline.run.preflight import resolve_model
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
 
 T = TypeVar("T")
+F = TypeVar("F")
+# Submitted and not yet taken back, for each worker: one that is scored, one that waits, is prepared or is written.
+SHARDS_IN_FLIGHT = 2
 # The stage that makes the run a part of the data set.
 FINISH = "finish"
 
@@ -21,10 +27,15 @@ class Executor:
     """How stages are executed: here, one after the other, where a subclass does not say otherwise.
 
     Attributes:
-        n_workers: how many shards are scored at once, as far as that is known.
+        n_workers: processes that score, as far as that is known.
     """
 
     n_workers = 1
+
+    @property
+    def n_devices(self) -> int:
+        """On how many devices they score, as far as that is known: those of this machine."""
+        return min(self.n_workers, visible_gpus() or self.n_workers)
 
     def resolve(self, model: ModelConfig) -> ModelConfig:
         """Device and precision as they are where shards are scored; raises ConfigError."""
@@ -38,8 +49,27 @@ class Executor:
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
     ) -> Generator[ShardReport | ShardError]:
         """Scores all shards, in any order, until it is closed; one that fails gives its error in place of a report."""
-        for shard in shards:
+
+        def one(shard: ShardPlan) -> ShardReport | ShardError:
             try:
-                yield job.score(shard, progress)
+                return job.score(shard, progress)
             except ShardError as exc:
-                yield exc
+                return exc
+
+        if not job.model.device.startswith("cuda"):
+            yield from map(one, shards)
+            return
+        # A GPU would wait for what the processor does before and after (tests/benchmarks/NOTES.md).
+        with ThreadPoolExecutor(SHARDS_IN_FLIGHT) as threads:
+            for outcome in in_flight(shards, lambda shard: threads.submit(one, shard), SHARDS_IN_FLIGHT):
+                yield outcome.result()
+
+
+def in_flight(items: Iterable[T], submit: Callable[[T], F], limit: int) -> Iterator[F]:
+    """What `submit` gave for each item, in their order, at most `limit` ahead of the consumer."""
+    waiting: deque[F] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) == limit:
+            yield waiting.popleft()
+    yield from waiting

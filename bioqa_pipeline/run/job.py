@@ -145,7 +145,7 @@ class _Run:
             n_windows=sum(r.n_windows for r in reports),
             statuses=count_statuses(plan, self.dataset.storage, failed),
             skipped=tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
-            cost=run_cost(reports, self.config.model, self.timings, self.executor.n_workers),
+            cost=run_cost(reports, self.config.model, self.timings, self.executor),
         )
         manifest = self.executor.stage(FINISH, lambda: pages.finish(writer, manifest))
         return RunResult(manifest, tuple(answers), tuple(self.failures), pages.has_page, pages.delta)

@@ -14,6 +14,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.dataset.manifest import MOST_NAMED, RetrievalRecord, RunCost, RunManifest, RunStatus, shortened
 from bioqa_pipeline.qa.threads import thread_count
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
+from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.preflight import Preflight
 from bioqa_pipeline.run.records import RunIdentity, ShardReport
 
@@ -82,7 +83,7 @@ def unfinished_manifest(
 
 
 def run_cost(
-    reports: Sequence[ShardReport], model: ModelConfig, timings_seconds: Mapping[str, float], n_workers: int
+    reports: Sequence[ShardReport], model: ModelConfig, timings_seconds: Mapping[str, float], executor: Executor
 ) -> RunCost | None:
     """What the scoring stage cost, on this resolved model; None where nothing was scored."""
     n_pairs = sum(r.n_pairs for r in reports)
@@ -90,7 +91,7 @@ def run_cost(
         return None
     seconds = timings_seconds["score"]
     # Workers of one machine share its threads.
-    units = n_workers if model.device.startswith("cuda") else max(n_workers, thread_count())
+    units = executor.n_devices if model.device.startswith("cuda") else max(executor.n_workers, thread_count())
     return RunCost(
         n_tokens=sum(r.n_tokens for r in reports),
         seconds=seconds,

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
 from bioqa_pipeline.records.texts import Question, Retrieval, RetrievalOutcome
+from bioqa_pipeline.run.executor import in_flight
 from bioqa_pipeline.run.progress import Progress
-from bioqa_pipeline.run.workers import in_flight
 from bioqa_pipeline.sources.base import Source
 
 logger = logging.getLogger(__name__)

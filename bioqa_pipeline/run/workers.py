@@ -12,19 +12,18 @@ import os
 import queue
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Self, TypeVar
+from typing import Self
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.qa.devices import visible_gpus
 from bioqa_pipeline.qa.threads import limit_threads, thread_count
-from bioqa_pipeline.run.executor import Executor
+from bioqa_pipeline.run.executor import SHARDS_IN_FLIGHT, Executor, in_flight
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
@@ -32,15 +31,16 @@ from bioqa_pipeline.run.worker_logs import LogChannel, forward_logs
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-F = TypeVar("F")
+# While one scores, the other prepares its shard or writes it (tests/benchmarks/NOTES.md).
+WORKERS_OF_A_GPU = 2
 
 
 def worker_count(config: RunConfig) -> int:
-    """How many workers `workers` means here: "auto" is one for each visible GPU, or one on a CPU."""
+    """How many workers `workers` means here: "auto" is one on a CPU or a single GPU, else two for each GPU."""
     if config.workers != "auto":
         return config.workers
-    return max(1, visible_gpus()) if config.model.device in {"auto", "cuda"} else 1
+    n_gpus = visible_gpus() if config.model.device in {"auto", "cuda"} else 0
+    return WORKERS_OF_A_GPU * n_gpus if n_gpus > 1 else 1
 
 
 class Pooled(Executor):
@@ -61,32 +61,22 @@ class Pooled(Executor):
                 except ShardError as exc:
                     return one(shard, tries - 1) if tries > 1 else exc
 
-            # Two shards a worker: one that runs, one that waits behind it.
-            for outcome in in_flight(shards, lambda s: threads.submit(one, s), 2 * self.n_workers):
+            for outcome in in_flight(shards, lambda s: threads.submit(one, s), SHARDS_IN_FLIGHT * self.n_workers):
                 result = outcome.result()
                 progress(result.n_pairs if isinstance(result, ShardReport) else 0)
                 yield result
 
 
-def in_flight(items: Iterable[T], submit: Callable[[T], F], limit: int) -> Iterator[F]:
-    """What `submit` gave for each item, in their order, at most `limit` ahead of the consumer."""
-    waiting: deque[F] = deque()
-    for item in items:
-        waiting.append(submit(item))
-        if len(waiting) == limit:
-            yield waiting.popleft()
-    yield from waiting
-
-
 class WorkerPool:
     """`n_workers` processes; to be used with `with`.
 
-    Each is pinned to the GPU of its number where the machine has GPUs, and takes its share of the cores. What it logs
+    Each is pinned to a GPU, in turn, where the machine has GPUs, and takes its share of the cores. What it logs
     is handled here, as if it had been logged here.
     """
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
+        self._n_gpus = visible_gpus() or n_workers
         self._context = multiprocessing.get_context("spawn")
         self._processes: dict[int, ProcessPoolExecutor] = {}
         self._lifelines: dict[int, Connection] = {}
@@ -135,7 +125,7 @@ class WorkerPool:
             max_workers=1,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(number, thread_count() // self.n_workers, theirs, channel.writer, level),
+            initargs=(number % self._n_gpus, thread_count() // self.n_workers, theirs, channel.writer, level),
         )
 
     def _drop(self, number: int) -> None:
@@ -164,16 +154,16 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(number: int, n_threads: int, lifeline: Connection, logs: Connection, level: int) -> None:
+def _start_worker(device: int, n_threads: int, lifeline: Connection, logs: Connection, level: int) -> None:
     """Runs in the new process before anything has touched a device."""
     forward_logs(logs, level)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    _pin_gpu(number)
+    _pin_gpu(device)
     limit_threads(max(1, n_threads))
 
 
 def _pin_gpu(number: int) -> None:
-    """Leaves one GPU visible, which is then `cuda:0`; nothing where there are none."""
+    """Leaves the GPU of this number visible, which is then `cuda:0`; nothing where there are none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(number)

@@ -26,6 +26,7 @@ from bioqa_pipeline import __version__
 from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import ConfigError, ShardError
 from bioqa_pipeline.qa.threads import limit_threads
+from bioqa_pipeline.run.executor import SHARDS_IN_FLIGHT
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
@@ -41,7 +42,7 @@ from flows.on_ray.cluster import (
     share_of,
 )
 from flows.run_logs import library_logs_in_run
-from flows.tasks import SHARDS_IN_FLIGHT, PrefectExecutor, shard_result
+from flows.tasks import PrefectExecutor, shard_result
 
 if TYPE_CHECKING:
     from prefect_ray import RayTaskRunner
@@ -98,6 +99,10 @@ class RayExecutor(PrefectExecutor):
         super().__init__(GUESSED_WORKERS if config.workers == "auto" else config.workers, data_set_asset(config))
         self.workers = config.workers
         self.runner = runner
+
+    @property
+    def n_devices(self) -> int:
+        return self.n_workers
 
     def resolve(self, model: ModelConfig) -> ModelConfig:
         """Device and precision as they are on the nodes, which have to agree.

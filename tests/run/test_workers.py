@@ -7,13 +7,17 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 
+from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError, SourceErrorKind
-from bioqa_pipeline.run.records import ShardReport
-from bioqa_pipeline.run.workers import Pooled, WorkerPool, in_flight
+from bioqa_pipeline.run import executor, workers
+from bioqa_pipeline.run.executor import Executor, in_flight
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
+from bioqa_pipeline.run.workers import Pooled, WorkerPool
 from support.fake_job import FakeJob, shards
 from support.paths import ROOT, TESTS
 from support.waiting import wait_for
@@ -57,6 +61,47 @@ def test_each_worker_sees_one_gpu_and_keeps_its_process(tmp_path: Path, monkeypa
     processes = [p.name.split("-")[1:] for p in tmp_path.iterdir()]
     assert len(processes) == 2
     assert sorted(device for _, device in processes) == ["4", "7"]
+
+
+def test_workers_share_the_gpus_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for module in (workers, executor):
+        monkeypatch.setattr(module, "visible_gpus", lambda: 2)
+    pool = Pooled(4)
+    list(pool.score(FakeJob(tmp_path), shards(*(f"fine-{i}" for i in range(12))), lambda _: None))  # type: ignore[arg-type]
+    assert sorted(p.name.split("-")[2] for p in tmp_path.iterdir()) == ["0", "0", "1", "1"]
+    assert (pool.n_workers, pool.n_devices) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "n_gpus", "n_workers"),
+    [("auto", "auto", 0, 1), ("auto", "cuda", 1, 1), ("auto", "auto", 3, 6), ("auto", "cpu", 3, 1), (5, "cuda", 3, 5)],
+)
+def test_several_gpus_have_two_workers_each(
+    asked: int | str, device: str, n_gpus: int, n_workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "visible_gpus", lambda: n_gpus)
+    config = RunConfig(questions=Path("q.txt"), out=Path("o"), workers=asked, model=ModelConfig(device=device))  # type: ignore[arg-type]
+    assert workers.worker_count(config) == n_workers
+
+
+def test_a_gpu_has_its_next_shard_prepared_meanwhile() -> None:
+    """Each shard waits until the next one has begun."""
+    begun = {shard.shard_id: threading.Event() for shard in shards("0", "1", "2", "3")}
+
+    class Job:
+        model = ModelConfig(device="cuda")
+
+        def score(self, shard: ShardPlan, progress: object) -> ShardReport:
+            begun[shard.shard_id].set()
+            if shard.shard_id == "1":
+                raise ShardError("no", shard_id="1")
+            following = begun.get(str(int(shard.shard_id) + 1))
+            assert following is None or following.wait(timeout=30)
+            return ShardReport(shard.shard_id, shard.n_pairs, 1, 0.1, ())
+
+    found = list(Executor().score(Job(), shards(*begun), lambda _: None))  # type: ignore[arg-type]
+    assert [(type(o), o.shard_id) for o in found] == [(ShardError if n == "1" else ShardReport, n) for n in begun]
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
