@@ -31,16 +31,18 @@ from bioqa_pipeline.records.scores import Batch, FloatArray, Places, Windows
 try:
     from torch.nn.attention.varlen import varlen_attn
 except ImportError:
-    varlen_attn = None  # type: ignore[assignment]
-    can_split = False
+    OPTIONS: frozenset[str] = frozenset()
 else:
-    can_split = "num_splits" in inspect.signature(varlen_attn).parameters
+    # torch 2.10 has no scale among them.
+    OPTIONS = frozenset(inspect.signature(varlen_attn).parameters)
 
 logger = logging.getLogger(__name__)
 
 ATTENTION = "bioqa_packed"
 # A sum that is split over the keys would hang on the longest window of a batch.
-WHOLE: dict[str, Any] = {"num_splits": 1} if can_split else {}
+WHOLE: dict[str, Any] = {"num_splits": 1} if "num_splits" in OPTIONS else {}
+# FlashAttention takes heads of a multiple of eight numbers, up to so many.
+MOST_OF_A_HEAD = 256
 # A batch has room for as many windows as there are of this length in it.
 TOKENS_PER_WINDOW = 128
 N_COLUMNS = 5
@@ -195,11 +197,14 @@ class PackedScorer(Scorer):
 def can_pack(network: NetworkConfig, device: str, precision: str) -> bool:
     """Whether packed windows of this network can be computed there.
 
-    Not in fp32, not with attention that knows how far apart tokens are, and not on GPUs before Ampere.
+    Not in fp32, not with attention that knows how far apart tokens are, and not where FlashAttention was left out of
+    torch or does not take it: GPUs before Ampere, heads of other sizes.
     """
-    if not device.startswith("cuda") or precision == "fp32" or varlen_attn is None:
+    if not device.startswith("cuda") or precision == "fp32" or "scale" not in OPTIONS:
         return False
-    return network.packs and torch.cuda.get_device_capability(device) >= (8, 0)
+    head = network.hidden_size // network.num_attention_heads
+    is_taken = head % 8 == 0 and head <= MOST_OF_A_HEAD and torch.backends.cuda.is_flash_attention_available()
+    return network.packs and is_taken and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _attention(

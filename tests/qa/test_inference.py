@@ -9,17 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfig, MPNetConfig
 
 from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError, NonFiniteLogitError
+from bioqa_pipeline.qa import packed_engine
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
 from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import faster_engine, load_scorer, resolve_engine
 from bioqa_pipeline.qa.inference import Scorer
-from bioqa_pipeline.qa.packed_engine import PackedScorer
+from bioqa_pipeline.qa.network_config import NetworkConfig
+from bioqa_pipeline.qa.packed_engine import PackedScorer, can_pack
 from bioqa_pipeline.qa.scoring import PairScorer
 from bioqa_pipeline.qa.torch_engine import TorchScorer
 from bioqa_pipeline.records.scores import Batch, FloatArray, Window
@@ -105,6 +108,28 @@ def test_every_architecture_runs_in_bf16(
     )
     assert [s.margin for s in rough] != [s.margin for s in exact]
     np.testing.assert_allclose([s.margin for s in rough], [s.margin for s in exact], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("heads", "options", "is_built", "packs"),
+    [
+        (12, {"scale"}, True, True),
+        # TinyBERT has 12 heads for 312 numbers.
+        (48, {"scale"}, True, False),
+        (1, {"scale"}, True, False),
+        (12, {"is_causal"}, True, False),
+        (12, {"scale"}, False, False),
+    ],
+)
+def test_windows_are_packed_only_where_attention_takes_them(
+    heads: int, options: set[str], is_built: bool, packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: is_built)
+    monkeypatch.setattr(packed_engine, "OPTIONS", options)
+    sizes = {"vocab_size": 99, "hidden_size": 576, "num_hidden_layers": 1, "intermediate_size": 32}
+    network = NetworkConfig(model_type="bert", num_attention_heads=heads, **sizes)
+    assert can_pack(network, "cuda", "bf16") is packs
 
 
 class PoisonedScorer(Scorer):
