@@ -110,10 +110,10 @@ class PackedScorer(Scorer):
     def _compiled(self) -> bool:
         """Whether the steps between matrix products were fused, a layer at a time; without a compiler they are not."""
         layers = [m for m in self._model.modules() if isinstance(m, GradientCheckpointingLayer)]
-        for layer in layers:
-            # What is tried out on the device while it compiles may come out otherwise each time.
-            layer.compile(dynamic=False, options={"deterministic": True})
         try:
+            for layer in layers:
+                # What is tried out on the device while it compiles may come out otherwise each time.
+                layer.compile(dynamic=False, options={"deterministic": True})
             with self._at_work():
                 self._forward()
         except torch.OutOfMemoryError:

@@ -132,6 +132,23 @@ def test_windows_are_packed_only_where_attention_takes_them(
     assert can_pack(network, "cuda", "bf16") is packs
 
 
+@pytest.mark.parametrize("when", ["it is asked for", "it is needed"])
+def test_layers_that_cannot_be_compiled_compute_as_before(
+    when: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    packed = PackedScorer(checkpoint, device="cpu", precision="fp32", token_budget=300)
+    windows = windows_of(checkpoint, texts(3, seed=7))
+    before = score_windows(windows, packed, SpanConfig())
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", fail if when == "it is asked for" else lambda *args, **kwargs: fail)
+    assert not packed._compiled()
+    assert "layers are not compiled" in caplog.text and "RuntimeError: no compiler" in caplog.text
+    assert score_windows(windows, packed, SpanConfig()) == before
+
+
 class PoisonedScorer(Scorer):
     """Gives the logits of a real scorer, but no number where a window holds the token `poison`."""
 
