@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeVar
 
 from bioqa_pipeline.config import ModelConfig
@@ -49,10 +51,16 @@ class Executor:
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
     ) -> Generator[ShardReport | ShardError]:
         """Scores all shards, in any order, until it is closed; one that fails gives its error in place of a report."""
+        ended = threading.Event()
 
         def one(shard: ShardPlan) -> ShardReport | ShardError:
+            def unless_ended(n_pairs: float) -> None:
+                if ended.is_set():
+                    raise ShardError("the run ended before it was scored", shard_id=shard.shard_id)
+                progress(n_pairs)
+
             try:
-                return job.score(shard, progress)
+                return job.score(shard, unless_ended)
             except ShardError as exc:
                 return exc
 
@@ -60,7 +68,9 @@ class Executor:
             yield from map(one, shards)
             return
         # A GPU would wait for what the processor does before and after (tests/benchmarks/NOTES.md).
-        with ThreadPoolExecutor(SHARDS_IN_FLIGHT) as threads:
+        # Who leaves early, or interrupts the run, waits for no more than a batch.
+        with ThreadPoolExecutor(SHARDS_IN_FLIGHT) as threads, ExitStack() as stack:
+            stack.callback(ended.set)
             for outcome in in_flight(shards, lambda shard: threads.submit(one, shard), SHARDS_IN_FLIGHT):
                 yield outcome.result()
 

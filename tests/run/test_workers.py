@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from bioqa_pipeline.config import ModelConfig, RunConfig
 from bioqa_pipeline.errors import BioqaError, InputError, ShardError, SourceError, SourceErrorKind
 from bioqa_pipeline.run import executor, workers
 from bioqa_pipeline.run.executor import Executor, in_flight
+from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.workers import Pooled, WorkerPool
 from support.fake_job import FakeJob, shards
@@ -102,6 +104,25 @@ def test_a_gpu_has_its_next_shard_prepared_meanwhile() -> None:
 
     found = list(Executor().score(Job(), shards(*begun), lambda _: None))  # type: ignore[arg-type]
     assert [(type(o), o.shard_id) for o in found] == [(ShardError if n == "1" else ShardReport, n) for n in begun]
+
+
+def test_who_leaves_a_gpu_early_waits_for_no_shard() -> None:
+    scored: list[str] = []
+
+    class Job:
+        model = ModelConfig(device="cuda")
+
+        def score(self, shard: ShardPlan, progress: Progress) -> ShardReport:
+            for _ in range(1 if shard.shard_id == "0" else 1000):
+                time.sleep(0.001)
+                progress(0)
+            scored.append(shard.shard_id)
+            return ShardReport(shard.shard_id, shard.n_pairs, 1, 0.1, ())
+
+    outcomes = Executor().score(Job(), shards("0", "1", "2"), lambda _: None)  # type: ignore[arg-type]
+    next(outcomes)
+    outcomes.close()
+    assert scored == ["0"]
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
