@@ -157,8 +157,9 @@ class PackedScorer(Scorer):
             self._decoded(config)
         here.wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may prepare or fetch meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # Other threads may prepare or fetch meanwhile. Without a stream it takes the one of the process's first graph,
+        # which may be another device's.
+        with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
             found = self._decoded(config)
         return graph, found
 

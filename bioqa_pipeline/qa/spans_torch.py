@@ -109,7 +109,8 @@ def _fetched(values: torch.Tensor) -> Callable[[], torch.Tensor]:
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     host.copy_(values, non_blocking=True)
     copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    copied.record()
+    # Without a stream it would be the current device's, which may be another one's.
+    copied.record(torch.cuda.current_stream(values.device))
 
     def wait() -> torch.Tensor:
         copied.synchronize()

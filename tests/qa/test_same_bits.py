@@ -163,3 +163,15 @@ def test_a_gpu_without_a_compiler_scores_nearly_the_same_and_says_so(
     assert plain.info.engine == "torch, not compiled" and "Failed to find C compiler" in caplog.text
     margins = [[s.margin for s in score_windows(windows, scorer, SPANS)] for scorer in (compiled, plain)]
     np.testing.assert_allclose(*margins, atol=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_each_gpu_of_a_process_scores_its_own_batches(precision: Precision) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    checkpoint = open_checkpoint("embedded")
+    # No batch is like the one before it.
+    windows = [window for window in windows_of(checkpoint) for _ in range(99)]
+    first, second = (load_scorer(checkpoint, device=f"cuda:{n}", precision=precision) for n in range(2))
+    assert score_windows(windows, first, SPANS) == score_windows(windows, second, SPANS)
