@@ -91,15 +91,19 @@ def _with_revision(run: RunManifest, name: str) -> str:
 
 
 def what_changed(
-    run: RunManifest, config: RunConfig, checkpoint: Checkpoint, again: AskedAgain, key: str
+    run: RunManifest, config: RunConfig, checkpoint: Checkpoint, again: AskedAgain, key: str, engine: str
 ) -> tuple[Cause, ...]:
-    """What is other than when the run was made, of all that can change a score; the likeliest first."""
+    """What is other than when the run was made, of all that can change a score; the likeliest first.
+
+    Args:
+        engine: as the scorer calls it.
+    """
     now, cost = again.model, run.cost
-    engine = _engine(run, config)
+    engines = ", ".join(cost.engines) if cost else _engine(run, config)
     found = [
         Cause("model", run.model.get("digest", NOT_RECORDED), checkpoint.digest),
         Cause("precision", config.model.precision, now.precision),
-        Cause("engine", engine, now.engine),
+        Cause("engine", engines, engine),
         Cause("device", config.model.device, now.device),
         Cause("processor", ", ".join(cost.processors) if cost else NOT_RECORDED, again.processor),
         _version("engine_version", run, now.engine),

@@ -135,9 +135,9 @@ def _begin(
     key = config.scoring.key(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
-    causes = what_changed(run, config, checkpoint, again, key)
     identity = _identity(run, config, checkpoint, key)
     scorer = open_pair_scorer(checkpoint, again.model, config.scoring, identity.threshold)
+    causes = what_changed(run, config, checkpoint, again, key, scorer.scorer.info.engine)
     return _Comparison(again, scorer, records, identity, causes, late, "calibration" not in run.model, found)
 
 

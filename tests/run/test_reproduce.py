@@ -229,7 +229,7 @@ def test_what_the_manifest_says_of_then_is_a_cause(tmp_path: Path, config: RunCo
     run_id = run_job(config).manifest.run_id
     path = Path(str(config.out)) / "runs" / f"{run_id}.json"
     said = json.loads(path.read_text("utf-8"))
-    said["cost"]["processors"] = ["Another CPU"]
+    said["cost"] |= {"processors": ["Another CPU"], "engines": ["torch, not compiled"]}
     said["versions"] |= {"torch": "1.0", "bioqa": "0.0.1"}
     said["config"]["model"]["device"] = "cuda"
     said["config"]["scoring"]["spans"]["max_answer_length"] = 3
@@ -237,7 +237,7 @@ def test_what_the_manifest_says_of_then_is_a_cause(tmp_path: Path, config: RunCo
     record(Path(str(config.out)), path)
     found = reproduce(Dataset(config.out), run_id)
     whys = [cause.why for cause in found.causes]
-    assert whys == ["settings", "device", "processor", "engine_version", "bioqa_version"]
+    assert whys == ["settings", "engine", "device", "processor", "engine_version", "bioqa_version"]
     assert "`device cuda`: this machine has no such device" in found.notes[0]
     assert set(counts(found).values()) == {tuple(whys)}
 
