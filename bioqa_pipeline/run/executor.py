@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -23,6 +24,9 @@ F = TypeVar("F")
 SHARDS_IN_FLIGHT = 2
 # The stage that makes the run a part of the data set.
 FINISH = "finish"
+
+# polars' own handler begins waits anew: Ctrl-C would not be heeded before the shard that is waited for is done.
+signal.siginterrupt(signal.SIGINT, True)
 
 
 class Executor:

@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -106,7 +107,8 @@ def test_a_gpu_has_its_next_shard_prepared_meanwhile() -> None:
     assert [(type(o), o.shard_id) for o in found] == [(ShardError if n == "1" else ShardReport, n) for n in begun]
 
 
-def test_who_leaves_a_gpu_early_waits_for_no_shard() -> None:
+@pytest.mark.parametrize("how", ["closes", "interrupts"])
+def test_who_leaves_a_gpu_early_waits_for_no_shard(how: str) -> None:
     scored: list[str] = []
 
     class Job:
@@ -121,7 +123,12 @@ def test_who_leaves_a_gpu_early_waits_for_no_shard() -> None:
 
     outcomes = Executor().score(Job(), shards("0", "1", "2"), lambda _: None)  # type: ignore[arg-type]
     next(outcomes)
-    outcomes.close()
+    if how == "closes":
+        outcomes.close()
+    else:
+        threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(outcomes)
     assert scored == ["0"]
 
 
