@@ -244,7 +244,7 @@ class RunConfig(Settings):
         "answers more, inf always (default: the checkpoint's own, else 0.0)",
     )
     max_answers: int = Field(10, ge=1, description="answers kept for a question after those of one meaning are merged")
-    shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1, lt=2**31)] = Field(
         "auto",
         description="pairs of question and abstract that are scored and saved together, a shard; auto: 256 on a CPU, "
         "4,096 on a GPU, more in runs of over a million pairs, fewer where workers would be idle",
