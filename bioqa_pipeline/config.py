@@ -16,7 +16,17 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, fie
 
 from bioqa_pipeline.questions.record_filters import KINDS, RecordFilters
 from bioqa_pipeline.receivers import Receivers
-from bioqa_pipeline.setting_values import Address, FirstDay, LastDay, Names, PathOrName, Settings, Threshold, UserPath
+from bioqa_pipeline.setting_values import (
+    Address,
+    FirstDay,
+    LastDay,
+    Names,
+    PathOrName,
+    Settings,
+    Threshold,
+    UserPath,
+    UserPaths,
+)
 from bioqa_pipeline.storage.uri import ObjectUri, place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -135,7 +145,7 @@ class SourceConfig(Settings):
     pmids_file: UserPath | None = Field(
         None, description="file of PMIDs, PMCIDs or DOIs, or of records whose PMIDs are meant, for source pmids"
     )
-    files: tuple[UserPath, ...] | None = Field(
+    files: UserPaths | None = Field(
         None,
         min_length=1,
         description="files, folders or patterns, for source files: .nbib, RIS, CSV, EndNote, BibTeX, PubMed XML, lists "
@@ -234,7 +244,7 @@ class RunConfig(Settings):
         "answers more, inf always (default: the checkpoint's own, else 0.0)",
     )
     max_answers: int = Field(10, ge=1, description="answers kept for a question after those of one meaning are merged")
-    shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    shard_pairs: Literal["auto"] | Annotated[int, Field(ge=1, lt=2**31)] = Field(
         "auto",
         description="pairs of question and abstract that are scored and saved together, a shard; auto: 256 on a CPU, "
         "4,096 on a GPU, more in runs of over a million pairs, fewer where workers would be idle",

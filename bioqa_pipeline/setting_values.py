@@ -48,6 +48,12 @@ def is_empty(value: Any) -> bool:
     return isinstance(value, str) and not any(sign.isprintable() and not sign.isspace() for sign in value)
 
 
+def _written(value: Any) -> Any:
+    if is_empty(value):
+        raise ValueError(EMPTY)
+    return value
+
+
 def _expanded_name(name: str) -> str:
     return str(expanded(Path(name))) if name.startswith("~") else name
 
@@ -110,11 +116,12 @@ def one_address(value: str) -> str:
 
 
 UserPath = Annotated[Path, AfterValidator(expanded)]
+UserPaths = Annotated[tuple[UserPath, ...], BeforeValidator(_written)]
 PathOrName = Annotated[str, AfterValidator(_expanded_name)]
 Address = Annotated[str, AfterValidator(one_address)]
 FirstDay = Annotated[date, BeforeValidator(partial(_day, last=False))]
 LastDay = Annotated[date, BeforeValidator(partial(_day, last=True))]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), BeforeValidator(_written)]
 Number = Annotated[float, BeforeValidator(_as_written)]
 Threshold = Annotated[Number, AfterValidator(_finite_or_endless)]
 
@@ -152,7 +159,7 @@ def _empty(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _empty(value, f"{above}{name}.")
-        elif is_empty(value):
+        elif isinstance(value, str) and is_empty(value):
             yield above + name
 
 

@@ -48,15 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(data_set: str, earlier: str, later: str) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
+    from bioqa_pipeline.dataset.verify_tables import faults_named
     from bioqa_pipeline.messages import shown
     from bioqa_pipeline.report.compare import compare_runs
 
-    sys.stdout.write("".join(f"{shown(line)}\n" for line in compare_runs(Dataset(data_set), earlier, later)))
+    dataset = Dataset(data_set)
+    with faults_named(dataset.storage):
+        lines = list(compare_runs(dataset, earlier, later))
+    sys.stdout.write("".join(f"{shown(line)}\n" for line in lines))
     return EXIT_DONE
 
 
 def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
+    from bioqa_pipeline.dataset.verify_tables import faults_named
     from bioqa_pipeline.report.page import make_run_page
 
     dataset = Dataset(data_set)
@@ -65,7 +70,8 @@ def _write(data_set: str, run_id: str | None, out: Path | None) -> int:
         if not runs:
             raise DatasetError(f"{dataset.storage.location}: no run has come to its end here")
         run_id = runs[-1].run_id
-    page = make_run_page(dataset, run_id)
+    with faults_named(dataset.storage):
+        page = make_run_page(dataset, run_id)
     if out == Path("-"):
         sys.stdout.write(page)
         return EXIT_DONE

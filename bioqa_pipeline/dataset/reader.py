@@ -173,7 +173,7 @@ class Dataset:
         try:
             table = decode(self._contents.read(marker.id, CURRENT_FILE))
             return joined([table], CURRENT), file_metadata(table.schema)
-        except pa.ArrowException as exc:
+        except (pa.ArrowException, OSError) as exc:
             raise DatasetError(f"{self.storage.uri(CURRENT_FILE)}: cannot be read: {words_of(exc)}") from exc
 
     def feed(self) -> tuple[str, bytes]:
@@ -188,7 +188,7 @@ class Dataset:
         path = summary_path(run_id)
         try:
             return pl.DataFrame(joined([decode(self._read(path))], SUMMARY))
-        except (DatasetError, pa.ArrowException) as exc:
+        except (DatasetError, pa.ArrowException, OSError) as exc:
             if path in self.storage.files(SUMMARY.name):
                 raise DatasetError(f"{self.storage.uri(path)}: cannot be read: {words_of(exc)}") from exc
             # Merged with others, perhaps at this moment.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from bioqa_pipeline.dataset.log import Log
 from bioqa_pipeline.dataset.manifest import FileRecord, RunManifest
+from bioqa_pipeline.dataset.marker import way_out
 from bioqa_pipeline.dataset.schemas import (
     ANSWERS,
     CHUNKS,
@@ -23,13 +25,40 @@ from bioqa_pipeline.dataset.schemas import (
     make_shard_id,
 )
 from bioqa_pipeline.dataset.table import Table
-from bioqa_pipeline.dataset.tables import column_faults, file_metadata
+from bioqa_pipeline.dataset.tables import column_faults, decode, file_metadata
 from bioqa_pipeline.errors import DatasetError
 from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.storage.base import Storage
 
 Files = Mapping[str, list[FileRecord]]
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, DatasetError, pl.exceptions.PolarsError)
+
+
+@contextmanager
+def faults_named(storage: Storage) -> Iterator[None]:
+    """Where tables cannot be read although the log has their digests: the first file that is to blame.
+
+    Raises:
+        DatasetError: in place of what polars or Arrow says, which names no file.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, UnicodeDecodeError) as exc:
+        if fault := next(_unreadable(storage), None):
+            raise DatasetError(f"{fault}; {way_out(storage)}") from exc
+        raise
+
+
+def _unreadable(storage: Storage) -> Iterator[str]:
+    for table in TABLES:
+        for path in sorted(storage.files(table.name)):
+            try:
+                rows = decode(storage.read(path))
+                rows.validate(full=True)
+                faults = column_faults(rows.schema, table)
+            except (pa.ArrowException, OSError, ValueError) as exc:
+                faults = [f"cannot be read: {words_of(exc)}"]
+            yield from (f"{storage.uri(path)}: {fault}" for fault in faults)
 
 
 @dataclass(slots=True)

@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from bioqa_pipeline import __version__
+from bioqa_pipeline.connections import bounded, connections_to
 from bioqa_pipeline.messages import words_of
 from bioqa_pipeline.receivers import Receiver
 from bioqa_pipeline.redaction import REDACTED
-from bioqa_pipeline.sources.entrez.deadline import bounded
-from bioqa_pipeline.sources.entrez.exchange import connections
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def post(
     body = json.dumps(message, ensure_ascii=False).encode()
     parts = urlsplit(receiver.address)
     # Not by httpx's client, which logs each address whole.
-    with closing(connections(f"{parts.scheme}://{parts.netloc}")) as http:
+    with closing(connections_to(f"{parts.scheme}://{parts.netloc}")) as http:
         for pause in (*PAUSES_SECONDS, None):
             fault, is_passing = _try(http, receiver.address, body, parts.hostname if only_public else None)
             if not fault:

@@ -192,6 +192,7 @@ class Loop:
             for kind in MOMENTS
         }
         values = {"step": self.step, "logged": self._logged, "seconds": self._seconds, "loss": float(self._loss)}
+        values["is_over"] = self._is_over
         history = [asdict(point) for point in self.history]
         return moments, {**values, "scaler": self._scaler.state_dict(), "history": history}
 

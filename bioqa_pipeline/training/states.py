@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from bioqa_pipeline.errors import CheckpointError
+from bioqa_pipeline.errors import CheckpointError, TrainingError
 from bioqa_pipeline.qa.checkpoint import Checkpoint
 from bioqa_pipeline.qa.model_files import file_digest
 from bioqa_pipeline.training.loop import Loop
+from bioqa_pipeline.training.recipe import TrainingConfig
 from bioqa_pipeline.training.weights import StateDict, write_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,25 @@ def take_up_state(place: Path, model: torch.nn.Module, loop: Loop) -> None:
     """The weights and the loop as they were there."""
     model.load_state_dict(load_file(place / "model.safetensors"))
     loop.go_on(load_file(place / MOMENTS_FILE), json.loads((place / PROGRESS_FILE).read_text("utf-8")))
+
+
+def check_left(place: Path, config: TrainingConfig) -> None:
+    """Makes sure that there is something left to do, over which the learning rate can fall.
+
+    Raises:
+        TrainingError: all steps or hours that there are now have been made in a training that was to have more.
+    """
+    values = json.loads((place / PROGRESS_FILE).read_text("utf-8"))
+    # One that was killed behind its last step has but its result to write; states of earlier versions do not say.
+    if values.get("is_over", True):
+        return
+    for name, made in (("max_steps", values["step"]), ("max_hours", values["seconds"] / 3600)):
+        most = getattr(config, name)
+        if most is not None and made >= most:
+            raise TrainingError(
+                f"`{name} {most}`: {place} has {made:,.4g} behind it, and the training would end before its learning "
+                f"rate has fallen; give more, or another `out` to begin anew"
+            )
 
 
 def last_state(folder: Path) -> Path | None:

@@ -24,7 +24,14 @@ from bioqa_pipeline.training.output import BASE, CHECKPOINTS, LOG_FILE, check_ou
 from bioqa_pipeline.training.plan import plan_batches
 from bioqa_pipeline.training.processes import Processes, join_processes
 from bioqa_pipeline.training.recipe import TrainingConfig
-from bioqa_pipeline.training.states import averaged_state, last_state, plain_state, take_up_state, write_state
+from bioqa_pipeline.training.states import (
+    averaged_state,
+    check_left,
+    last_state,
+    plain_state,
+    take_up_state,
+    write_state,
+)
 from bioqa_pipeline.training.teacher import ask_teacher
 from bioqa_pipeline.training.weights import keep_settings, load_for_training, origins, write_checkpoint
 
@@ -89,7 +96,8 @@ def train(
     try:
         keep_settings(config, out, origins(config, base, teacher))
         processes.wait()
-        resumed = last_state(out / CHECKPOINTS)
+        if resumed := last_state(out / CHECKPOINTS):
+            check_left(resumed, config)
         torch.manual_seed(config.seed)
         model = load_for_training(base, config, device=where)
         model.to(torch.device(where))  # type: ignore[arg-type]

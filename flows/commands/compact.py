@@ -36,9 +36,11 @@ def _compact(data_set: str, *, dry_run: bool) -> int:
     from bioqa_pipeline.dataset.compaction import MOST_BYTES, compact, plan_compaction
     from bioqa_pipeline.dataset.reader import Dataset
     from bioqa_pipeline.dataset.schemas import SUMMARY
+    from bioqa_pipeline.dataset.verify_tables import faults_named
 
     storage = Dataset(data_set).storage
-    groups = plan_compaction(storage) if dry_run else compact(storage)
+    with faults_named(storage):
+        groups = plan_compaction(storage) if dry_run else compact(storage)
     did = "would merge" if dry_run else "merged"
     for group in groups:
         what = f"{counted(group.rows, 'answer')}, and their pieces of text"

@@ -89,6 +89,7 @@ def _in_options(message: str) -> str:
 
 def _export(args: argparse.Namespace) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
+    from bioqa_pipeline.dataset.verify_tables import faults_named
     from bioqa_pipeline.export.export import export
     from bioqa_pipeline.export.writing import check_target, write_target
 
@@ -98,9 +99,12 @@ def _export(args: argparse.Namespace) -> int:
         raise ConfigError("`out -`: a spreadsheet is no text; name a file")
     if not is_stream:
         check_target(Path(args.out), overwrite=args.overwrite)
-    exported = export(Dataset(args.data_set), wanted, form, bom=not (args.no_bom or is_stream))
+    dataset = Dataset(args.data_set)
+    with faults_named(dataset.storage):
+        exported = export(dataset, wanted, form, bom=not (args.no_bom or is_stream))
+        text = exported.data.decode("utf-8") if is_stream else ""
     if is_stream:
-        _write_out(exported.data)
+        _write_out(text)
     else:
         write_target(Path(args.out), exported.data, overwrite=args.overwrite)
     for note in exported.notes:
@@ -142,9 +146,9 @@ def _selection(args: argparse.Namespace) -> Selection:
     )
 
 
-def _write_out(data: bytes) -> None:
+def _write_out(text: str) -> None:
     """In UTF-8 whatever the terminal's encoding, line ends as they are."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(encoding="utf-8", newline="")
-    sys.stdout.write(data.decode("utf-8"))
+    sys.stdout.write(text)

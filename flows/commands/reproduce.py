@@ -76,21 +76,23 @@ def _in_options(message: str) -> str:
 
 def _reproduce(args: argparse.Namespace) -> int:
     from bioqa_pipeline.dataset.reader import Dataset
+    from bioqa_pipeline.dataset.verify_tables import faults_named
     from bioqa_pipeline.run.asked_again import NothingScoredError
     from bioqa_pipeline.run.reproduce import reproduce
     from flows.commands.console import TerminalReporter
 
     dataset = Dataset(args.data_set)
     try:
-        found = reproduce(
-            dataset,
-            args.run,
-            model=args.model,
-            limit=args.limit,
-            seed=args.seed,
-            most_named=args.show,
-            reporter=TerminalReporter(quiet=args.quiet),
-        )
+        with faults_named(dataset.storage):
+            found = reproduce(
+                dataset,
+                args.run,
+                model=args.model,
+                limit=args.limit,
+                seed=args.seed,
+                most_named=args.show,
+                reporter=TerminalReporter(quiet=args.quiet),
+            )
     except NothingScoredError as exc:
         said = {"data_set": dataset.storage.location, "run_id": args.run, "same": True, "pairs": 0, "note": str(exc)}
         sys.stdout.write((json.dumps(said, ensure_ascii=False) if args.json else shown(str(exc))) + "\n")

@@ -3,9 +3,8 @@
     python tests/benchmarks/bench_bits.py [--comparisons 10000] [--tokens 384] [--kinds "torch fp32,openvino fp32"]
 
 Windows of random tokens, 16 to `--tokens` long; each round scores some of them in random order on one, two or three
-lanes. A comparison is one window: all that is
-decoded from its logits, among it sums over every token. Kinds that this machine does not compute in are left out. The
-last line is one JSON object.
+lanes, on a GPU on one of three scorers. A comparison is one window: all that is decoded from its logits, among it sums
+over every token. Kinds that this machine does not compute in are left out. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from support.windows import score_windows  # noqa: E402
 
 QUESTION_TOKENS = 10
 SEP = 102
-KINDS = ("torch fp32", "torch bf16", "openvino fp32", "openvino bf16")
+KINDS = ("torch fp32", "torch bf16", "openvino fp32", "openvino bf16", "GPU fp32", "GPU bf16", "GPU fp16")
 LANES = (1, 2, 3)
 MOST_TOGETHER = 120
 
@@ -66,7 +65,8 @@ def scorers_of(kind: str) -> list[Scorer]:
     found = []
     for n_lanes in LANES:
         os.environ["OMP_NUM_THREADS"] = str(n_lanes)
-        found.append(load_scorer(checkpoint, device="cpu", precision=precision, engine=engine))  # type: ignore[arg-type]
+        where = ("cuda", "torch") if engine == "GPU" else ("cpu", engine)
+        found.append(load_scorer(checkpoint, device=where[0], precision=precision, engine=where[1]))  # type: ignore[arg-type]
     return found
 
 

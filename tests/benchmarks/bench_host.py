@@ -49,7 +49,6 @@ STAGES = {
     "Parquet, files": ("dataset.staging:stage_tables", "commit:_stage_tables"),
 }
 OTHER = "all else"
-MEDIANS = ("windows_per_second", "windows_per_wall_second", "seconds", "peak_mb")
 
 
 def questions(count: int) -> list[str]:

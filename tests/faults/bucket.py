@@ -26,7 +26,6 @@ from support.clock import SimulatedClock
 
 T = TypeVar("T")
 
-CREATES = frozenset({"create"})
 CONDITIONAL = frozenset({"create", "update"})
 REQUESTS = CONDITIONAL | {"put", "get", "list", "delete"}
 PAGE = 3

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from bioqa_pipeline.dataset.log import LogReader
+from bioqa_pipeline.dataset.manifest import FileRecord
 from bioqa_pipeline.dataset.reader import Dataset
+from bioqa_pipeline.storage.places import storage_at
+from flows import report
 from flows.commands import export, run
 from support.checkpoints import make_checkpoint
 
@@ -107,6 +116,49 @@ def test_what_is_wrong_is_said_in_one_line(
         assert export.main(["--data-set", "answers", *options]) == code
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.count("\n") == 1
+
+
+def forge(data_set: Path, table: str, forged: Callable[[pa.Table], bytes]) -> str:
+    """Other bytes in place of a file, and their digest in the log."""
+    [path, *_] = (data_set / table).glob("*.parquet")
+    path.write_bytes(forged(pq.read_table(path)))
+    for name, entry in LogReader(storage_at(data_set)).read(str(Dataset(data_set).id())).entries.items():
+        files = [(record, (data_set / record.path).read_bytes()) for record in entry.files]
+        written = entry.changed(files=tuple(FileRecord.of(r.path, data, r.rows) for r, data in files)).encode()
+        (data_set / name).unlink()
+        (data_set / written[0]).write_bytes(written[1])
+    return str(path)
+
+
+def renumbered(table: pa.Table) -> bytes:
+    data = io.BytesIO()
+    numbers = pa.array(range(len(table)))
+    pq.write_table(table.set_column(table.schema.get_field_index("question"), "question", numbers), data)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("table", ["answers", "summary", "current"])
+@pytest.mark.parametrize(
+    ("forged", "said"),
+    [(renumbered, "question"), (lambda table: b"PAR1 and so on", "Parquet"), (lambda table: b"", "Parquet")],
+    ids=["type", "garbage", "empty"],
+)
+def test_a_file_that_is_forged_with_its_log_is_named_in_one_line(
+    folder: Path,
+    tmp_path: Path,
+    table: str,
+    forged: Callable[[pa.Table], bytes],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(folder / "answers", tmp_path / "forged")
+    path = forge(tmp_path / "forged", table, forged)
+    commands = [(export.main, ["--out", "-", "--what", "merged" if table == "summary" else table])]
+    commands += [(report.main, [])] if table != "summary" else []
+    for main, options in commands:
+        assert main(["--data-set", str(tmp_path / "forged"), *options]) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and err.startswith(f"error: {path}: ") and said in err and err.count("\n") == 1
 
 
 def test_standard_output_is_the_table_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,7 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--max-abstracts", "0"], "--max-abstracts: give at least 1, not 0"),
         (["--n-best", "0"], "--n-best"),
         (["--shard-pairs", "0"], "--shard-pairs"),
+        (["--shard-pairs", "9" * 23], "--shard-pairs: give less than 2,147,483,648, not 9999"),
         (["--workers", "many"], "--workers: give auto or a whole number, not many"),
         (["--workers", "0"], "--workers: give at least 1, not 0"),
         (["--threshold", "nan"], "--threshold: nan is no number"),

@@ -258,7 +258,6 @@ def test_what_comes_through_a_pipe_is_told_apart_by_its_beginning(
     assert [question.text for question in file.questions] == expected
 
 
-ZIPPED = b"PK\x03\x04" + bytes(26)
 BAD_FILES = [
     ("empty.txt", b"", None, "holds no question"),
     ("bom.txt", b"\xef\xbb\xbf", None, "holds no question"),

@@ -32,7 +32,7 @@ def config(s3: S3Server, tmp_path: Path, model: Path) -> RunConfig:
 def arguments(config: RunConfig) -> list[str]:
     return [
         *("--questions", str(config.questions), "--out", str(config.out), "--model", config.model.name),
-        *("--max-abstracts", "6", "--precision", "fp32", "--device", "cpu", "--quiet"),
+        *("--max-abstracts", "6", "--precision", "fp32", "--device", "cpu"),
     ]
 
 

@@ -27,7 +27,6 @@ from bioqa_pipeline.dataset.tables import encode, summary_rows, to_table
 from bioqa_pipeline.records.scores import MergedAnswer, SpanAnswer
 
 METADATA = {"config": '{"windows": {"doc_stride": 128}}', "scoring_key": "key"}
-TEXT = "The α-gene is BRCA1. It is on chromosome 17."
 
 
 def answer_row(pmid: int, **changes: Any) -> AnswerRow:

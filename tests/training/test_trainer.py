@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from bioqa_pipeline.errors import TrainingError
 from bioqa_pipeline.qa.checkpoint import load_model, open_checkpoint
+from bioqa_pipeline.training import trainer
 from bioqa_pipeline.training.loop import LoggedPoint
 from bioqa_pipeline.training.losses import span_loss
 from bioqa_pipeline.training.recipe import TrainingConfig
@@ -135,6 +136,24 @@ def test_a_constant_phase_can_be_ended_later(base: Path, squad: Path, tmp_path: 
     assert whole.steps == 6 and whole.epochs == 1 == whole.history[-1].epoch
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_training_is_not_ended_before_its_learning_rate_has_fallen(
+    base: Path, squad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = settings(base, squad, max_hours=1.0), tmp_path / "out"
+    with pytest.raises(Killed):
+        train(config, out, device="cpu", on_progress=killer(5))
+    for name, most in (("max_steps", 4), ("max_steps", 2), ("max_hours", 1e-9)):
+        with pytest.raises(TrainingError, match=rf"`{name} {most}`: .*checkpoint-4 .* learning rate has fallen; give"):
+            train(config.changed(**{name: most}), out, device="cpu")
+    # One that is killed behind its last step has its result to write, and no more.
+    ended = config.changed(max_steps=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "plain_state", lambda model: killer(6)(LoggedPoint(6, 6, 1.0, 0.0, 0.0)))
+        with pytest.raises(Killed):
+            train(ended, out, device="cpu")
+    assert train(ended, out, device="cpu").resumed_from == 6
 
 
 def by_torchrun(arguments: list[str], folder: Path) -> None:

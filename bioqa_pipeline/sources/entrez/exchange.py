@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import ssl
 import time
-import urllib.request
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,12 +21,12 @@ from dataclasses import dataclass
 
 import httpx
 
-from bioqa_pipeline.errors import ConfigError, RetryableSourceError, SourceError, SourceErrorKind
+from bioqa_pipeline.connections import bounded, connections_to
+from bioqa_pipeline.errors import RetryableSourceError, SourceError, SourceErrorKind
 from bioqa_pipeline.redaction import Redaction, UnmendableError
-from bioqa_pipeline.sources.entrez.deadline import BoundedTransport, bounded
 from bioqa_pipeline.sources.entrez.rate_limit import RateLimiter
 from bioqa_pipeline.sources.entrez.responses import HEAD_BYTES, as_integer
-from bioqa_pipeline.sources.entrez.settings import KEY_LIMIT, TOOL, EntrezSettings
+from bioqa_pipeline.sources.entrez.settings import TOOL, EntrezSettings
 
 CLOSE_SECONDS = 5.0
 # NCBI sends some fifteen.
@@ -71,7 +70,7 @@ class Exchange:
         redaction: Redaction | None = None,
     ) -> None:
         self._settings, self._limiter = settings, limiter
-        self._http = http or connections(settings.base_url)
+        self._http = http or connections_to(settings.base_url)
         self._redaction = redaction or Redaction(())
         self._timeouts = httpx.Timeout(settings.timeout_seconds).as_dict()
         weakref.finalize(self, _close, self._http)
@@ -149,29 +148,6 @@ def _read(response: httpx.Response, deadline: float, limit: int) -> bytes:
     body = b"".join(chunks)
     is_packed = response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip")
     return _unpacked(body, limit) if is_packed else body
-
-
-def connections(base_url: str) -> httpx.HTTPTransport:
-    """Connections to the service, through the proxy that the environment names for https, if any."""
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as exc:
-        raise ConfigError(f"{base_url}: {exc}") from exc
-    proxy = None
-    # A plain address is one of this machine, and its requests must not leave it through a proxy.
-    if url.scheme == "https" and not urllib.request.proxy_bypass(url.netloc.decode()):
-        proxy = urllib.request.getproxies().get("https")
-    try:
-        return BoundedTransport(
-            # One context for all connections: each would read the certificates anew.
-            verify=ssl.create_default_context(),
-            trust_env=False,
-            proxy=f"http://{proxy}" if proxy and "://" not in proxy else proxy,
-            limits=httpx.Limits(max_keepalive_connections=KEY_LIMIT),
-        )
-    except (ValueError, ImportError, httpx.InvalidURL):
-        # Its address is not shown: it may hold a password.
-        raise ConfigError("HTTPS_PROXY: no proxy that can be used, such as http://host:port") from None
 
 
 def _close(http: httpx.BaseTransport) -> None:

@@ -1,4 +1,4 @@
-"""Bounds on all that a request waits for: name, connecting, head, 1xx answers, chunk ends, trailers, body.
+"""Connections with bounds on all that a request waits for: name, connecting, head, 1xx answers, trailers, body.
 
 In time and bytes. httpx bounds each silence only, so that an answer that drips never ends, and one that pours forth
 what is no body never does either; the look-up of a name it does not bound at all.
@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+import urllib.request
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -22,11 +23,14 @@ import httpcore
 import httpx
 
 from bioqa_pipeline.addresses import is_global
+from bioqa_pipeline.errors import ConfigError
 
 # Status line and headers, the 1xx answers before them included.
 MAX_HEAD_BYTES = 256 << 10
 _START_BYTES = 64
 _WRITE_BYTES = 8192
+# As many as NCBI takes requests in a second.
+_KEPT_OPEN = 10
 # What logs an answer's headers, or the address of a proxy with its password, at DEBUG.
 _LOGGERS = ("connection", "http11", "http2", "proxy", "socks")
 
@@ -80,7 +84,7 @@ _own = _OfThread()
 
 @contextmanager
 def bounded(seconds: float, *, public_host: str | None = None) -> Iterator[Bounds]:
-    """Requests of this thread through a `BoundedTransport` keep to these bounds, and nothing of them is logged."""
+    """Requests of this thread through `connections_to` keep to these bounds, and nothing of them is logged."""
     before, _own.bounds = _own.bounds, Bounds(time.monotonic() + seconds, public_host=public_host)
     try:
         yield _own.bounds
@@ -88,7 +92,34 @@ def bounded(seconds: float, *, public_host: str | None = None) -> Iterator[Bound
         _own.bounds = before
 
 
-class BoundedTransport(httpx.HTTPTransport):
+def connections_to(base_url: str) -> httpx.HTTPTransport:
+    """Connections to a service, through the proxy that the environment names for https, if any.
+
+    Raises:
+        ConfigError: its address, or that of a proxy, cannot be used.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as exc:
+        raise ConfigError(f"{base_url}: {exc}") from exc
+    proxy = None
+    # A plain address is one of this machine, and its requests must not leave it through a proxy.
+    if url.scheme == "https" and not urllib.request.proxy_bypass(url.netloc.decode()):
+        proxy = urllib.request.getproxies().get("https")
+    try:
+        return _BoundedTransport(
+            # One context for all connections: each would read the certificates anew.
+            verify=ssl.create_default_context(),
+            trust_env=False,
+            proxy=f"http://{proxy}" if proxy and "://" not in proxy else proxy,
+            limits=httpx.Limits(max_keepalive_connections=_KEPT_OPEN),
+        )
+    except (ValueError, ImportError, httpx.InvalidURL):
+        # Its address is not shown: it may hold a password.
+        raise ConfigError("HTTPS_PROXY: no proxy that can be used, such as http://host:port") from None
+
+
+class _BoundedTransport(httpx.HTTPTransport):
     """Its connections keep to the bounds of the request that uses them."""
 
     def __init__(self, **options: Any) -> None:
