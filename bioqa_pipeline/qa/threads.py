@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
-# Each library reads its own when it is imported: OpenMP, MKL, OpenBLAS, tokenizers, polars.
+# Each library reads its own when it is imported: OpenMP, MKL, OpenBLAS, tokenizers, polars, torch's compiler.
 _VARIABLES = (
     THREADS_VARIABLE,
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "RAYON_NUM_THREADS",
     "POLARS_MAX_THREADS",
+    "TORCHINDUCTOR_COMPILE_THREADS",
 )
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 

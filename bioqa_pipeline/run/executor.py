@@ -25,9 +25,6 @@ SHARDS_IN_FLIGHT = 2
 # The stage that makes the run a part of the data set.
 FINISH = "finish"
 
-# polars' own handler begins waits anew: Ctrl-C would not be heeded before the shard that is waited for is done.
-signal.siginterrupt(signal.SIGINT, True)
-
 
 class Executor:
     """How stages are executed: here, one after the other, where a subclass does not say otherwise.
@@ -72,11 +69,17 @@ class Executor:
             yield from map(one, shards)
             return
         # A GPU would wait for what the processor does before and after (tests/benchmarks/NOTES.md).
+        heed_interrupts()
         # Who leaves early, or interrupts the run, waits for no more than a batch.
         with ThreadPoolExecutor(SHARDS_IN_FLIGHT) as threads, ExitStack() as stack:
             stack.callback(ended.set)
             for outcome in in_flight(shards, lambda shard: threads.submit(one, shard), SHARDS_IN_FLIGHT):
                 yield outcome.result()
+
+
+def heed_interrupts() -> None:
+    """Before shards are waited for: polars has SIGINT begin waits anew, until the shard that is waited for is done."""
+    signal.siginterrupt(signal.SIGINT, True)
 
 
 def in_flight(items: Iterable[T], submit: Callable[[T], F], limit: int) -> Iterator[F]:
