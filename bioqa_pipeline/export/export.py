@@ -15,7 +15,8 @@ from bioqa_pipeline.export.selection import Selection, select
 
 Format = Literal["csv", "xlsx", "ris", "bibtex", "jsonl"]
 FORMATS: dict[str, Format] = {
-    ".csv": "csv", ".xlsx": "xlsx", ".ris": "ris", ".bib": "bibtex", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".csv": "csv", ".xlsx": "xlsx", ".ris": "ris", ".bib": "bibtex", ".bibtex": "bibtex",
+    ".jsonl": "jsonl", ".ndjson": "jsonl",
 }  # fmt: skip
 
 

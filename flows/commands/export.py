@@ -126,7 +126,7 @@ def _format(args: argparse.Namespace) -> Format:
         return form
     suffix = Path(args.out).suffix.lower()
     if args.out != "-" and suffix not in BY_SUFFIX:
-        raise ConfigError(f"`out {args.out}`: its name says none of the formats {', '.join(FORMATS)}; give `format`")
+        raise ConfigError(f"`out {args.out}`: its name ends with none of {', '.join(BY_SUFFIX)}; give `format`")
     return BY_SUFFIX.get(suffix, "csv")
 
 

@@ -89,7 +89,7 @@ def test_what_is_exported_is_read_in_again(folder: Path, capsys: pytest.CaptureF
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for form in ("ris", "bibtex", "csv"):
-            asked = ["--what", "abstracts", "--format", form, "--out", f"again.{form}", "--overwrite"]
+            asked = ["--what", "abstracts", "--out", f"again.{form}", "--overwrite"]
             assert export.main(["--data-set", "answers", *asked]) == 0
             capsys.readouterr()
             options = ["--questions", "questions.txt", "--files", f"again.{form}", "--dry-run"]
@@ -100,7 +100,11 @@ def test_what_is_exported_is_read_in_again(folder: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--out", "x.txt"], 2, "its name says none of the formats csv, xlsx, ris, bibtex, jsonl; give --format"),
+        (
+            ["--out", "x.txt"],
+            2,
+            "its name ends with none of .csv, .xlsx, .ris, .bib, .bibtex, .jsonl, .ndjson; give --format",
+        ),
         (["--out", "-", "--format", "xlsx"], 2, "--out -: a spreadsheet is no text"),
         (["--out", "-", "--columns", "anser"], 2, "--columns anser: there is no such column; is answer meant?"),
         (["--out", "-", "--question", "xyz"], 2, "--question xyz: the data set asks none"),
