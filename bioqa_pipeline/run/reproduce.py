@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from bioqa_pipeline import __version__
 from bioqa_pipeline.config import RunConfig, SourceConfig
 from bioqa_pipeline.dataset.manifest import RunManifest
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, AnswerRow, make_pair_id
+from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, make_pair_id
 from bioqa_pipeline.errors import ConfigError
 from bioqa_pipeline.messages import counted
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
@@ -28,6 +27,7 @@ from bioqa_pipeline.run.asked_again import (
     what_changed,
 )
 from bioqa_pipeline.run.differences import Cause, Difference, Differences, differing, differing_windows, of_row
+from bioqa_pipeline.run.not_compared import late_columns, lost_rows, why_no_summary
 from bioqa_pipeline.run.progress import Progress, Reporter
 from bioqa_pipeline.run.records import RunIdentity
 from bioqa_pipeline.run.rows import AskedPairs, answer_table, chunk_table
@@ -45,10 +45,11 @@ class Reproduction:
     """What scoring a run again came to.
 
     Attributes:
-        n_pairs: that the run scored and the data set has.
-        n_chosen: of them, to be compared.
+        n_pairs: that the run scored.
+        n_chosen: of them, to be compared: the data set has them.
         n_windows: of the pairs that were scored again.
         asked_again: with what.
+        with_summary: whether it was compared, too.
         causes: what is other than then, whether a value differs or not.
         notes: what else to know, in words.
     """
@@ -58,6 +59,7 @@ class Reproduction:
     n_chosen: int
     n_scored: int
     n_windows: int
+    with_summary: bool
     asked_again: AskedAgain
     causes: tuple[Cause, ...]
     differences: Differences
@@ -101,26 +103,28 @@ def reproduce(
         raise NothingScoredError(f"run {run_id} scored no pair of its own; {_those_that_did(dataset)}")
     chosen = _chosen(keys, limit, seed)
     comparison = _begin(dataset, run, config, chosen, model, Differences(most_named))
-    comparison.found.add(_lost(run, len(keys)))
+    comparison.found.add(lost_rows(run, len(keys)))
+    n_pairs = max(run.n_scored, len(keys))
     n_asked = comparison.records.how_many(chosen["content_hash"])
-    reporter.say(f"scoring {n_asked:,} of {len(keys):,} pairs of run {run_id} again on {comparison.again.processor}")
+    reporter.say(f"scoring {n_asked:,} of {n_pairs:,} pairs of run {run_id} again on {comparison.again.processor}")
     with reporter.stage("scoring", n_asked, "pairs") as progress:
         for start in range(0, len(chosen), BATCH_PAIRS):
             pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
-    # The merging of versions that wrote no costs was another.
-    if len(chosen) == len(keys) and run.cost is not None:
+    not_summary = list(why_no_summary(run, len(chosen), len(keys)))
+    if not not_summary:
         comparison.compare_summary(dataset.run_summary(run_id))
     return Reproduction(
         run_id=run_id,
-        n_pairs=len(keys),
+        n_pairs=n_pairs,
         n_chosen=len(chosen),
         n_scored=comparison.n_scored,
         n_windows=comparison.n_windows,
+        with_summary=not not_summary,
         asked_again=comparison.again,
         causes=comparison.causes,
         differences=comparison.found,
-        notes=tuple(comparison.notes()),
+        notes=(*comparison.notes(), *not_summary),
     )
 
 
@@ -131,7 +135,7 @@ def _begin(
     checkpoint = open_checkpoint(again.model.name, casing=again.model.casing)
     source = open_source(_source_of_records(config), with_titles=config.scoring.passage != "abstract")
     records = find_records(chosen, source)
-    late = _late_columns(dataset, run)
+    late = late_columns(dataset, run)
     key = config.scoring.key(
         checkpoint_digest=checkpoint.digest, precision=again.model.precision, schema_version=SCHEMA_VERSION
     )
@@ -212,10 +216,12 @@ class _Comparison:
 
     def compare_summary(self, stored: pl.DataFrame) -> None:
         """Merges what was scored again, and adds what differs in the summary."""
-        if self.merged:
-            again = SummaryAgain(stored, pl.concat(self.merged), self.records)
-            self.n_not_merged = len(again.left_out)
-            self.found.add(again.differing(self.identity, self.whys))
+        if not self.merged:
+            self.n_not_merged = stored.filter(pl.col("n_abstracts") > 0)["question_id"].n_unique()
+            return
+        again = SummaryAgain(stored, pl.concat(self.merged), self.records)
+        self.n_not_merged = len(again.left_out)
+        self.found.add(again.differing(self.identity, self.whys))
 
     def _compared(self, row: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
         for found in differing("answers", row, now, self.whys, left_out=self.late):
@@ -246,13 +252,6 @@ def _chosen(keys: pl.DataFrame, limit: int | None, seed: int) -> pl.DataFrame:
     if limit is None or limit >= len(keys):
         return keys
     return keys[sorted(random.Random(seed).sample(range(len(keys)), limit))]
-
-
-def _lost(run: RunManifest, n_rows: int) -> Iterator[Difference]:
-    # The manifest of a run that broke off counts nothing.
-    if run.status != "failed" and n_rows != run.n_scored:
-        of_the_run = {"question_id": "", "pmid": 0, "pair_id": ""}
-        yield of_row("answers", "rows", of_the_run, run.n_scored, n_rows, ("lost_rows",))
 
 
 def _those_that_did(dataset: Dataset) -> str:
@@ -289,12 +288,3 @@ def _identity(run: RunManifest, config: RunConfig, checkpoint: Checkpoint, key: 
 
 def _rows(table: pl.LazyFrame, pair_ids: pl.Series) -> pl.DataFrame:
     return table.join(pair_ids.to_frame().lazy(), on="pair_id", how="semi").collect()
-
-
-def _late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:
-    """Columns that came after the version that wrote a run: they can be null, and are in all of its rows."""
-    if run.cost is not None and run.versions.get("bioqa") == __version__:
-        return frozenset()
-    names = [f.name for f in fields(AnswerRow) if f.default is not MISSING]
-    counts = dataset.answers().filter(run_id=run.run_id).select(pl.col(names).count()).collect().row(0, named=True)
-    return frozenset(name for name, n in counts.items() if not n)

@@ -19,7 +19,7 @@ MERGED = (
     *("pair_id", "question_id", "pmid", "margin", "answerability"),
     *("score_diff", "is_retracted", "n_best", "evidence"),
 )
-NOT_MERGED = "whose answers rest on pairs of other runs too, or on records that say something else now"
+NOT_MERGED = "whose answers rest on pairs of other runs or that are gone, or on records that say something else now"
 
 
 class SummaryAgain:

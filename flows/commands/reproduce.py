@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ from bioqa_pipeline.messages import counted, shown
 from flows.commands.outcome import EXIT_DONE, EXIT_FAILED, command_parser, run_command
 
 if TYPE_CHECKING:
-    from bioqa_pipeline.run.differences import Difference
+    from bioqa_pipeline.run.differences import Difference, Differences
     from bioqa_pipeline.run.reproduce import Reproduction
 
 DESCRIPTION = """\
-Score the pairs of a run again, as its manifest says, and compare every column of answers and chunks but run_id and
-scored_at: the same bits, or a table of what differs and why. Nothing is written into the data set."""
+Score the pairs of a run again, as its manifest says, and compare every column of answers, chunks and, without --limit,
+the summary but run_id and scored_at: the same bits, or a table of what differs and why. Nothing is written into the
+data set."""
 
 EPILOG = """\
 Questions, ranks and your own columns are taken from the rows; records from the source of the run, by their content,
@@ -40,9 +42,9 @@ _VALUE_CHARS = 80
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isdecimal() and len(text) < 20 else 0
     if number < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 on, not {text!r}")
     return number
 
 
@@ -54,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", metavar="PLACE", help="where the model is now: a folder or a hub name (default: where it was)"
     )
-    parser.add_argument("--limit", type=_count, metavar="N", help="so many pairs of the run (default: all)")
+    parser.add_argument(
+        "--limit", type=_count, metavar="N", help="so many pairs of the run, and no summary (default: all)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which, with --limit (default: 0)")
     parser.add_argument(
         "--show", type=_count, default=20, metavar="N", help="differences that are shown one by one (default: 20)"
@@ -118,11 +122,11 @@ def _lines(place: str, found: Reproduction) -> Iterator[str]:
         f"({counted(found.n_windows, 'piece')} of text) with {model.engine} in {model.precision} on "
         f"{found.asked_again.processor}"
     )
-    yield from (f"note: {note}" for note in found.notes)
+    yield from (f"note: {_in_options(note)}" for note in found.notes)
     yield from (f"other than then: {WHY[cause.why]}: {cause.then}, now {cause.now}" for cause in found.causes)
     differences = found.differences
     if found.is_same:
-        yield "the same bits in every column"
+        yield f"the same bits in every column{'' if found.with_summary else ' of answers and chunks'}"
         return
     total = differences.counts.total()
     yield ""
@@ -133,7 +137,20 @@ def _lines(place: str, found: Reproduction) -> Iterator[str]:
     yield from map(_line, differences.first)
     if (more := total - len(differences.first)) > 0:
         yield f"… and {more:,} more"
-    yield f"differs: {counted(total, 'value')} of {counted(len(differences.pair_ids), 'pair')}"
+    yield f"differs: {', '.join(_where(differences))}"
+
+
+def _where(differences: Differences) -> Iterator[str]:
+    """How many values of what."""
+    of_rows = Counter[str]()
+    for (table, column, _), n in differences.counts.items():
+        of_rows["run" if column == "rows" else "summary" if table == "summary" else "pair"] += n
+    if n := of_rows["pair"]:
+        yield f"{counted(n, 'value')} of {counted(len(differences.pair_ids), 'pair')}"
+    if n := of_rows["summary"]:
+        yield f"{counted(n, 'value')} of the summary"
+    if of_rows["run"]:
+        yield "the number of the run's pairs"
 
 
 def _line(difference: Difference) -> str:
@@ -170,7 +187,7 @@ def _as_json(place: str, found: Reproduction) -> str:
             for (table, column, why), n in sorted(differences.counts.items())
         ],
         "differences": [asdict(difference) for difference in differences.first],
-        "notes": list(found.notes),
+        "notes": list(map(_in_options, found.notes)),
     }
     return json.dumps(_finite(said), indent=1) + "\n"
 

@@ -17,6 +17,7 @@ import pytest
 
 from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.compaction import compact
+from bioqa_pipeline.dataset.quarantine import quarantine
 from bioqa_pipeline.dataset.reader import Dataset
 from bioqa_pipeline.errors import CheckpointError, ConfigError, SourceError
 from bioqa_pipeline.run.job import run_job
@@ -75,9 +76,16 @@ def test_a_run_on_two_workers_comes_out_on_one(config: RunConfig) -> None:
     assert reproduce(Dataset(config.out), run_id).is_same
 
 
-def test_some_pairs_are_chosen_by_their_seed(config: RunConfig) -> None:
+def test_some_pairs_are_chosen_by_their_seed(config: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
     run_id = run_job(config).manifest.run_id
     dataset = Dataset(config.out)
+    some = ["--data-set", str(config.out), "--run", run_id, "--quiet", "--limit", "3"]
+    assert main(some) == 0
+    not_compared = "summary: not compared, for --limit takes 3 of 8 pairs"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"note: {not_compared}",
+        "the same bits in every column of answers and chunks",
+    ]
     alter(Path(str(config.out)), "answers", lambda t: nudged(t, "null_score", range(t.num_rows)))
 
     def chosen(seed: int) -> set[str]:
@@ -85,6 +93,8 @@ def test_some_pairs_are_chosen_by_their_seed(config: RunConfig) -> None:
         assert (found.n_pairs, found.n_chosen, found.n_scored) == (8, 3, 3)
         return found.differences.pair_ids
 
+    assert main([*some, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["notes"] == [not_compared]
     assert chosen(0) == chosen(0) and len(chosen(0)) == 3 and len({frozenset(chosen(n)) for n in range(5)}) > 1
 
 
@@ -175,6 +185,40 @@ def test_a_file_that_was_changed_by_hand_is_refused(config: RunConfig, capsys: p
     assert path.name in capsys.readouterr().err
 
 
+def test_rows_that_were_set_aside_are_said(
+    tmp_path: Path, written: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run_id = written
+    copy = Path(shutil.copytree(folder / "out", tmp_path / "copy"))
+    # A value of the summary, too, which has no pair: it cannot be merged again without them.
+    alter(copy, "summary", BY_HAND["summary.margin"][1])
+    command = ["--data-set", str(copy), "--run", run_id, "--quiet"]
+    assert main(command) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "differs: 1 value of the summary"
+    alter(copy, "answers", BY_HAND["answers.null_score"][1])
+    assert main(command) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "differs: 1 value of 1 pair, 1 value of the summary"
+    [path] = (copy / "answers").iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    quarantine(Dataset(copy).storage)
+    assert main(command) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert ": 0 of 8 pairs scored again (0 pieces of text)" in lines[0]
+    assert lines[1].startswith("note: summary: 2 questions not compared, ")
+    assert "the run: answers.rows: 8 then, 0 now (lost_rows)" in lines
+    assert lines[-1] == "differs: the number of the run's pairs"
+
+
+@pytest.mark.parametrize("option", ["--limit", "--show"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "9" * 5000])
+def test_what_is_no_number_of_pairs_is_said_in_plain_words(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--data-set", "d", "--run", "r", f"{option}={value}"])
+    assert f"argument {option}: give a whole number from 1 on, not '{value}'" in capsys.readouterr().err
+
+
 def test_a_revised_record_is_taken_as_it_was_while_the_store_has_it(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +306,7 @@ def test_a_data_set_of_an_early_version(monkeypatch: pytest.MonkeyPatch) -> None
         assert counts(found)["answers.answerability"] == ("bioqa_version",)
         assert [cause.then for cause in found.causes if cause.why == "processor"] == ["not recorded"]
         assert "no such columns" in found.notes[0] and "mesh_terms" in found.notes[0]
+        assert found.notes[-1] == "summary: not compared, for the version that wrote the run merged otherwise"
         # Scores as near as another processor can be; where they are other, that is why.
         others = {why for column, why in counts(found).items() if column != "answers.answerability"}
         assert all("processor" in why for why in others)
