@@ -109,7 +109,7 @@ def reproduce(
             pair_ids = chosen["pair_id"][start : start + BATCH_PAIRS]
             comparison.compare(_rows(dataset.answers(), pair_ids), _rows(dataset.chunks(), pair_ids), progress)
     # The merging of versions that wrote no costs was another.
-    if len(chosen) == len(keys) and run.cost is not None:
+    if len(chosen) == len(keys) and run.cost is not None and run.status != "failed":
         comparison.compare_summary(dataset.run_summary(run_id))
     return Reproduction(
         run_id=run_id,
@@ -249,7 +249,7 @@ def _chosen(keys: pl.DataFrame, limit: int | None, seed: int) -> pl.DataFrame:
 
 
 def _lost(run: RunManifest, n_rows: int) -> Iterator[Difference]:
-    # The manifest of a run that broke off counts nothing.
+    # One that broke off may have committed more than it counted.
     if run.status != "failed" and n_rows != run.n_scored:
         of_the_run = {"question_id": "", "pmid": 0, "pair_id": ""}
         yield of_row("answers", "rows", of_the_run, run.n_scored, n_rows, ("lost_rows",))
