@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from bioqa_pipeline.config import Precision
+from bioqa_pipeline.config import ModelConfig, Precision
 from bioqa_pipeline.errors import ConfigError
 
 
@@ -34,7 +34,9 @@ def resolve_device(device: str) -> str:
         raise ConfigError(f"`device {device}`: not a device name (auto, cpu, cuda, cuda:1, mps)") from exc
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(kind, False):
-        raise ConfigError(f"`device {device}`: this machine has no such device; use `device cpu`")
+        blind = kind == "cuda" and not torch.version.cuda
+        why = f" (torch {torch.__version__} is built without CUDA)" if blind else ""
+        raise ConfigError(f"`device {device}`: this machine has no such device; use `device cpu`{why}")
     return device
 
 
@@ -50,7 +52,7 @@ def resolve_precision(precision: Precision, device: str) -> str:
 
     on_cpu = device == "cpu"
     if precision == "fp16" and on_cpu:
-        raise ConfigError("`precision fp16` needs a GPU; use `precision bf16` or `precision fp32` on a CPU")
+        raise ConfigError("`precision fp16` needs a GPU; use `precision auto` on a CPU")
     if precision != "auto":
         return precision
     if on_cpu:
@@ -59,6 +61,13 @@ def resolve_precision(precision: Precision, device: str) -> str:
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "fp32"
+
+
+def emulated(model: ModelConfig) -> str | None:
+    """What to tell whose processor computes in `model.precision`, resolved, by detours; None for all others."""
+    if model.device != "cpu" or model.precision != "bf16" or resolve_precision("auto", "cpu") == "bf16":
+        return None
+    return "this processor has no bf16: it is emulated, and slower than precision fp32"
 
 
 @lru_cache(maxsize=8)

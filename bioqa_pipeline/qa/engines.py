@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 # Pairs from which the seconds that OpenVINO takes to compile are won back.
 OPENVINO_PAYS = 1000
+INSTALL = "python -m pip install openvino"
 
 
 def resolve_engine(engine: Engine, device: str, *, n_pairs: int) -> Engine:
@@ -34,7 +35,7 @@ def resolve_engine(engine: Engine, device: str, *, n_pairs: int) -> Engine:
         if device != "cpu":
             raise ConfigError(f"`engine openvino` runs on the CPU, not on {device}; use `engine torch` or `device cpu`")
         if not installed:
-            raise ConfigError("`engine openvino`: the package is not installed; run pip install 'bioqa[openvino]'")
+            raise ConfigError(f"`engine openvino`: the package is not installed; run {INSTALL}")
     return engine
 
 
@@ -47,8 +48,8 @@ def faster_engine(engine: Engine, device: str, *, n_pairs: int) -> str | None:
     """
     if device != "cpu" or engine != "auto" or n_pairs < OPENVINO_PAYS or importlib.util.find_spec("openvino"):
         return None
-    # tests/benchmarks/NOTES.md: 1.05 times without AVX512, 1.3 with it, 1.4 in bf16.
-    return "OpenVINO would score these up to 1.4 times as fast: pip install 'bioqa[openvino]'"
+    # tests/benchmarks/NOTES.md: 1.04 and 1.05 times on Intel's and AMD's processors without bf16, 1.4 on one with it.
+    return f"OpenVINO would score these 1.0 to 1.4 times as fast, by the processor: {INSTALL}"
 
 
 def load_scorer(

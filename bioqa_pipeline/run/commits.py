@@ -21,10 +21,11 @@ def commit_scored(
     storage: Storage,
     writer: DatasetWriter,
     failures: list[str],
-) -> tuple[list[ShardReport], list[FailedPair]]:
-    """Commits each shard as it comes; one that is lost, and single pairs that failed, are named in `failures`."""
+    reports: list[ShardReport],
+) -> list[FailedPair]:
+    """Commits each shard as it comes, into `reports`; one that is lost, and single pairs that failed, are named in
+    `failures`."""
     by_id = {shard.shard_id: shard for shard in plan.shards}
-    reports: list[ShardReport] = []
     failed: list[FailedPair] = []
     n_lost = 0
     for outcome in outcomes:
@@ -42,4 +43,4 @@ def commit_scored(
         failures += [f"{f.question_id}, PMID {f.pmid}: {f.reason}" for f in outcome.failed]
     if n_lost > SAID:
         logger.error("%d parts of the run failed; the first %d are named above", n_lost, SAID)
-    return reports, failed
+    return failed

@@ -23,6 +23,7 @@ from bioqa_pipeline.dataset.schemas import SCHEMA_VERSION, STAGING
 from bioqa_pipeline.dataset.writer import DatasetWriter
 from bioqa_pipeline.errors import BioqaError
 from bioqa_pipeline.messages import shown
+from bioqa_pipeline.qa.devices import emulated
 from bioqa_pipeline.qa.engines import faster_engine, resolve_engine
 from bioqa_pipeline.records.scores import MergedAnswer
 from bioqa_pipeline.records.texts import Retrieval, RetrievalOutcome
@@ -103,6 +104,7 @@ class _Run:
         # What of the run is known so far, for the manifest of one that breaks off.
         self.source: Source | None = None
         self.retrievals: list[Retrieval] = []
+        self.reports: list[ShardReport] = []
 
     def run(self) -> RunResult:
         for line in self.ready.introduction():
@@ -128,7 +130,7 @@ class _Run:
             self.reporter.say(line)
         self.retrievals = self._retrieve(source)
         plan = self._plan(source, self.retrievals, writer)
-        reports, failed = self._score(source, plan, writer)
+        failed = self._score(source, plan, writer)
         answers = self._summarise(source, plan, writer)
         pages = self.pages
         asked, searches = self.ready.questions.questions, self.retrievals
@@ -140,12 +142,9 @@ class _Run:
             status=run_status(self.retrievals, self.failures),
             n_pairs=plan.n_pairs,
             n_reused=plan.n_reused,
-            n_scored=sum(r.n_pairs for r in reports),
             n_failed=len(failed),
-            n_windows=sum(r.n_windows for r in reports),
             statuses=count_statuses(plan, self.dataset.storage, failed),
             skipped=tuple(SkippedRecord.of(m) for m in plan.missing[:MOST_NAMED]),
-            cost=run_cost(reports, self.config.model, self.timings, self.executor),
         )
         manifest = self.executor.stage(FINISH, lambda: pages.finish(writer, manifest))
         return RunResult(manifest, tuple(answers), tuple(self.failures), pages.has_page, pages.delta)
@@ -198,12 +197,11 @@ class _Run:
         on_gpu = self.config.model.device.startswith("cuda")
         return automatic_shard_pairs(n_new, on_gpu=on_gpu, n_workers=self.executor.n_workers)
 
-    def _score(
-        self, source: Source, plan: RunPlan, writer: DatasetWriter
-    ) -> tuple[list[ShardReport], list[FailedPair]]:
+    def _score(self, source: Source, plan: RunPlan, writer: DatasetWriter) -> list[FailedPair]:
         total = plan.n_pairs - plan.n_reused
         model = self.config.model
-        model = model.changed(engine=resolve_engine(model.engine, model.device, n_pairs=total))
+        # By all pairs, so that a run that goes on has the engine, and with it the bits, with which it began.
+        model = model.changed(engine=resolve_engine(model.engine, model.device, n_pairs=plan.n_pairs))
         job = ScoringJob(
             model=model,
             scoring=self.config.scoring,
@@ -213,16 +211,17 @@ class _Run:
             identity=self.identity,
         )
         if not plan.shards:
-            return [], []
+            return []
         self.reporter.say(f"scoring on {model.device} in {NUMBERS[model.precision]} with {model.engine}")
-        if hint := faster_engine(self.config.model.engine, model.device, n_pairs=total):
+        hints = faster_engine(self.config.model.engine, model.device, n_pairs=total), emulated(model)
+        for hint in filter(None, hints):
             self.reporter.say(hint)
         with (
             self._timed("score"),
             self.reporter.stage("scoring", total, "pairs") as progress,
             closing(self.executor.score(job, plan.shards, progress)) as outcomes,
         ):
-            return commit_scored(outcomes, plan, self.dataset.storage, writer, self.failures)
+            return commit_scored(outcomes, plan, self.dataset.storage, writer, self.failures, self.reports)
 
     def _summarise(self, source: Source, plan: RunPlan, writer: DatasetWriter) -> list[MergedAnswer]:
         with self._timed("summarise"):
@@ -267,13 +266,15 @@ class _Run:
             failures=self.failures,
             timings_seconds=self.timings,
             source=self.source.describe() if self.source else {},
+            reports=self.reports,
+            cost=run_cost(self.reports, self.config.model, self.timings, self.executor),
         )
 
     def _finish_failed(self, writer: DatasetWriter, exc: BaseException) -> None:
         """A manifest for a run that broke off; that it cannot be written either must not hide why."""
         error = shown(f"{type(exc).__name__}: {exc}").rstrip(": ")
         try:
-            manifest = self._manifest().changed(error=shortened(error))
+            manifest = self._manifest().changed(error=shortened(error), n_pairs=sum(r.n_pairs for r in self.reports))
             # Who interrupts a run does not wait for a page, and may kill it before there is a manifest.
             finish = self.pages.finish if isinstance(exc, Exception) else DatasetWriter.finish
             finish(writer, manifest)

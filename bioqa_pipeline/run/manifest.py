@@ -39,12 +39,15 @@ def unfinished_manifest(
     failures: Sequence[str],
     timings_seconds: Mapping[str, float],
     source: Mapping[str, str],
+    reports: Sequence[ShardReport],
+    cost: RunCost | None,
 ) -> RunManifest:
-    """The manifest of a run that breaks off here: status "failed", no pair scored.
+    """The manifest of a run that breaks off here: status "failed", and of pairs what was scored.
 
     Args:
         config: resolved.
         source: what the source says of itself.
+        reports: of the shards that were committed.
     """
     checkpoint = ready.checkpoint
     calibration = checkpoint.settings.calibration
@@ -55,8 +58,9 @@ def unfinished_manifest(
         status="failed",
         n_questions=len(ready.questions.questions),
         n_pairs=0,
-        n_windows=0,
-        n_scored=0,
+        n_windows=sum(r.n_windows for r in reports),
+        n_scored=sum(r.n_pairs for r in reports),
+        cost=cost,
         n_reused=0,
         searches=dict(Counter(r.outcome for r in retrievals)),
         retrievals=RetrievalRecord.first_of(retrievals),

@@ -17,7 +17,7 @@ from bioqa_pipeline.run.differences import Difference, of_row
 
 def lost_rows(run: RunManifest, n_rows: int) -> Iterator[Difference]:
     """That the data set has not as many rows of a run as the run wrote."""
-    # The manifest of a run that broke off counts nothing.
+    # One that broke off may have committed more than it counted.
     if run.status != "failed" and n_rows != run.n_scored:
         of_the_run = {"question_id": "", "pmid": 0, "pair_id": ""}
         yield of_row("answers", "rows", of_the_run, run.n_scored, n_rows, ("lost_rows",))
@@ -25,10 +25,12 @@ def lost_rows(run: RunManifest, n_rows: int) -> Iterator[Difference]:
 
 def why_no_summary(run: RunManifest, n_chosen: int, n_rows: int) -> Iterator[str]:
     """Why the summary of a run is not compared, in words; nothing where it is."""
-    if n_chosen < n_rows:
-        yield f"summary: not compared, for `limit` takes {n_chosen:,} of {counted(n_rows, 'pair')}"
+    if run.status == "failed":
+        yield "summary: not compared, for the run broke off"
     elif run.cost is None:
         yield "summary: not compared, for the version that wrote the run merged otherwise"
+    elif n_chosen < n_rows:
+        yield f"summary: not compared, for `limit` takes {n_chosen:,} of {counted(n_rows, 'pair')}"
 
 
 def late_columns(dataset: Dataset, run: RunManifest) -> frozenset[str]:

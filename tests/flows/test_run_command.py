@@ -72,7 +72,7 @@ def test_defaults_are_those_of_the_settings() -> None:
         (["--mindate", "2024-02-01", "--maxdate", "2024-01-01"], "later than"),
         (["--model", "./nowhere"], "no such folder"),
         (["--device", "tpu"], "--device"),
-        (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU; use --precision bf16"),
+        (["--precision", "fp16", "--device", "cpu"], "--precision fp16 needs a GPU; use --precision auto"),
         (["--engine", "openvino", "--device", "mps"], "--device mps"),
         (["--max-abstracts", "x"], "--max-abstracts: give a whole number, not x"),
         (["--threshold", "x"], "--threshold: give a number, not x"),

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForQuestionAnswering, BertConfig, ElectraConfig, MPNetConfig
 
-from bioqa_pipeline.config import ScoringConfig, SpanConfig, WindowConfig
+from bioqa_pipeline.config import ModelConfig, ScoringConfig, SpanConfig, WindowConfig
 from bioqa_pipeline.errors import ConfigError, NonFiniteLogitError
 from bioqa_pipeline.qa import packed_engine
 from bioqa_pipeline.qa.calibration import Calibration
 from bioqa_pipeline.qa.checkpoint import Checkpoint, open_checkpoint
-from bioqa_pipeline.qa.devices import resolve_device, resolve_precision
+from bioqa_pipeline.qa.devices import emulated, resolve_device, resolve_precision
 from bioqa_pipeline.qa.engines import faster_engine, load_scorer, resolve_engine
 from bioqa_pipeline.qa.inference import Scorer
 from bioqa_pipeline.qa.network_config import NetworkConfig
@@ -293,14 +293,20 @@ def test_auto_takes_openvino_for_long_jobs_on_a_cpu() -> None:
         resolve_engine("openvino", "cuda", n_pairs=1)
 
 
+def test_who_asks_for_bf16_without_having_it_is_told() -> None:
+    has_it = resolve_precision("auto", "cpu") == "bf16"
+    assert (emulated(ModelConfig(device="cpu", precision="bf16")) is None) == has_it
+    assert emulated(ModelConfig(device="cpu", precision="fp32")) is emulated(ModelConfig(device="cuda")) is None
+
+
 def test_an_engine_that_is_not_installed_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert resolve_engine("auto", "cpu", n_pairs=10**6) == "torch"
     hint = faster_engine("auto", "cpu", n_pairs=1000)
-    assert hint is not None and "pip install 'bioqa[openvino]'" in hint
+    assert hint is not None and "python -m pip install openvino" in hint
     assert faster_engine("auto", "cpu", n_pairs=999) is faster_engine("auto", "cuda", n_pairs=10**6) is None
     assert faster_engine("torch", "cpu", n_pairs=10**6) is None, "it was asked for by name"
-    with pytest.raises(ConfigError, match=r"pip install 'bioqa\[openvino\]'"):
+    with pytest.raises(ConfigError, match="run python -m pip install openvino"):
         resolve_engine("openvino", "cpu", n_pairs=1)
 
 

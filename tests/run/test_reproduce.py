@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,13 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.dataset.compaction import compact
 from bioqa_pipeline.dataset.quarantine import quarantine
 from bioqa_pipeline.dataset.reader import Dataset
-from bioqa_pipeline.errors import CheckpointError, ConfigError, SourceError
+from bioqa_pipeline.errors import CheckpointError, ConfigError, ShardError, SourceError
+from bioqa_pipeline.run.executor import Executor
 from bioqa_pipeline.run.job import run_job
+from bioqa_pipeline.run.progress import Progress
+from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.reproduce import Reproduction, reproduce
+from bioqa_pipeline.run.score import ScoringJob
 from bioqa_pipeline.run.workers import Pooled
 from flows.commands.reproduce import main
 from support.checkpoints import make_checkpoint
@@ -68,6 +72,42 @@ def test_it_comes_out_to_the_bit_wherever_its_rows_lie(
     assert main(["--data-set", str(config.out), "--run", run_id, "--quiet"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "8 of 8 pairs scored again" in lines[0] and lines[1:] == ["the same bits in every column"]
+
+
+class Interrupted(Executor):
+    """Ctrl-C behind the first shard."""
+
+    def score(
+        self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
+    ) -> Generator[ShardReport | ShardError]:
+        yield job.score(shards[0], progress)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_says_what_it_scored_and_comes_out(config: RunConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_job(config, executor=Interrupted())
+    dataset = Dataset(config.out)
+    [run] = dataset.runs()
+    rows = dataset.answers().collect()
+    assert (run.status, run.n_scored) == ("failed", len(rows)) == ("failed", 3)
+    assert run.n_windows == len(dataset.chunks().collect())
+    assert run.cost is not None and run.cost.engines == ("torch",) and run.cost.seconds > 0
+    found = reproduce(dataset, run.run_id)
+    assert found.is_same and found.n_scored == 3 and not found.causes
+    assert found.notes == ("summary: not compared, for the run broke off",)
+
+
+def test_a_run_that_goes_on_keeps_its_engine(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bioqa_pipeline.qa.openvino_engine")
+    monkeypatch.setattr("bioqa_pipeline.qa.engines.OPENVINO_PAYS", 8)
+    config = config.changed(model=config.model.changed(engine="auto"))
+    with pytest.raises(KeyboardInterrupt):
+        run_job(config, executor=Interrupted())
+    rest = run_job(config)
+    assert rest.manifest.n_scored == 5 < 8 == rest.manifest.n_pairs
+    engines = [run.cost.engines for run in Dataset(config.out).runs() if run.cost]
+    assert engines == [("openvino",), ("openvino",)]
 
 
 @pytest.mark.slow
