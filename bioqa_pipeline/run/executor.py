@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TypeVar
 
@@ -22,6 +21,8 @@ T = TypeVar("T")
 F = TypeVar("F")
 # Submitted and not yet taken back, for each worker: one that is scored, one that waits, is prepared or is written.
 SHARDS_IN_FLIGHT = 2
+# How long an interrupt may have to wait.
+HEED_SECONDS = 0.2
 # The stage that makes the run a part of the data set.
 FINISH = "finish"
 
@@ -69,17 +70,18 @@ class Executor:
             yield from map(one, shards)
             return
         # A GPU would wait for what the processor does before and after (tests/benchmarks/NOTES.md).
-        heed_interrupts()
         # Who leaves early, or interrupts the run, waits for no more than a batch.
         with ThreadPoolExecutor(SHARDS_IN_FLIGHT) as threads, ExitStack() as stack:
             stack.callback(ended.set)
             for outcome in in_flight(shards, lambda shard: threads.submit(one, shard), SHARDS_IN_FLIGHT):
-                yield outcome.result()
+                yield awaited(outcome)
 
 
-def heed_interrupts() -> None:
-    """Before shards are waited for: polars has SIGINT begin waits anew, until the shard that is waited for is done."""
-    signal.siginterrupt(signal.SIGINT, True)
+def awaited(future: Future[T]) -> T:
+    """Its result; Ctrl-C is heeded meanwhile, which one long wait may not: polars has SIGINT begin it anew."""
+    while not wait([future], timeout=HEED_SECONDS).done:
+        pass
+    return future.result()
 
 
 def in_flight(items: Iterable[T], submit: Callable[[T], F], limit: int) -> Iterator[F]:

@@ -23,7 +23,7 @@ from bioqa_pipeline.config import RunConfig
 from bioqa_pipeline.errors import ShardError
 from bioqa_pipeline.qa.devices import visible_gpus
 from bioqa_pipeline.qa.threads import limit_threads, thread_count
-from bioqa_pipeline.run.executor import SHARDS_IN_FLIGHT, Executor, heed_interrupts, in_flight
+from bioqa_pipeline.run.executor import SHARDS_IN_FLIGHT, Executor, awaited, in_flight
 from bioqa_pipeline.run.progress import Progress
 from bioqa_pipeline.run.records import ShardPlan, ShardReport
 from bioqa_pipeline.run.score import ScoringJob
@@ -52,7 +52,6 @@ class Pooled(Executor):
     def score(
         self, job: ScoringJob, shards: Sequence[ShardPlan], progress: Progress
     ) -> Generator[ShardReport | ShardError]:
-        heed_interrupts()
         # The pool ends before the threads that wait for it, so that an interrupted run waits for no shard.
         with ThreadPoolExecutor(self.n_workers) as threads, WorkerPool(self.n_workers) as pool:
 
@@ -63,7 +62,7 @@ class Pooled(Executor):
                     return one(shard, tries - 1) if tries > 1 else exc
 
             for outcome in in_flight(shards, lambda s: threads.submit(one, s), SHARDS_IN_FLIGHT * self.n_workers):
-                result = outcome.result()
+                result = awaited(outcome)
                 progress(result.n_pairs if isinstance(result, ShardReport) else 0)
                 yield result
 
