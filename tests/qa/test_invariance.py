@@ -65,7 +65,7 @@ def windows_of(checkpoint: Checkpoint, texts: list[str], count: int) -> list[Win
 def windows(checkpoint: Checkpoint) -> list[Window]:
     """With some that are as long as windows get."""
     texts = abstracts(DATA / "sample" / "pubmed-sample.xml")
-    return windows_of(checkpoint, [*texts[:10], " ".join(texts[:6])], 24)
+    return windows_of(checkpoint, [*texts[:7], " ".join(texts[:6])], 12)
 
 
 @pytest.fixture(scope="module")
