@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from functools import partial
 
 from bioqa_pipeline.config import Engine, Precision
 from bioqa_pipeline.errors import ConfigError
@@ -48,7 +49,7 @@ def faster_engine(engine: Engine, device: str, *, n_pairs: int) -> str | None:
     """
     if device != "cpu" or engine != "auto" or n_pairs < OPENVINO_PAYS or importlib.util.find_spec("openvino"):
         return None
-    # tests/benchmarks/NOTES.md: 1.04 and 1.05 times on Intel's and AMD's processors without bf16, 1.4 on one with it.
+    # tests/benchmarks/NOTES.md: 1.04 and 1.05 times on two processors without bf16, 1.3 and 1.4 on one with it.
     return f"OpenVINO would score these 1.0 to 1.4 times as fast, by the processor: {INSTALL}"
 
 
@@ -72,8 +73,9 @@ def load_scorer(
     """
     where = resolve_device(device)
     how = resolve_precision(precision, where)
+    torch_scorer = partial(_torch_scorer, checkpoint, device=where, precision=how, token_budget=token_budget)
     if resolve_engine(engine, where, n_pairs=n_pairs) == "torch":
-        return _torch_scorer(checkpoint, device=where, precision=how, token_budget=token_budget)
+        return torch_scorer()
     # An extra; and it starts slowly.
     from bioqa_pipeline.qa.openvino_engine import OpenVinoScorer, UntraceableError
 
@@ -81,14 +83,14 @@ def load_scorer(
         return OpenVinoScorer(checkpoint, precision=how)
     except UntraceableError as exc:
         logger.warning("OpenVINO cannot run a %s model (%s): torch does", checkpoint.config.model_type, exc)
-        return _torch_scorer(checkpoint, device=where, precision=how)
+        return torch_scorer()
     except ConfigError:
         if engine == "openvino":
             raise
-        return _torch_scorer(checkpoint, device=where, precision=how)
+        return torch_scorer()
 
 
-def _torch_scorer(checkpoint: Checkpoint, *, device: str, precision: str, token_budget: int | None = None) -> Scorer:
+def _torch_scorer(checkpoint: Checkpoint, *, device: str, precision: str, token_budget: int | None) -> Scorer:
     # Not before they are needed: torch and transformers take seconds.
     if device.startswith("cuda"):
         from bioqa_pipeline.qa.packed_engine import PackedScorer, can_pack

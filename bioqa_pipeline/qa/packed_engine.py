@@ -121,7 +121,7 @@ class PackedScorer(Scorer):
         except Exception as exc:  # whatever Triton, its C compiler and torch's own steps before them raise
             said = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
             logger.warning(
-                "layers are not compiled, and scoring is up to a third slower (torch.compile needs Triton and a C "
+                "layers are not compiled, and scoring is about a fifth slower (torch.compile needs Triton and a C "
                 "compiler): %s",
                 said,
             )

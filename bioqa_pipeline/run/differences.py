@@ -34,7 +34,7 @@ WHY = {
     "retracted_since": "retracted since; the text is the same",
     "missing_record": "the record is not to be had",
     "changed_row": "the row's id is not that of its question, record and key: it was changed after it was written",
-    "lost_rows": "the data set has not the rows that the run wrote: set aside, deleted or changed",
+    "lost_rows": "the data set no longer has the rows that the run wrote: set aside, deleted or changed",
     "not_scored": "no score came out",
     UNEXPLAINED: "no cause is known: changed after it was written, or bioqa's code was under the same version number",
 }
